@@ -1,0 +1,189 @@
+"""Optimisers and learning-rate schedules, from plain values.
+
+Durations in a config are written with their unit, ``"5 epochs"``, ``"2000 steps"`` or
+``"48000 examples"``; `duration_in_steps` turns them into optimiser steps, the only unit used below.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "step", "cosine")
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*(step|epoch|example)s?\s*$")
+
+
+def duration_in_steps(duration: str, *, steps_per_epoch: int, batch_size: int) -> int:
+    """Turns ``"<number> steps|epochs|examples"`` into a whole number of optimiser steps.
+
+    Args:
+      duration: a number and its unit, singular or plural; fractions of an epoch are allowed.
+      steps_per_epoch: optimiser steps in one epoch.
+      batch_size: examples in one global batch.
+
+    Returns:
+      Steps, rounded up, so that a positive duration never becomes zero steps.
+
+    Raises:
+      ValueError: if `duration` has not that form.
+    """
+    match = _DURATION.match(str(duration))
+    if match is None:
+        raise ValueError(
+            f"a duration is a number and a unit, such as '10 epochs', '2000 steps' or "
+            f"'48000 examples'; got {duration!r}"
+        )
+    number, unit = float(match[1]), match[2]
+    steps = {
+        "step": number,
+        "epoch": number * steps_per_epoch,
+        "example": number / batch_size,
+    }[unit]
+    return math.ceil(steps - 1e-9)  # 0.1 epochs of 30 steps is 3 steps, not 4
+
+
+def create_schedule(
+    name: str,
+    learning_rate: float,
+    *,
+    total_steps: int,
+    warmup_steps: int = 0,
+    decay_steps: int = 0,
+    decay_rate: float = 0.5,
+    final_fraction: float = 0.0,
+) -> optax.Schedule:
+    """Learning rate as a function of the number of updates done so far.
+
+    Args:
+      name: ``constant``; ``step``: times `decay_rate` after every `decay_steps`; ``cosine``: half a
+        cosine from `learning_rate` to `final_fraction` of it at `total_steps`.
+      learning_rate: the rate after warm-up.
+      total_steps: length of the whole training, warm-up included.
+      warmup_steps: the rate grows linearly from `learning_rate / warmup_steps` over these steps.
+      decay_steps: period of ``step``; counted, as cosine is, from the start of training, so that
+        switching warm-up on does not move the later decays.
+      decay_rate: factor of ``step``.
+      final_fraction: where ``cosine`` ends.
+
+    Raises:
+      ValueError: for an unknown name, or ``step`` without a period.
+    """
+    if name == "constant":
+        base = optax.constant_schedule(learning_rate)
+    elif name == "step":
+        if decay_steps < 1:
+            raise ValueError(f"the step schedule needs decay_steps >= 1, got {decay_steps}")
+        base = optax.exponential_decay(
+            learning_rate, transition_steps=decay_steps, decay_rate=decay_rate, staircase=True
+        )
+    elif name == "cosine":
+        base = optax.cosine_decay_schedule(
+            learning_rate, decay_steps=max(total_steps, 1), alpha=final_fraction
+        )
+    else:
+        raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}; got {name!r}")
+    if warmup_steps <= 0:
+        return base
+
+    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+        # (count + 1): the very first update already learns.
+        warmup = jnp.minimum(1.0, (jnp.asarray(count) + 1.0) / warmup_steps)
+        return base(count) * warmup
+
+    return schedule
+
+
+def create_optimizer(
+    name: str,
+    learning_rate: float | optax.Schedule,
+    *,
+    weight_decay: float = 0.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    momentum: float = 0.9,
+    clip_norm: float | None = None,
+    freeze: Sequence[str] = (),
+) -> optax.GradientTransformation:
+    """Builds the optimiser.
+
+    ``adam`` (the paper's) and ``sgd`` take weight decay as a *coupled* L2 term: it is added to the
+    gradient and so passes through Adam's moments, as ``torch.optim.Adam(weight_decay=…)`` does.
+    ``adamw`` (the released code's) decouples it: rate · weight_decay · parameter is subtracted
+    beside Adam's update.
+
+    Args:
+      name: ``adam``, ``adamw`` or ``sgd``.
+      learning_rate: a number, or a schedule over updates.
+      weight_decay: L2 coefficient; every parameter decays, biases and norms too, as in PyTorch.
+      b1, b2, eps: Adam's.
+      momentum: of ``sgd``; 0 for none.
+      clip_norm: gradients are scaled down to this global L2 norm (over trained parameters only)
+        before anything else; None for no clipping.
+      freeze: path prefixes of parameters that stay as they are, parts joined by ``/``:
+        ``("backbone",)`` or ``("backbone/stem", "attention")``. They cost no optimiser state.
+
+    Raises:
+      ValueError: for an unknown name; at `init`, for a prefix that matches no parameter.
+    """
+    decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
+    adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    if name == "adam":
+        scaled = [decay, adam]
+    elif name == "adamw":
+        scaled = [adam, decay]
+    elif name == "sgd":
+        scaled = [decay, optax.trace(momentum) if momentum else optax.identity()]
+    else:
+        raise ValueError(f"optimiser is one of {', '.join(OPTIMIZERS)}; got {name!r}")
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
+    tx = optax.chain(clip, *scaled, optax.scale_by_learning_rate(learning_rate))
+    if not freeze:
+        return tx
+    return optax.multi_transform(
+        {"train": tx, "freeze": optax.set_to_zero()}, lambda params: freeze_labels(params, freeze)
+    )
+
+
+def freeze_labels(params: Any, prefixes: Sequence[str]) -> Any:
+    """A tree like `params` of ``"freeze"`` under any of `prefixes` and ``"train"`` elsewhere.
+
+    Raises:
+      ValueError: if a prefix matches nothing; the message lists what lies at its level.
+    """
+    paths = ["/".join(_names(path)) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for prefix in prefixes:
+        if not any(_under(path, prefix) for path in paths):
+            available = ", ".join(_siblings(paths, prefix))
+            raise ValueError(f"no parameter lies under {prefix!r}; available: {available}")
+
+    def label(path: Any, _: Any) -> str:
+        joined = "/".join(_names(path))
+        return "freeze" if any(_under(joined, prefix) for prefix in prefixes) else "train"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _names(path: Sequence[Any]) -> list[str]:
+    return [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
+
+
+def _under(path: str, prefix: str) -> bool:
+    prefix = prefix.strip("/")
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _siblings(paths: Sequence[str], prefix: str) -> list[str]:
+    """What exists beside the first part of `prefix` that does not."""
+    parent = prefix.strip("/").split("/")[:-1]
+    while parent and not any(_under(path, "/".join(parent)) for path in paths):
+        parent.pop()
+    depth = len(parent) + 1
+    inside = [path for path in paths if not parent or _under(path, "/".join(parent))]
+    return sorted({"/".join(path.split("/")[:depth]) for path in inside})

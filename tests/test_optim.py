@@ -1,0 +1,133 @@
+"""Optimisers against hand-written PyTorch-style updates; schedules against their formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from matnet_jax.optim import create_optimizer, create_schedule, duration_in_steps
+
+
+def run(tx, params, gradients):
+    state = tx.init(params)
+    for gradient in gradients:
+        updates, state = tx.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def numpy_adam(param, gradients, *, rate, weight_decay, coupled, b1=0.9, b2=0.999, eps=1e-8):
+    """torch.optim.Adam (coupled) or AdamW (decoupled), from their documentation."""
+    param = param.astype(np.float64).copy()
+    m, v = np.zeros_like(param), np.zeros_like(param)
+    for t, gradient in enumerate(gradients, start=1):
+        g = gradient + (weight_decay * param if coupled else 0)
+        if not coupled:
+            param = param - rate * weight_decay * param
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
+        param = param - rate * m_hat / (np.sqrt(v_hat) + eps)
+    return param
+
+
+@pytest.mark.parametrize("name,coupled", [("adam", True), ("adamw", False)])
+def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw(name, coupled):
+    rng = np.random.default_rng(0)
+    param = rng.normal(size=(5,)).astype(np.float32)
+    gradients = [rng.normal(size=(5,)).astype(np.float32) * 0.01 for _ in range(6)]
+    tx = create_optimizer(name, 0.05, weight_decay=0.1)
+    ours = run(tx, {"w": jnp.asarray(param)}, [{"w": jnp.asarray(g)} for g in gradients])
+    kwargs = {"rate": 0.05, "weight_decay": 0.1}
+    want = numpy_adam(param, gradients, coupled=coupled, **kwargs)
+    other = numpy_adam(param, gradients, coupled=not coupled, **kwargs)
+    np.testing.assert_allclose(ours["w"], want, rtol=1e-5, atol=1e-6)
+    assert np.abs(want - other).max() > 1e-2  # the two differ, so the test can tell them apart
+
+
+def test_sgd_with_momentum():
+    gradients = [{"w": jnp.ones(1)}, {"w": jnp.ones(1)}]
+    params = run(create_optimizer("sgd", 0.1, momentum=0.5), {"w": jnp.zeros(1)}, gradients)
+    np.testing.assert_allclose(params["w"], -0.1 * (1 + 1.5), rtol=1e-6)
+
+
+def test_clipping_is_by_global_norm_of_trained_parameters():
+    params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+    gradient = {"a": jnp.array([3.0]), "b": jnp.array([400.0])}
+    tx = create_optimizer("sgd", 1.0, momentum=0.0, clip_norm=1.5, freeze=("b",))
+    moved = run(tx, params, [gradient])
+    np.testing.assert_allclose(moved["a"], -1.5, rtol=1e-6)  # b's huge gradient does not count
+    np.testing.assert_array_equal(moved["b"], 0.0)
+
+
+def test_frozen_parameters_stay_and_hold_no_moments():
+    params = {
+        "backbone": {"stem": jnp.ones(3), "block1": jnp.ones(3)},
+        "backbone2": jnp.ones(3),
+        "head": jnp.ones(3),
+    }
+    gradient = jax.tree.map(jnp.ones_like, params)
+    tx = create_optimizer("adam", 0.1, weight_decay=1.0, freeze=("backbone/stem", "head/"))
+    moved = run(tx, params, [gradient, gradient])
+    np.testing.assert_array_equal(moved["backbone"]["stem"], 1.0)
+    np.testing.assert_array_equal(moved["head"], 1.0)
+    assert np.all(moved["backbone"]["block1"] < 1) and np.all(moved["backbone2"] < 1)
+    moments = [x for x in jax.tree.leaves(tx.init(params)) if x.shape == (3,)]
+    assert len(moments) == 2 * 2  # two moments for each of the two trained parameters
+
+
+def test_unknown_freeze_prefix_lists_what_is_there():
+    params = {"backbone": {"stem": jnp.ones(1), "block1": jnp.ones(1)}, "head": jnp.ones(1)}
+    with pytest.raises(ValueError, match="'backbon'.*available: backbone, head"):
+        create_optimizer("adam", 0.1, freeze=("backbon",)).init(params)
+    with pytest.raises(ValueError, match="backbone/block1, backbone/stem"):
+        create_optimizer("adam", 0.1, freeze=("backbone/block9",)).init(params)
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(ValueError, match="adam, adamw, sgd; got 'lion'"):
+        create_optimizer("lion", 0.1)
+    with pytest.raises(ValueError, match="constant, step, cosine; got 'linear'"):
+        create_schedule("linear", 0.1, total_steps=10)
+    with pytest.raises(ValueError, match="decay_steps >= 1"):
+        create_schedule("step", 0.1, total_steps=10)
+
+
+def test_step_schedule_halves_every_period():
+    schedule = create_schedule("step", 1e-4, total_steps=100, decay_steps=5, decay_rate=0.5)
+    rates = [float(schedule(step)) for step in range(15)]
+    np.testing.assert_allclose(rates, [1e-4] * 5 + [5e-5] * 5 + [2.5e-5] * 5, rtol=1e-6)
+
+
+def test_cosine_with_warmup():
+    schedule = create_schedule(
+        "cosine", 2.0, total_steps=100, warmup_steps=10, final_fraction=0.1
+    )
+    steps = np.arange(101)
+    cosine = 2.0 * (0.9 * 0.5 * (1 + np.cos(np.pi * steps / 100)) + 0.1)
+    want = cosine * np.minimum(1, (steps + 1) / 10)
+    np.testing.assert_allclose([float(schedule(int(s))) for s in steps], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "duration,steps",
+    [
+        ("5 epochs", 150),
+        ("1 epoch", 30),
+        ("0.1 epochs", 3),
+        (".5epoch", 15),
+        ("7 steps", 7),
+        ("100 examples", 25),
+        ("101 examples", 26),
+        ("0 steps", 0),
+    ],
+)
+def test_durations(duration, steps):
+    assert duration_in_steps(duration, steps_per_epoch=30, batch_size=4) == steps
+
+
+@pytest.mark.parametrize("duration", ["5", "epochs", "-1 epochs", "5 hours", "", "1e3 steps"])
+def test_durations_without_a_known_unit_are_refused(duration):
+    with pytest.raises(ValueError, match="a number and a unit"):
+        duration_in_steps(duration, steps_per_epoch=30, batch_size=4)
