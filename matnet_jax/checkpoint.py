@@ -1,0 +1,346 @@
+"""Checkpoints of a training run: saving, choosing, restoring. The only file that knows Orbax.
+
+A checkpoint has three items, so that evaluation can read the network without its optimiser:
+``model`` (parameters, batch statistics, feature centers, averaged parameters), ``optimizer`` (the
+other fields of the train state: step and optimiser state) and ``metadata`` (JSON).
+"""
+
+import dataclasses
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+
+State = TypeVar("State")
+
+_OPTIMIZER_FIELDS = ("step", "opt_state")
+_NAMED_DIFFERENCES = 20  # a message lists so many, then counts the rest
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, unreadable, or could not be written."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint is whole but belongs to another network or optimiser."""
+
+
+class Checkpoints:
+    """The checkpoints under one directory.
+
+    Args:
+      directory: holds one folder a checkpoint, named by its step; made when it is not there.
+      keep: so many of the newest stay, and the best one beside them.
+      best_metric: name of the validation metric that ranks checkpoints; greater is better. Where it
+        is equal, the later checkpoint is the better.
+      read_only: nothing is written or cleaned up; for evaluation while a training runs.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        keep: int = 2,
+        best_metric: str = "video_auc",
+        read_only: bool = False,
+    ):
+        # Orbax fails on a relative path only later, in its writing thread.
+        self.directory = Path(directory).absolute()
+        self._read_only = read_only
+        self._best_metric = best_metric
+        if read_only and not self.directory.is_dir():
+            raise CheckpointError(f"no checkpoints: {self.directory} does not exist; train first")
+        if not read_only and jax.process_index() == 0:
+            for leftover in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(leftover)  # what a killed run left half written
+        policies = ocp.checkpoint_managers
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            item_handlers={
+                "model": ocp.StandardCheckpointHandler(),
+                "optimizer": ocp.StandardCheckpointHandler(),
+                "metadata": ocp.JsonCheckpointHandler(),
+            },
+            options=ocp.CheckpointManagerOptions(
+                create=not read_only,
+                read_only=read_only,
+                best_fn=self._score,
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(get_metric_fn=self._score, n=1),
+                    ]
+                ),
+            ),
+        )
+
+    def _score(self, metrics: Mapping[str, float | None]) -> float:
+        score = metrics.get(self._best_metric)
+        return -math.inf if score is None else score
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the save under way, then frees the writing threads."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def wait(self) -> None:
+        """Waits for the save under way.
+
+        Raises:
+          CheckpointError: if it failed.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._write_error(error) from error
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the finished checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best by validation; None if none has that metric."""
+        step = self._manager.best_step()
+        if step is None or self._score(self._manager.metrics(step) or {}) == -math.inf:
+            return None
+        return step
+
+    def save(
+        self,
+        step: int,
+        state: Any,
+        *,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Starts saving `state`; returns once it is copied from the devices, so it may be donated.
+
+        Args:
+          step: names the checkpoint; one that exists already is kept as it is.
+          state: a dataclass of array trees with fields ``step`` and ``opt_state`` (`TrainState`).
+          metadata: JSON values: config, preprocessing, versions.
+          metrics: validation metrics at this step; None or a null one does not take part in "best".
+
+        Raises:
+          CheckpointError: if this save, or the one before it, could not be written.
+        """
+        if step in self._manager.all_steps():
+            return
+        model, optimizer = _split(state)
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    model=ocp.args.StandardSave(model),
+                    optimizer=ocp.args.StandardSave(optimizer),
+                    metadata=ocp.args.JsonSave(dict(metadata)),
+                ),
+                # Never empty: Orbax warns about every save without the metric it ranks by.
+                metrics={self._best_metric: None, **(metrics or {})},
+                force=True,
+            )
+        except Exception as error:
+            raise self._write_error(error) from error
+
+    def resolve(self, which: str | int) -> int:
+        """Turns ``latest``, ``best`` or a step into the step of a checkpoint that exists.
+
+        Raises:
+          CheckpointError: if there is none; the message lists the steps there are.
+        """
+        steps = self.steps
+        if not steps:
+            raise CheckpointError(f"no checkpoint in {self.directory}; train first")
+        if which == "latest":
+            return steps[-1]
+        if which == "best":
+            best = self.best_step
+            if best is None:
+                warnings.warn(
+                    f"no checkpoint in {self.directory} has a validation {self._best_metric}; "
+                    f"taking the latest, step {steps[-1]}, for the best",
+                    stacklevel=2,
+                )
+                return steps[-1]
+            return best
+        if str(which).isdecimal() and int(which) in steps:
+            return int(which)
+        raise CheckpointError(
+            f"no checkpoint {which!r} in {self.directory}; available: latest, best, "
+            + ", ".join(map(str, steps))
+        )
+
+    def metadata(self, which: str | int) -> dict[str, Any]:
+        """The JSON values saved with a checkpoint.
+
+        Raises:
+          CheckpointError: if there is no such checkpoint or it cannot be read.
+        """
+        step = self.resolve(which)
+        try:
+            args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
+            return self._manager.restore(step, args=args)["metadata"]
+        except Exception as error:
+            raise self._read_error(step, error) from error
+
+    def restore(self, which: str | int, abstract_state: State) -> State:
+        """Restores a train state.
+
+        Args:
+          which: ``latest``, ``best`` or a step.
+          abstract_state: the wanted state as `jax.ShapeDtypeStruct`s with shardings; arrays are
+            laid out by them, on however many devices, whatever devices wrote the checkpoint.
+
+        Raises:
+          CheckpointMismatchError: if arrays or their shapes differ; the message lists them.
+          CheckpointError: if there is no such checkpoint or it cannot be read.
+        """
+        model, optimizer = _split(abstract_state)
+        restored = self._restore(self.resolve(which), {"model": model, "optimizer": optimizer})
+        return dataclasses.replace(
+            abstract_state,  # type: ignore[type-var]
+            **restored["model"],
+            **restored["optimizer"],
+        )
+
+    def restore_model(self, which: str | int, abstract_model: Mapping[str, Any]) -> dict[str, Any]:
+        """Restores the network alone: ``params``, ``batch_stats``, ``feature_centers``, ….
+
+        Arguments and errors are those of `restore`; `abstract_model` has the train state's fields
+        but ``step`` and ``opt_state``.
+        """
+        return self._restore(self.resolve(which), {"model": dict(abstract_model)})["model"]
+
+    def restore_latest(self, abstract_state: State) -> tuple[int, State] | None:
+        """Restores the newest checkpoint that is whole, to continue training from it.
+
+        An unreadable one is reported by a warning and moved to ``<directory>_unreadable``, so that
+        training can save that step again and nothing is destroyed.
+
+        Returns:
+          ``(step, state)``, or None if there is no checkpoint.
+
+        Raises:
+          CheckpointMismatchError: as `restore` does; a mismatch is no reason to go further back.
+          CheckpointError: if there are checkpoints and none can be read.
+        """
+        steps = self.steps
+        for step in reversed(steps):
+            try:
+                return step, self.restore(step, abstract_state)
+            except CheckpointMismatchError:
+                raise
+            except CheckpointError as error:
+                if step == steps[0]:
+                    raise
+                warnings.warn(f"{error}; going back to the one before it", stacklevel=2)
+                if not self._read_only:
+                    self._set_aside(step)
+        return None
+
+    def _restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
+        try:
+            found = self._manager.item_metadata(step)
+            differences = [
+                line for item, tree in abstract.items() for line in _differences(found[item], tree)
+            ]
+        except Exception as error:
+            raise self._read_error(step, error) from error
+        if differences:
+            listed = "\n  ".join(differences[:_NAMED_DIFFERENCES])
+            rest = len(differences) - _NAMED_DIFFERENCES
+            raise CheckpointMismatchError(
+                f"checkpoint {self.directory / str(step)} is of another network or optimiser; "
+                f"{len(differences)} differences:\n  {listed}"
+                + (f"\n  … and {rest} more" if rest > 0 else "")
+            )
+        try:
+            args = {item: ocp.args.StandardRestore(tree) for item, tree in abstract.items()}
+            restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+            return {item: restored[item] for item in abstract}
+        except Exception as error:
+            raise self._read_error(step, error) from error
+
+    def _set_aside(self, step: int) -> None:
+        aside = self.directory.with_name(self.directory.name + "_unreadable")
+        if jax.process_index() == 0:
+            aside.mkdir(exist_ok=True)
+            target = aside / str(step)
+            number = 1
+            while target.exists():
+                target = aside / f"{step}.{number}"
+                number += 1
+            os.replace(self.directory / str(step), target)
+        ocp.multihost.sync_global_processes("matnet_checkpoint_set_aside")
+        self._manager.reload()
+
+    def _read_error(self, step: int, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.directory / str(step)} cannot be read ({_first_line(error)})"
+        )
+
+    def _write_error(self, error: Exception) -> CheckpointError:
+        self._manager.reload()
+        last = f"step {self.steps[-1]}" if self.steps else "none"
+        return CheckpointError(
+            f"a checkpoint could not be written to {self.directory} ({_first_line(error)}); "
+            f"the last whole one: {last}"
+        )
+
+
+def _split(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    # Fields are read one by one: dataclasses.asdict would copy and rebuild the trees.
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    optimizer = {name: fields.pop(name) for name in _OPTIMIZER_FIELDS}
+    return fields, optimizer
+
+
+def _differences(found: Any, wanted: Any) -> list[str]:
+    """One line for every array that is missing, left over, or of another shape or type."""
+    have, want = _signature(getattr(found, "tree", found)), _signature(wanted)
+    lines = []
+    for path in sorted(have | want):
+        if path not in have:
+            lines.append(f"+ {path}: {want[path]} is wanted, not in the checkpoint")
+        elif path not in want:
+            lines.append(f"- {path}: {have[path]} is in the checkpoint, not wanted")
+        elif have[path] != want[path]:
+            lines.append(f"~ {path}: {have[path]} in the checkpoint, {want[path]} wanted")
+    return lines
+
+
+def _signature(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        "/".join(_name(key) for key in path): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in leaves
+    }
+
+
+def _name(key: Any) -> str:
+    # Orbax stores the fields of named tuples as a dict: only the names can be compared.
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
