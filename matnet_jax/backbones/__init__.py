@@ -1,0 +1,46 @@
+"""Backbones by name, and the names of their stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from matnet_jax.backbones.efficientnet import VARIANTS, EfficientNet
+from matnet_jax.backbones.xception import NATIVE_SIZE, Xception
+
+BACKBONES = (*VARIANTS, "xception")
+
+
+def native_size(backbone: str) -> int:
+    """The image size in pixels that the backbone was designed for.
+
+    Raises:
+      ValueError: the backbone is unknown; the message lists those there are.
+    """
+    _check(backbone)
+    return NATIVE_SIZE if backbone == "xception" else VARIANTS[backbone].native_size
+
+
+def resolve_stage(stage: str, endpoints: Iterable[str]) -> str:
+    """The backbone's own name of a stage given as in the paper ("L2") or in its code ("b2").
+
+    Raises:
+      ValueError: the backbone has no such stage; the message lists those it has.
+    """
+    endpoints = tuple(endpoints)
+    number = re.fullmatch(r"[Lb](\d+)", stage)
+    aliases = [f"L{number[1]}", f"b{number[1]}"] if number else [stage]
+    if stage in ("b0", "L0", "stem"):
+        aliases = ["stem", "b0"]
+    for alias in aliases:
+        if alias in endpoints:
+            return alias
+    raise ValueError(f"no stage '{stage}'; this backbone has {', '.join(endpoints)}")
+
+
+def _check(backbone: str) -> None:
+    if backbone not in BACKBONES:
+        raise ValueError(f"unknown backbone '{backbone}'; available: {', '.join(BACKBONES)}")
+
+
+__all__ = ["BACKBONES", "EfficientNet", "VARIANTS", "Xception", "native_size", "resolve_stage"]

@@ -1,0 +1,184 @@
+"""EfficientNet B0–B7 as a feature extractor with every stage as a named endpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from matnet_jax.layers import BatchNorm, Conv, DepthwiseConv, drop_path
+
+
+class Variant(NamedTuple):
+    """Compound scaling of one EfficientNet, and the image size (pixels) it was designed for."""
+
+    width: float
+    depth: float
+    native_size: int
+    classifier_dropout: float
+
+
+VARIANTS = {
+    "efficientnet-b0": Variant(1.0, 1.0, 224, 0.2),
+    "efficientnet-b1": Variant(1.0, 1.1, 240, 0.2),
+    "efficientnet-b2": Variant(1.1, 1.2, 260, 0.3),
+    "efficientnet-b3": Variant(1.2, 1.4, 300, 0.3),
+    # The released classifiers on B4 and B5 use no dropout, unlike the original EfficientNets.
+    "efficientnet-b4": Variant(1.4, 1.8, 380, 0.0),
+    "efficientnet-b5": Variant(1.6, 2.2, 456, 0.0),
+    "efficientnet-b6": Variant(1.8, 2.6, 528, 0.5),
+    "efficientnet-b7": Variant(2.0, 3.1, 600, 0.5),
+}
+
+
+class Stage(NamedTuple):
+    """One of the seven stages of B0, before scaling."""
+
+    repeats: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+STEM_CHANNELS, HEAD_CHANNELS, SQUEEZE_RATIO = 32, 1280, 0.25
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Channels times width, to the nearest multiple of 8, losing at most a tenth."""
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate computed from their spatial means: [B, H, W, C] -> same."""
+
+    squeezed_channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(self.dtype)
+        conv = {"kernel_size": 1, "use_bias": True, "dtype": self.dtype}
+        hidden = nn.swish(Conv(self.squeezed_channels, name="reduce", **conv)(pooled))
+        return x * nn.sigmoid(Conv(x.shape[-1], name="expand", **conv)(hidden))
+
+
+class MBConv(nn.Module):
+    """Inverted residual block: expand, depthwise, squeeze and excite, project, skip."""
+
+    features: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    drop_rate: float
+    nominal_size: int | None
+    bn_momentum: float
+    bn_epsilon: float
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        def norm(y: jax.Array, name: str) -> jax.Array:
+            layer = BatchNorm(self.bn_momentum, self.bn_epsilon, self.dtype, name=name)
+            return layer(y, train=train)
+
+        inputs, channels = x, x.shape[-1]
+        if self.expansion != 1:
+            expand = Conv(
+                channels * self.expansion, kernel_size=1, dtype=self.dtype, name="expand_conv"
+            )
+            x = nn.swish(norm(expand(x), "expand_bn"))
+        depthwise = DepthwiseConv(
+            self.kernel_size,
+            self.stride,
+            nominal_size=self.nominal_size,
+            dtype=self.dtype,
+            name="depthwise_conv",
+        )
+        x = nn.swish(norm(depthwise(x), "depthwise_bn"))
+        x = SqueezeExcite(max(1, int(channels * SQUEEZE_RATIO)), self.dtype, name="se")(x)
+        project = Conv(self.features, kernel_size=1, dtype=self.dtype, name="project_conv")
+        x = norm(project(x), "project_bn")
+        if self.stride == 1 and channels == self.features:
+            if train and self.drop_rate > 0:
+                x = drop_path(x, self.make_rng("dropout"), self.drop_rate)
+            x = x + inputs
+        return x
+
+
+class EfficientNet(nn.Module):
+    """Images [B, H, W, 3] -> {"stem", "L1", …, "L7", "final"}: each [B, h, w, C].
+
+    Attributes:
+      width, depth: compound scaling coefficients.
+      nominal_size: size that SAME padding is computed from (the released code's way); None pads
+        by the real sizes.
+      stochastic_depth_rate: grows linearly with the block index from 0 to this.
+    """
+
+    width: float
+    depth: float
+    nominal_size: int | None = None
+    stochastic_depth_rate: float = 0.2
+    bn_momentum: float = 0.99
+    bn_epsilon: float = 1e-3
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def endpoint_channels(self) -> dict[str, int]:
+        """Channels of every endpoint, known without running the network."""
+        channels = {"stem": scaled_channels(STEM_CHANNELS, self.width)}
+        for i, stage in enumerate(STAGES, start=1):
+            channels[f"L{i}"] = scaled_channels(stage.channels, self.width)
+        return channels | {"final": scaled_channels(HEAD_CHANNELS, self.width)}
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+        channels = self.endpoint_channels
+        norm = {"momentum": self.bn_momentum, "epsilon": self.bn_epsilon, "dtype": self.dtype}
+        stem = Conv(
+            channels["stem"],
+            stride=2,
+            nominal_size=self.nominal_size,
+            dtype=self.dtype,
+            name="stem_conv",
+        )
+        x = nn.swish(BatchNorm(**norm, name="stem_bn")(stem(images), train=train))
+        endpoints = {"stem": x}
+
+        repeats = [math.ceil(stage.repeats * self.depth) for stage in STAGES]
+        block = 0
+        for i, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
+            for repeat in range(count):
+                x = MBConv(
+                    features=channels[f"L{i}"],
+                    kernel_size=stage.kernel_size,
+                    stride=stage.stride if repeat == 0 else 1,
+                    expansion=stage.expansion,
+                    drop_rate=self.stochastic_depth_rate * block / sum(repeats),
+                    nominal_size=self.nominal_size,
+                    bn_momentum=self.bn_momentum,
+                    bn_epsilon=self.bn_epsilon,
+                    dtype=self.dtype,
+                    name=f"block_{block}",
+                )(x, train)
+                block += 1
+            endpoints[f"L{i}"] = x
+
+        head = Conv(channels["final"], kernel_size=1, dtype=self.dtype, name="head_conv")
+        x = nn.swish(BatchNorm(**norm, name="head_bn")(head(x), train=train))
+        return endpoints | {"final": x}

@@ -1,0 +1,151 @@
+"""The layers every part of the network is built from: convolutions and batch normalisation."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from matnet_jax.depthwise import Padding, depthwise_conv
+from matnet_jax.initializers import kernel_init
+
+
+def same_padding(
+    size: tuple[int, int], kernel: int, stride: int, nominal_size: int | None = None
+) -> Padding:
+    """TensorFlow's SAME padding of each axis, for the real size or for a nominal one.
+
+    The released PyTorch code computes the padding once, from the backbone's native image size,
+    whatever the input's real size: `nominal_size` reproduces that.
+    """
+
+    def pad(n: int) -> tuple[int, int]:
+        n = nominal_size or n
+        total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+        return total // 2, total - total // 2
+
+    return pad(size[0]), pad(size[1])
+
+
+class Conv(nn.Module):
+    """Convolution, optionally grouped, as [B, H, W, C_in] -> [B, H', W', features].
+
+    A 1×1 convolution is a matrix product. Groups are separate convolutions: there are few of them
+    (one an attention map) and XLA is slow at grouped ones, above all at their gradients.
+
+    Attributes:
+      padding: zeros around the image, or None for SAME.
+      nominal_size: image size that SAME is computed from; None for the real one.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    groups: int = 1
+    use_bias: bool = False
+    padding: Padding | None = None
+    nominal_size: int | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        k, channels = self.kernel_size, x.shape[-1] // self.groups
+        kernel = self.param("kernel", kernel_init, (k, k, channels, self.features))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        inputs = jnp.split(x, self.groups, axis=-1)
+        kernels = jnp.split(kernel, self.groups, axis=-1)
+        y = jnp.concatenate(
+            [self._convolve(i, k) for i, k in zip(inputs, kernels, strict=True)], axis=-1
+        )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            y = y + bias.astype(self.dtype)
+        return y
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        if self.kernel_size == 1:
+            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        padding = self.padding
+        if padding is None:
+            size = (x.shape[1], x.shape[2])
+            padding = same_padding(size, self.kernel_size, self.stride, self.nominal_size)
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (self.stride, self.stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+class DepthwiseConv(nn.Module):
+    """One k×k filter a channel, no bias: [B, H, W, C] -> [B, H', W', C]. Kernel [k, k, C]."""
+
+    kernel_size: int = 3
+    stride: int = 1
+    padding: Padding | None = None
+    nominal_size: int | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        k = self.kernel_size
+        kernel = self.param("kernel", kernel_init, (k, k, x.shape[-1]))
+        padding = self.padding or same_padding(x.shape[1:3], k, self.stride, self.nominal_size)
+        return depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+
+
+class Dense(nn.Module):
+    """Matrix product over the last axis plus a bias: [..., C_in] -> [..., features]."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last; statistics are float32.
+
+    Running statistics are momentum·old + (1 − momentum)·batch, with the unbiased batch variance as
+    in PyTorch and TensorFlow (Flax's own module takes the biased one). Under `jit` with a sharded
+    batch the means are over the global batch.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        shape = (x.shape[-1],)
+        mean_ra = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var_ra = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        if train:
+            axes = tuple(range(x.ndim - 1))
+            wide = x.astype(jnp.float32)
+            mean = jnp.mean(wide, axes)
+            var = jnp.maximum(jnp.mean(jnp.square(wide), axes) - jnp.square(mean), 0.0)
+            if not self.is_initializing():
+                count = x.size // x.shape[-1]
+                unbiased = var * (count / max(count - 1, 1))
+                keep = self.momentum
+                mean_ra.value = keep * mean_ra.value + (1 - keep) * lax.stop_gradient(mean)
+                var_ra.value = keep * var_ra.value + (1 - keep) * lax.stop_gradient(unbiased)
+        else:
+            mean, var = mean_ra.value, var_ra.value
+        gain = scale * lax.rsqrt(var + self.epsilon)
+        return (x.astype(jnp.float32) * gain + (bias - mean * gain)).astype(self.dtype)
+
+
+def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
+    """Stochastic depth: drops whole samples [B, ...] with `rate`, divides survivors by 1 − rate."""
+    keep = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))

@@ -1,0 +1,74 @@
+"""Resizing of [B, H, W, C] maps as two small matrix products, with PyTorch's sampling rules.
+
+`jax.image.resize` samples half-pixel centres; the network is defined with aligned corners, bins of
+adaptive average pooling and floor-nearest. The weights are constants, so XLA sees plain products,
+whose gradients are products too (no gather, no scatter).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Size = tuple[int, int]
+
+
+@functools.cache
+def bilinear_weights(source: int, target: int) -> np.ndarray:
+    """[target, source] linear interpolation where first and last samples coincide."""
+    weights = np.zeros((target, source))
+    # One output sample has no second corner to align: it takes the first source sample.
+    positions = np.arange(target) * ((source - 1) / (target - 1) if target > 1 else 0.0)
+    low = np.minimum(positions.astype(int), source - 1)
+    high = np.minimum(low + 1, source - 1)
+    fraction = positions - low
+    np.add.at(weights, (np.arange(target), low), 1 - fraction)
+    np.add.at(weights, (np.arange(target), high), fraction)
+    return weights
+
+
+@functools.cache
+def average_weights(source: int, target: int) -> np.ndarray:
+    """[target, source] adaptive average: bin i covers floor(i·s/t) to ceil((i+1)·s/t)."""
+    weights = np.zeros((target, source))
+    for i in range(target):
+        first, last = i * source // target, -(-(i + 1) * source // target)
+        weights[i, first:last] = 1 / (last - first)
+    return weights
+
+
+@functools.cache
+def nearest_weights(source: int, target: int) -> np.ndarray:
+    """[target, source] where output i takes source floor(i·s/t)."""
+    weights = np.zeros((target, source))
+    weights[np.arange(target), np.arange(target) * source // target] = 1
+    return weights
+
+
+def _separable(x: jax.Array, size: Size, weights_of) -> jax.Array:
+    if x.shape[1:3] == tuple(size):
+        return x
+    rows = jnp.asarray(weights_of(x.shape[1], size[0]), x.dtype)
+    cols = jnp.asarray(weights_of(x.shape[2], size[1]), x.dtype)
+    # Full precision: on TPU the default would round interpolation weights to bfloat16.
+    product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    return product("oh,bhwc->bowc", rows, product("ow,bhwc->bhoc", cols, x))
+
+
+def resize_bilinear(x: jax.Array, size: Size) -> jax.Array:
+    """Bilinear, aligned corners, no antialiasing: [B, H, W, C] -> [B, *size, C]."""
+    return _separable(x, size, bilinear_weights)
+
+
+def adaptive_average_pool(x: jax.Array, size: Size) -> jax.Array:
+    """PyTorch's adaptive average pooling: [B, H, W, C] -> [B, *size, C]."""
+    return _separable(x, size, average_weights)
+
+
+def resize_nearest(x: jax.Array, size: Size) -> jax.Array:
+    """PyTorch's nearest neighbour: [B, H, W, C] -> [B, *size, C]."""
+    return _separable(x, size, nearest_weights)
