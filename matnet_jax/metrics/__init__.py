@@ -1,0 +1,34 @@
+"""What a detector's scores are worth: frame and video metrics, with what they rest on."""
+
+from matnet_jax.metrics.attention import map_statistics
+from matnet_jax.metrics.binary import METRICS, binary_metrics, decide, reason_undefined
+from matnet_jax.metrics.bootstrap import bootstrap_intervals, paired_bootstrap
+from matnet_jax.metrics.calibration import (
+    apply_temperature,
+    calibration_bins,
+    expected_calibration_error,
+    fit_temperature,
+    fit_threshold,
+)
+from matnet_jax.metrics.summary import summarise
+from matnet_jax.metrics.videos import AGGREGATIONS, group_videos, most_wrong_videos, video_scores
+
+__all__ = [
+    "AGGREGATIONS",
+    "METRICS",
+    "apply_temperature",
+    "binary_metrics",
+    "bootstrap_intervals",
+    "calibration_bins",
+    "decide",
+    "expected_calibration_error",
+    "fit_temperature",
+    "fit_threshold",
+    "group_videos",
+    "map_statistics",
+    "most_wrong_videos",
+    "paired_bootstrap",
+    "reason_undefined",
+    "summarise",
+    "video_scores",
+]

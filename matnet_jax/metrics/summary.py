@@ -1,0 +1,194 @@
+"""All metrics of an evaluation, in the layout of `metrics.json`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.metrics.binary import binary_metrics, metric_functions
+from matnet_jax.metrics.bootstrap import bootstrap_intervals
+from matnet_jax.metrics.calibration import apply_temperature, fit_temperature, fit_threshold
+from matnet_jax.metrics.videos import VIDEO_IDENTITY, video_scores
+from matnet_jax.scores import Columns, check_columns
+
+SCORE_WITHOUT_FACE = 0.5
+INTERVAL_METRICS = ("auc", "acc", "eer", "ap")
+
+
+def summarise(
+    scores: Mapping[str, Any],
+    *,
+    aggregation: str = "mean",
+    top_k: int = 10,
+    threshold: float = 0.5,
+    log_loss_epsilon: float = 1e-15,
+    coverage: Mapping[str, Any] | None = None,
+    validation: Mapping[str, Any] | None = None,
+    num_resamples: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Frame and video metrics of scores, overall and per manipulation.
+
+    Args:
+      scores: columns `dataset, subset, compression, video_id, label, score`, one row a face, [N].
+      aggregation: how a video's score comes from its frames' (`AGGREGATIONS`).
+      top_k: frames that `top_k_mean` takes.
+      threshold: scores over it are called fake.
+      log_loss_epsilon: clipping of the log loss.
+      coverage: `{"without_face": [{"dataset", "subset", "compression", "video_id", "label"}, …]}`,
+        the videos of the split in which no face could be used; its other entries are passed on.
+        None if that is not known.
+      validation: scores of the validation split, in columns as `scores`; threshold and temperature
+        are fitted on them and applied here.
+      num_resamples: bootstrap draws for the intervals; 0 for none.
+      seed: of the draws.
+
+    Returns:
+      A dict that JSON can hold, undefined values None: `frame` and `video` (`binary_metrics`),
+      `by_subset` {name: {frame, video}}, each subset's fakes against all reals of the same data set
+      and compression; `by_dataset` the same where there are several; `coverage`; `protocol`; and,
+      where asked for, `intervals` and `fitted`.
+
+    Raises:
+      ValueError: a column is missing, a score is no probability, a video has two labels, an option
+        is unknown.
+    """
+    check_columns(scores, (*VIDEO_IDENTITY, "label", "score"))
+    frames = {name: np.asarray(scores[name]) for name in (*VIDEO_IDENTITY, "label", "score")}
+    videos = video_scores(frames, aggregation=aggregation, top_k=top_k)
+    options = {"threshold": threshold, "log_loss_epsilon": log_loss_epsilon}
+
+    def both_levels(frame_rows: np.ndarray, video_rows: np.ndarray) -> dict[str, dict]:
+        return {
+            "frame": _metrics_of(_take(frames, frame_rows), options),
+            "video": _metrics_of(_take(videos, video_rows), options),
+        }
+
+    summary: dict[str, Any] = {
+        "frame": _metrics_of(frames, options),
+        "video": _metrics_of(videos, options),
+        "by_subset": {
+            name: both_levels(_subset_rows(frames, key), _subset_rows(videos, key))
+            for name, key in _named_subsets(videos).items()
+        },
+    }
+    datasets = np.unique(videos["dataset"]).tolist()
+    if len(datasets) > 1:
+        summary["by_dataset"] = {
+            name: both_levels(frames["dataset"] == name, videos["dataset"] == name)
+            for name in datasets
+        }
+    summary["coverage"] = _coverage(len(frames["label"]), videos, coverage, options)
+    summary["protocol"] = {
+        "aggregation": aggregation,
+        **({"top_k": top_k} if aggregation == "top_k_mean" else {}),
+        **options,
+    }
+    if validation is not None:
+        fitting_videos = video_scores(validation, aggregation=aggregation, top_k=top_k)
+        summary["fitted"] = {
+            "frame": _fitted(validation, frames, log_loss_epsilon),
+            "video": _fitted(fitting_videos, videos, log_loss_epsilon),
+        }
+    if num_resamples:
+        functions = metric_functions(**options)
+        functions = {name: functions[name] for name in INTERVAL_METRICS}
+        draws: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed, "confidence": 0.95}
+        summary["intervals"] = {
+            "frame": bootstrap_intervals(frames, functions, **draws),
+            "video": bootstrap_intervals(videos, functions, **draws),
+            **draws,
+        }
+    return summary
+
+
+def _metrics_of(columns: Columns, options: Mapping[str, float]) -> dict[str, Any]:
+    return binary_metrics(columns["label"], columns["score"], **options)
+
+
+def _take(columns: Columns, rows: np.ndarray) -> Columns:
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def _named_subsets(videos: Columns) -> dict[str, tuple[str, str, str]]:
+    """Display name -> (dataset, subset, compression) of each subset with fakes.
+
+    The name is the subset's, with data set and compression where the evaluation has several.
+    """
+    fake = videos["label"] == 1
+    keys = sorted(set(zip(*(videos[k][fake].tolist() for k in VIDEO_IDENTITY[:3]), strict=True)))
+    several_datasets = len(np.unique(videos["dataset"])) > 1
+    several_compressions = len({compression for _, _, compression in keys}) > 1
+
+    def name(dataset: str, subset: str, compression: str) -> str:
+        parts = [dataset] if several_datasets or not subset else []
+        parts += [subset, compression if several_compressions else ""]
+        return "/".join(part for part in parts if part) or "all"
+
+    return {name(*key): key for key in keys}
+
+
+def _subset_rows(columns: Columns, key: tuple[str, str, str]) -> np.ndarray:
+    dataset, subset, compression = key
+    same = (columns["dataset"] == dataset) & (columns["compression"] == compression)
+    return same & ((columns["label"] == 0) | (columns["subset"] == subset))
+
+
+def _coverage(
+    num_faces: int,
+    videos: Columns,
+    coverage: Mapping[str, Any] | None,
+    options: Mapping[str, float],
+) -> dict[str, Any]:
+    known = {"videos_scored": len(videos["label"]), "faces_scored": num_faces}
+    if coverage is None:
+        return {**known, "videos_without_face": None}
+    missing = _unscored(coverage.get("without_face", ()), videos)
+    filled = {
+        "label": np.concatenate([videos["label"], np.array([m["label"] for m in missing], int)]),
+        "score": np.concatenate([videos["score"], np.full(len(missing), SCORE_WITHOUT_FACE)]),
+    }
+    return {
+        **coverage,
+        **known,
+        "videos": len(filled["label"]),
+        "videos_without_face": len(missing),
+        "score_without_face": SCORE_WITHOUT_FACE,
+        "without_face": missing,
+        "video_with_them": _metrics_of(filled, options),
+    }
+
+
+def _unscored(rows: Iterable[Mapping[str, Any]], videos: Columns) -> list[dict[str, Any]]:
+    """Videos without a face, each once; one that has scores after all is an error."""
+    scored = set(zip(*(videos[k].tolist() for k in VIDEO_IDENTITY), strict=True))
+    missing: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        lacking = [name for name in (*VIDEO_IDENTITY, "label") if name not in row]
+        if lacking:
+            raise ValueError(f"a video without a face lacks {', '.join(lacking)}: it is {row}")
+        if row["label"] not in (0, 1):
+            raise ValueError(f"label of a video without a face is {row['label']!r}, wanted 0 or 1")
+        identity = tuple(str(row[name]) for name in VIDEO_IDENTITY)
+        if identity in scored:
+            raise ValueError(f"{'/'.join(identity)} is said to have no face, but has scores")
+        named = dict(zip(VIDEO_IDENTITY, identity, strict=True))
+        missing[identity] = {**named, "label": int(row["label"])}
+    return list(missing.values())
+
+
+def _fitted(
+    validation: Mapping[str, Any], test: Mapping[str, Any], log_loss_epsilon: float
+) -> dict[str, Any]:
+    """Threshold and temperature of the validation scores, and the test metrics they move."""
+    threshold = fit_threshold(validation["label"], validation["score"])
+    temperature = fit_temperature(validation["label"], validation["score"])
+    result: dict[str, Any] = {"threshold": threshold, "temperature": temperature}
+    if threshold is not None:
+        at = binary_metrics(test["label"], test["score"], threshold=threshold)
+        result |= {name: at[name] for name in ("acc", "balanced_acc")}
+    if temperature is not None:
+        scores = apply_temperature(test["score"], temperature)
+        after = binary_metrics(test["label"], scores, log_loss_epsilon=log_loss_epsilon)
+        result |= {f"{name}_calibrated": after[name] for name in ("ece", "log_loss")}
+    return result

@@ -1,0 +1,119 @@
+"""From the scores of a video's frames to the video's score.
+
+A video is (dataset, subset, compression, video_id). Names alone do not tell videos apart: the four
+manipulations of FaceForensics++ use the same ones, and merging them changes the video AUC.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.scores import Columns, check_columns
+
+VIDEO_IDENTITY = ("dataset", "subset", "compression", "video_id")
+CONFIDENT_FAKE, CONFIDENT_REAL = 0.8, 0.2
+
+
+def confident_vote(scores: np.ndarray) -> float:
+    """Lets confident frames speak for the video, where there are enough of them.
+
+    The mean of the frames over 0.8 if they are more than 2/5 of the frames and more than 11; else
+    the mean of the frames under 0.2 if they are more than 9/10; else the mean of all.
+    """
+    fakes, reals = scores[scores > CONFIDENT_FAKE], scores[scores < CONFIDENT_REAL]
+    if 5 * len(fakes) > 2 * len(scores) and len(fakes) > 11:
+        return fakes.mean()
+    if 10 * len(reals) > 9 * len(scores):
+        return reals.mean()
+    return scores.mean()
+
+
+# Each takes a video's scores in ascending order, [n] with n > 0, and k.
+AGGREGATIONS: dict[str, Callable[[np.ndarray, int], float]] = {
+    "mean": lambda scores, k: scores.mean(),
+    "max": lambda scores, k: scores[-1],
+    "median": lambda scores, k: np.median(scores),
+    "top_k_mean": lambda scores, k: scores[-k:].mean(),
+    "confident_vote": lambda scores, k: confident_vote(scores),
+}
+
+
+def group_videos(columns: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the videos of rows.
+
+    Args:
+      columns: has the columns of `VIDEO_IDENTITY` and `label`, each [N].
+
+    Returns:
+      first_row int64 [V], a row of each video, videos sorted by identity; and row_video int64 [N],
+      each row's video.
+
+    Raises:
+      ValueError: a video has both real and fake rows: two videos go by one name.
+    """
+    check_columns(columns, (*VIDEO_IDENTITY, "label"))
+    # Codes instead of joined strings: no separator can occur in a name.
+    codes = [np.unique(np.asarray(columns[k]), return_inverse=True)[1] for k in VIDEO_IDENTITY]
+    _, first_row, row_video = np.unique(
+        np.stack(codes, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    row_video = row_video.reshape(-1)
+    labels = np.asarray(columns["label"])
+    mixed = labels != labels[first_row][row_video]
+    if mixed.any():
+        row = int(np.argmax(mixed))
+        name = ", ".join(f"{k}={str(columns[k][row])!r}" for k in VIDEO_IDENTITY)
+        raise ValueError(
+            f"the video ({name}) has both real and fake rows, so two videos share that name; "
+            "give them different subsets or video_ids"
+        )
+    return first_row, row_video
+
+
+def video_scores(
+    scores: Mapping[str, Any], *, aggregation: str = "mean", top_k: int = 10
+) -> Columns:
+    """Aggregates scores of faces to scores of videos.
+
+    Args:
+      scores: columns with `score`, each [N].
+      aggregation: one of `AGGREGATIONS`.
+      top_k: of how many frames `top_k_mean` takes the mean; all, in a video with fewer.
+
+    Returns:
+      Columns, each [V], sorted by identity whatever the order of the rows: those of
+      `VIDEO_IDENTITY`, `label`, `score` float64, and `num_faces` int32, the rows that made it.
+
+    Raises:
+      ValueError: the aggregation is unknown, or see `group_videos`.
+    """
+    if aggregation not in AGGREGATIONS:
+        known = ", ".join(AGGREGATIONS)
+        raise ValueError(f"video aggregation is {aggregation!r}, wanted one of {known}")
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}, wanted at least 1")
+    first_row, row_video = group_videos(scores)
+    check_columns(scores, ("label", "score"))
+    values = np.asarray(scores["score"], np.float64)
+    # By video, then ascending: sums then run in one order, whatever the order of the rows.
+    order = np.lexsort((values, row_video))
+    counts = np.bincount(row_video, minlength=len(first_row))
+    parts = np.split(values[order], np.cumsum(counts)[:-1]) if len(first_row) else []
+    aggregate = AGGREGATIONS[aggregation]
+    return {
+        **{name: np.asarray(scores[name])[first_row] for name in (*VIDEO_IDENTITY, "label")},
+        "score": np.array([aggregate(part, top_k) for part in parts], np.float64),
+        "num_faces": counts.astype(np.int32),
+    }
+
+
+def most_wrong_videos(videos: Columns, count: int = 8) -> Columns:
+    """The videos whose score lies farthest from their label, worst first; at most `count`.
+
+    Only those on the wrong side of 0.5 are wrong, so there may be none.
+    """
+    error = np.abs(videos["score"] - videos["label"])
+    worst = np.argsort(-error, kind="stable")[:count]
+    worst = worst[error[worst] > 0.5]
+    return {name: column[worst] for name, column in videos.items()}
