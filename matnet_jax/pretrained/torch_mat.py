@@ -1,0 +1,112 @@
+"""The authors' PyTorch checkpoints of MAT, and of the plain classifiers they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.pretrained import torch_names
+from matnet_jax.pretrained.tree import assemble
+
+_BATCH_NORM = {
+    "weight": ("params", "scale"),
+    "bias": ("params", "bias"),
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+}
+_CENTERS = "auxiliary_loss.feature_centers"
+# Buffers that the model's fields hold instead, and counters that nothing reads.
+_IGNORED = ("attentions.mask", "auxiliary_loss.alpha", "auxiliary_loss.inner_margin")
+
+
+def from_torch_state_dict(
+    state_dict: Mapping[str, Any],
+    model: MAT | PlainClassifier,
+    image_size: int | None = None,
+    *,
+    strict: bool = True,
+) -> dict[str, Any]:
+    """Variables of `model` from a checkpoint of the authors' code.
+
+    Args:
+      state_dict: arrays by PyTorch name; a `module.` prefix (DataParallel) and a wrapping
+        {"state_dict": …} are seen through. Tensors are accepted where `np.asarray` takes them.
+      model: `create_model("released", …)` or `create_classifier(…)` of the same shape.
+      image_size: of the images that the model will see, to check against; None for the model's.
+      strict: see `matnet_jax.pretrained.tree.assemble`.
+
+    Raises:
+      CheckpointMismatchError: keys or shapes differ; nothing is loaded by half.
+      ValueError: `image_size` is not the model's.
+    """
+    if image_size is not None and image_size != model.image_size:
+        raise ValueError(
+            f"image_size {image_size} asked for, but the model was made for {model.image_size}: "
+            f"create_model(…, image_size={image_size})"
+        )
+    arrays: dict[str, np.ndarray] = {}
+    unexpected = []
+    for key, value in unwrap(state_dict).items():
+        if key.endswith("num_batches_tracked") or key in _IGNORED:
+            continue
+        if key == _CENTERS and isinstance(model, MAT):
+            arrays["feature_centers/centers"] = np.asarray(value)
+            continue
+        named = _convert(key, np.asarray(value), model)
+        if named is None:
+            unexpected.append(key)
+        elif named:
+            arrays[named[0]] = named[1]
+    return assemble(model, arrays, unexpected=tuple(unexpected), strict=strict)
+
+
+def unwrap(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The bare state dict: without a wrapping "state_dict" or "model" and a `module.` prefix."""
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state_dict.get(wrapper), Mapping):
+            state_dict = state_dict[wrapper]
+    return {key.removeprefix("module."): value for key, value in state_dict.items()}
+
+
+def _convert(key: str, value: np.ndarray, model) -> tuple[str, np.ndarray] | tuple[()] | None:
+    """(our path, our array); () for a key the model rightly lacks; None for an unknown one."""
+    module, leaf = key.rsplit(".", 1) if "." in key else ("", key)
+    backbone = torch_names.XCEPTION if model.backbone == "xception" else torch_names.EFFICIENTNET
+    is_mat = isinstance(model, MAT)
+    module = module.removeprefix("net.") if key.startswith("net.") or not is_mat else module
+    in_backbone = key.startswith("net.") or not is_mat
+    if in_backbone and torch_names.rename(module, torch_names.CLASSIFIER_HEAD):
+        # MAT's backbone still carries its ImageNet classifier, which nothing runs.
+        return () if is_mat else to_ours("head", leaf, value)
+    if in_backbone:
+        path = torch_names.rename(module, backbone)
+        path = f"features/{path}" if path else None
+    else:
+        path = torch_names.rename(module, torch_names.MAT_PARTS)
+    return to_ours(path, leaf, value) if path else None
+
+
+def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
+    """One PyTorch leaf of our module `path` in our name and layout.
+
+    Convolutions [O, I, k, k] become [k, k, I, O], depthwise ones [C, 1, k, k] become [k, k, C],
+    dense layers [O, I] become [I, O].
+    """
+    name = path.rsplit("/", 1)[-1]
+    if "bn" in name:
+        if leaf not in _BATCH_NORM:
+            return None
+        collection, ours = _BATCH_NORM[leaf]
+        return f"{collection}/{path}/{ours}", value
+    if leaf == "bias":
+        return f"params/{path}/bias", value
+    if leaf != "weight":
+        return None
+    if "depthwise" in name:
+        return f"params/{path}/kernel", value[:, 0].transpose(1, 2, 0)
+    if value.ndim == 4:
+        return f"params/{path}/kernel", value.transpose(2, 3, 1, 0)
+    return f"params/{path}/kernel", value.T

@@ -1,0 +1,42 @@
+"""Fixtures for every test, and where the optional shared material is looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before JAX starts: eight fake devices let sharded steps run on any machine.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+_FLAG = "--xla_force_host_platform_device_count=8"
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
+
+import pytest  # noqa: E402
+
+_SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+def _directory(variable: str, default: Path) -> Path:
+    path = Path(os.environ.get(variable, default)).resolve()
+    if not path.is_dir():
+        pytest.skip(f"no {path}: set {variable} to run this test")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real videos in official layouts; skips where they are absent."""
+    return _directory("MATNET_TEST_DATA", _SHARED / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Face detectors' weight files; skips where they are absent."""
+    return _directory("MATNET_TEST_MODELS", _SHARED / "models")
+
+
+@pytest.fixture(scope="session")
+def shared_parity() -> Path:
+    """Golden tensors of the released recipe; skips where they are absent."""
+    return _directory("MATNET_TEST_PARITY", _SHARED / "parity")
