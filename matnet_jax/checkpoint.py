@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -227,14 +227,24 @@ class Checkpoints:
         """
         return self._restore(self.resolve(which), {"model": dict(abstract_model)})["model"]
 
-    def restore_latest(self, abstract_state: State) -> tuple[int, State] | None:
+    def restore_latest(
+        self,
+        abstract_state: State,
+        *,
+        check: Callable[[dict[str, Any]], None] = lambda metadata: None,
+    ) -> tuple[State, dict[str, Any]] | None:
         """Restores the newest checkpoint that is whole, to continue training from it.
 
         An unreadable one is reported by a warning and moved to ``<directory>_unreadable``, so that
         training can save that step again and nothing is destroyed.
 
+        Args:
+          abstract_state: as in `restore`.
+          check: is called with the metadata before any array is read, and may refuse it by raising
+            `CheckpointMismatchError`.
+
         Returns:
-          ``(step, state)``, or None if there is no checkpoint.
+          ``(state, metadata)``, or None if there is no checkpoint.
 
         Raises:
           CheckpointMismatchError: as `restore` does; a mismatch is no reason to go further back.
@@ -243,7 +253,9 @@ class Checkpoints:
         steps = self.steps
         for step in reversed(steps):
             try:
-                return step, self.restore(step, abstract_state)
+                metadata = self.metadata(step)
+                check(metadata)
+                return self.restore(step, abstract_state), metadata
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:

@@ -146,14 +146,18 @@ def remove_manifest(checkpoint):
     (checkpoint / "model" / "manifest.ocdbt").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, remove_model, remove_manifest])
+def remove_metadata(checkpoint):
+    (checkpoint / "metadata" / "metadata").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [truncate, remove_model, remove_manifest, remove_metadata])
 def test_a_broken_newest_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     save_all(tmp_path / "c", {1: 0.5, 2: 0.6}, keep=3)
     damage(tmp_path / "c" / "2")
     with Checkpoints(tmp_path / "c", keep=3) as checkpoints:
         with pytest.warns(UserWarning, match="c/2 cannot be read .*; going back"):
-            step, state = checkpoints.restore_latest(abstract(make_state()))
-        assert step == 1
+            state, metadata = checkpoints.restore_latest(abstract(make_state()))
+        assert metadata == {"config": {"seed": 1}}
         assert_equal(state, make_state(1.0))
         assert checkpoints.steps == [1]
         assert (tmp_path / "c_unreadable" / "2").is_dir()
@@ -195,6 +199,12 @@ def test_another_network_is_refused_with_the_differences(tmp_path):
         assert "+ params/backbone/weight" in str(renamed.value)
         with pytest.raises(CheckpointMismatchError, match="ema_params/head/bias.* is wanted"):
             checkpoints.restore("latest", abstract(make_state(ema=True)))
+
+        def refuse(metadata):
+            raise CheckpointMismatchError(f"another seed: {metadata['config']['seed']}")
+
+        with pytest.raises(CheckpointMismatchError, match="another seed: 1"):
+            checkpoints.restore_latest(abstract(make_state()), check=refuse)
         assert checkpoints.steps == [1]  # nothing was set aside
 
 

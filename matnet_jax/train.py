@@ -1,0 +1,165 @@
+"""Training: `train(config, workdir)`, which continues where an earlier call in `workdir` ended."""
+
+import contextlib
+import dataclasses
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
+from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
+from matnet_jax.config import changes, validate
+from matnet_jax.data import build_sampler, open_source, training_batches
+from matnet_jax.evaluate import make_scorer
+from matnet_jax.loop import Loop, Metrics
+from matnet_jax.metrics import summarise
+from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
+from matnet_jax.train_state import TrainState, create_train_state
+from matnet_jax.train_step import make_train_step
+from matnet_jax.watch import Mean, MetricsLog
+from matnet_jax.workdir import locked, versions, write_json
+
+# What a rerun may change: it moves the end, the reports or the rates, not what is trained.
+_MAY_CHANGE = (
+    "data.dir",
+    "train.duration",
+    "train.log_every",
+    "optimizer.",
+    "validation.",
+    "checkpoint.",
+)
+
+
+def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Trains, validates and saves checkpoints; a rerun continues from the newest checkpoint.
+
+    Args:
+      config: as `matnet_jax.config.default_config` makes it.
+      workdir: made when it is not there. Gets ``config.json``, ``versions.json``, ``metrics.csv``,
+        ``tb/`` and ``checkpoints/``.
+
+    Returns:
+      ``step`` reached and ``best_step`` by validation (None if no validation had both classes).
+
+    Raises:
+      ConfigError: the config cannot be run; said before anything is compiled or written.
+      WorkdirError: another run holds the workdir, or it is not writable.
+      CheckpointError: the workdir's checkpoints are of another network or config, or unreadable.
+      NonFiniteError: a loss or gradient became NaN or infinite; the message has the step.
+    """
+    validate(config)
+    mesh = data_mesh()
+    check_divisible(config.train.batch_size, mesh.size, name="config.train.batch_size")
+    check_divisible(config.validation.batch_size, mesh.size, name="config.validation.batch_size")
+    model = build_model(config)
+    source, validation_source = open_source(config, "train"), open_source(config, "val")
+    sampler = build_sampler(config, source)
+    plan = build_plan(config, sampler.steps_per_epoch)
+    tx = build_optimizer(config, plan.learning_rate)
+
+    train_step = jax.jit(
+        make_train_step(
+            model,
+            tx,
+            options=build_losses(config),
+            agda=build_agda(config),
+            center_rate=plan.center_rate,
+            centers_move_twice=config.centers.move_twice,
+            ema_decay=config.train.ema_decay,
+        ),
+        donate_argnums=0,
+        in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
+        out_shardings=replicated(mesh),
+    )
+    score = make_scorer(model, mesh, batch_size=config.validation.batch_size)
+
+    def validate_state(state: TrainState) -> Metrics:
+        scores, loss = score(state.eval_variables, validation_source)
+        return {"loss": loss, **headline(summarise(scores))}
+
+    def create_state() -> TrainState:
+        return create_train_state(model, tx, config.seed, ema=config.train.ema_decay is not None)
+
+    workdir = Path(workdir).absolute()
+    is_main = jax.process_index() == 0
+    metadata = {
+        "config": json.loads(config.to_json_best_effort()),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "versions": versions(),
+    }
+    with contextlib.ExitStack() as stack:
+        if is_main:
+            stack.enter_context(locked(workdir))
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+        )
+        state, window = start_or_continue(checkpoints, create_state, metadata["config"], mesh)
+        step = int(state.step)
+        log = None
+        if is_main:
+            write_json(workdir / "config.json", metadata["config"])
+            write_json(workdir / "versions.json", metadata["versions"])
+            log = stack.enter_context(contextlib.closing(MetricsLog(workdir, step=step)))
+        batches = stack.enter_context(
+            contextlib.closing(training_batches(config, source, sampler, model.image_size, step))
+        )
+        loop = Loop(plan, train_step, validate_state, checkpoints, metadata, log, mesh)
+        state = loop.run(state, batches, replicate(jax.random.key(config.seed), mesh), window)
+        return {"step": int(state.step), "best_step": checkpoints.best_step}
+
+
+def start_or_continue(
+    checkpoints: Checkpoints,
+    create_state: Callable[[], TrainState],
+    config: Mapping[str, Any],
+    mesh: Mesh,
+) -> tuple[TrainState, Mean]:
+    """The newest readable checkpoint's state and running means, or fresh ones.
+
+    Raises:
+      CheckpointMismatchError: if it was trained with other values than `config` has, apart from
+        those that a rerun may change.
+      CheckpointError: if there are checkpoints and none can be read.
+    """
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
+        jax.eval_shape(create_state),
+    )
+
+    def check(metadata: Mapping[str, Any]) -> None:
+        _check_config(metadata["config"], config, checkpoints.directory)
+
+    restored = checkpoints.restore_latest(abstract, check=check)
+    if restored is None:
+        return replicate(create_state(), mesh), Mean()
+    state, metadata = restored
+    return state, Mean(**metadata["window"])
+
+
+def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:
+    allowed, refused = [], []
+    for field, line in changes(before, now).items():
+        (allowed if field.startswith(_MAY_CHANGE) else refused).append(line)
+    if refused:
+        raise CheckpointMismatchError(
+            f"the checkpoints in {directory} were trained with another config:\n  "
+            + "\n  ".join(refused)
+            + "\ncontinue with the old values, or give another --workdir"
+        )
+    if allowed:
+        warnings.warn("continuing with changed values: " + "; ".join(allowed), stacklevel=2)
+
+
+def headline(summary: Mapping[str, Any]) -> Metrics:
+    """The metrics worth a curve, ``frame_auc`` and so on; undefined ones are None."""
+    return {
+        f"{level}_{name}": summary[level][name]
+        for level in ("frame", "video")
+        for name in ("acc", "auc", "log_loss")
+    }

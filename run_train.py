@@ -1,0 +1,31 @@
+"""Trains a detector: ``python run_train.py --config=FILE --workdir=DIR [--config.a.b=c]``.
+
+The same command again continues where the last one ended.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from matnet_jax.commands import run_command
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/demo.py.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, config.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    config = _CONFIG.value
+    from matnet_jax.train import train  # after the flags: --help and typos answer at once
+
+    result = train(config, _WORKDIR.value)
+    best = result["best_step"]
+    print(
+        f"trained to step {result['step']}; best by validation: "
+        + (f"step {best}" if best is not None else "undefined (no validation with both classes)")
+        + f"\nnext: python run_eval.py --config=… --workdir={_WORKDIR.value}"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,169 @@
+"""Configs: what cannot be run is said at once, all of it, with the closest name."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from matnet_jax.agda import AGDAOptions
+from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
+from matnet_jax.config import ConfigError, changes, default_config, validate
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.train_step import LossOptions
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def runnable():
+    config = default_config()
+    config.data.dir = "records"
+    return config
+
+
+@pytest.mark.parametrize("name", ["demo", "ffpp"])
+def test_the_configs_that_come_with_the_project_are_valid(name):
+    config = load(name)
+    validate(config)
+    assert json.loads(config.to_json_best_effort())["recipe"] == "paper"
+
+
+def test_ffpp_is_the_papers_training():
+    config = load("ffpp")
+    model = build_model(config)
+    assert (model.backbone, model.image_size, model.num_attentions) == ("efficientnet-b4", 380, 4)
+    assert (model.texture_stage, model.attention_stage) == ("L2", "L5")
+    assert build_losses(config) == LossOptions()  # whose defaults are the paper's
+    assert build_agda(config) == AGDAOptions()
+    assert config.optimizer.name == "adam" and config.optimizer.weight_decay == 1e-6
+    plan = build_plan(config, steps_per_epoch=100)
+    assert float(plan.learning_rate(999)) == pytest.approx(1e-3)
+    assert [round(float(plan.center_rate(s)), 6) for s in (0, 99, 100, 200)] == [
+        0.05,
+        0.05,
+        0.045,
+        0.0405,
+    ]
+    assert plan.validate_every == plan.checkpoint_every == 100
+
+
+def test_plain_classifier():
+    config = runnable()
+    config.model.kind = "classifier"
+    config.model.backbone = "xception"
+    model = build_model(config)
+    assert isinstance(model, PlainClassifier) and model.image_size == 299
+    assert build_agda(config) is None and build_losses(config).auxiliary == "none"
+
+
+def test_overrides_reach_the_model():
+    config = runnable()
+    config.model.width_coefficient = 0.5
+    config.model.batch_norm_momentum = 0.9
+    config.losses.auxiliary = "ams"
+    model = build_model(config)
+    assert isinstance(model, MAT) and model.ams
+    assert (model.width_coefficient, model.batch_norm_momentum) == (0.5, 0.9)
+
+
+def test_the_optimizer_takes_every_field():
+    config = runnable()
+    config.optimizer.clip_norm = 1.0
+    config.optimizer.freeze = ("features",)
+    for name in ("adam", "adamw", "sgd"):
+        config.optimizer.name = name
+        build_optimizer(config, build_plan(config, 10).learning_rate)
+
+
+@pytest.mark.parametrize(
+    "field,value,message",
+    [
+        ("model.num_attentions", 0, "config.model.num_attentions must be at least 1; got 0"),
+        ("train.batch_size", 0, "config.train.batch_size must be at least 1"),
+        ("train.duration", "10", "config.train.duration must be above 0, such as '10 epochs'"),
+        ("train.duration", "0 epochs", "config.train.duration must be above 0"),
+        ("optimizer.warmup", "2 hours", "a number and a unit"),
+        ("optimizer.learning_rate", -1.0, "config.optimizer.learning_rate must be above 0"),
+        ("optimizer.learning_rate", float("nan"), "must be a finite number; got nan"),
+        ("optimizer.name", "adan", "config.optimizer.name must be one of adam, adamw, sgd"),
+        ("model.dtype", "float16", "one of float32, bfloat16"),
+        ("agda.kernel_size", 10, "config.agda.kernel_size must be odd"),
+        ("agda.threshold", (0.6, 0.4), "config.agda.threshold must be two of 0 to 1, rising"),
+        ("data.dir", "", "config.data.dir is empty"),
+        ("data.source", "videos", "one of records, synthetic"),
+        ("recipe", "papre", "config.recipe is one of paper"),
+    ],
+)
+def test_values_out_of_range_are_named(field, value, message):
+    config = runnable()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError) as error:
+        validate(config)
+    assert message in str(error.value)
+
+
+def test_unknown_fields_get_the_closest_name_and_all_problems_are_listed():
+    config = runnable()
+    config.unlock()
+    config.train.batch_sise = 3
+    config.optimizer.learnin_rate = 1e-3
+    del config.checkpoint["keep"]
+    config.seed = -1
+    with pytest.raises(ConfigError) as error:
+        validate(config)
+    text = str(error.value)
+    assert "no field config.train.batch_sise; did you mean config.train.batch_size?" in text
+    assert "did you mean config.optimizer.learning_rate?" in text
+    assert "config.checkpoint.keep is missing" in text
+    assert "config.seed must be from 0" in text
+
+
+def test_wrong_types_are_named():
+    config = runnable()
+    with config.ignore_type():
+        config.train.batch_size = 48.0
+        config.model.backbone = 4
+        config.optimizer.learning_rate = 1  # a whole number is a number
+    with pytest.raises(ConfigError) as error:
+        validate(config)
+    text = str(error.value)
+    assert "config.train.batch_size must be a whole number; got 48.0" in text
+    assert "config.model.backbone must be a string; got 4" in text
+    assert "learning_rate" not in text
+
+
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        ({"model.backbone": "efficientnet-b9"}, "unknown backbone 'efficientnet-b9'; available"),
+        ({"model.attention_stage": "L9"}, "no stage 'L9'"),
+        ({"model.image_size": 32, "model.attention_stage": "L6"}, "too small: attention maps of"),
+        ({"model.image_size": 32, "agda.scale": 0.1}, "too small for AGDA"),
+    ],
+)
+def test_what_the_network_refuses_is_a_config_error(values, message):
+    config = runnable()
+    config.model.backbone = "efficientnet-b0"
+    config.update_from_flattened_dict(values)
+    validate(config)
+    with pytest.raises(ConfigError, match=message):
+        build_model(config)
+
+
+def test_changes_lists_the_fields_that_differ():
+    before, after = runnable(), runnable()
+    after.optimizer.learning_rate = 0.5
+    after.agda.threshold = (0.4, 0.6)
+    saved = json.loads(before.to_json_best_effort())  # tuples are lists there
+    assert changes(saved, before) == {}
+    assert changes(saved, after) == {
+        "agda.threshold": "config.agda.threshold: [0.5, 0.5] before, [0.4, 0.6] now",
+        "optimizer.learning_rate": "config.optimizer.learning_rate: 0.001 before, 0.5 now",
+    }

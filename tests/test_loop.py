@@ -1,0 +1,202 @@
+"""The loop with a network of one number: what is logged, validated, saved, and what stops it."""
+
+import csv
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matnet_jax.build import Plan
+from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.loop import Loop
+from matnet_jax.sharding import batch_sharded, data_mesh, replicate, replicated
+from matnet_jax.watch import Mean, MetricsLog, NonFiniteError, read_metrics
+from matnet_jax.workdir import WorkdirError, locked
+
+
+@flax.struct.dataclass
+class State:
+    step: Any
+    params: Any
+    opt_state: Any
+
+
+def train_step(state, batch, key):
+    noise = jax.random.normal(jax.random.fold_in(key, state.step))
+    value = state.params + batch["image"].mean() + 0.01 * noise
+    return State(state.step + 1, value, ()), {"loss": value, "grad_norm": jnp.abs(noise)}
+
+
+def batches(start, *, poison=None):
+    for step in itertools.count(start):
+        value = np.nan if step + 1 == poison else 0.1 * step
+        yield {"image": np.full((2 * jax.device_count(), 3), value, np.float32)}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """run(total_steps, …) starts or continues a run in tmp_path and returns what it did."""
+    mesh = data_mesh()
+    traces = []
+
+    def step(state, batch, key):
+        traces.append(1)
+        return train_step(state, batch, key)
+
+    jitted = jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
+        out_shardings=replicated(mesh),
+    )
+
+    def run(total_steps, *, poison=None, stop_after=None, log_every=3, checkpoint_every=4):
+        plan = Plan(
+            steps_per_epoch=5,
+            total_steps=total_steps,
+            log_every=log_every,
+            validate_every=8,
+            checkpoint_every=checkpoint_every,
+            learning_rate=lambda step: 0.5 * step,
+            center_rate=lambda step: 0.05,
+        )
+        state = replicate(State(jnp.int32(0), jnp.float32(0), ()), mesh)
+        validated = []
+
+        def validate(state):
+            validated.append(int(state.step))
+            return {"loss": float(state.params), "video_auc": 1 / int(state.step)}
+
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+            )
+            window = Mean()
+            restored = checkpoints.restore_latest(abstract)
+            if restored is not None:
+                state, metadata = restored
+                window = Mean(**metadata["window"])
+            first = int(state.step)
+            source = batches(first, poison=poison)
+            if stop_after is not None:
+                source = itertools.islice(source, stop_after - first)
+            log = MetricsLog(tmp_path, step=first)
+            loop = Loop(plan, jitted, validate, checkpoints, {}, log, mesh)
+            try:
+                state = loop.run(state, source, replicate(jax.random.key(0), mesh), window)
+            finally:
+                log.close()
+            return SimpleNamespace(
+                state=state, first=first, validated=validated, best=checkpoints.best_step,
+                steps=checkpoints.steps, traces=len(traces),
+            )
+
+    run.traces = traces
+    return run
+
+
+def test_periods(run, tmp_path):
+    done = run(18)
+    assert done.validated == [8, 16, 18]
+    assert done.steps == [8, 16, 18] and done.best == 8
+    assert done.traces == 1
+    rows = list(csv.DictReader(open(tmp_path / "metrics.csv")))
+    train = [int(row["step"]) for row in rows if row["split"] == "train"]
+    assert train == [3, 6, 9, 12, 15, 18]
+    assert [int(row["step"]) for row in rows if row["split"] == "val"] == [8, 16, 18]
+    assert float(rows[0]["epoch"]) == 0.6
+    assert float(rows[0]["learning_rate"]) == 0.5 * 2  # the rate of the step just done
+    assert not any("second" in name or "wait" in name for name in rows[0])  # no times
+    assert list((tmp_path / "tb").glob("events*"))
+
+
+def test_an_interrupted_run_continues_to_the_same_bytes(run, tmp_path, tmp_path_factory):
+    with pytest.raises(StopIteration):  # the data ends: as good as a kill between two steps
+        run(18, stop_after=14)
+    continued = run(18)
+    assert continued.first == 12
+    interrupted = (tmp_path / "metrics.csv").read_bytes()
+    for leftover in ("checkpoints", "metrics.csv"):
+        (tmp_path / leftover).rename(tmp_path / f"old_{leftover}")
+    whole = run(18)
+    assert whole.first == 0
+    assert (tmp_path / "metrics.csv").read_bytes() == interrupted
+    np.testing.assert_array_equal(continued.state.params, whole.state.params)
+
+
+def test_means_are_over_the_steps_since_the_last_log(run, tmp_path):
+    run(6, log_every=3)
+    loose = read_metrics(tmp_path)
+    for leftover in ("checkpoints", "metrics.csv"):
+        (tmp_path / leftover).rename(tmp_path / f"old_{leftover}")
+    run(6, log_every=1)
+    each = [float(row["loss"]) for row in read_metrics(tmp_path) if row["split"] == "train"]
+    means = [float(row["loss"]) for row in loose if row["split"] == "train"]
+    assert means == [sum(each[:3]) / 3, sum(each[3:]) / 3]
+
+
+def test_nan_stops_with_the_step_and_keeps_the_last_good_checkpoint(run):
+    with pytest.raises(NonFiniteError, match="loss = nan at step 11; .* checkpoint is step 8"):
+        run(18, poison=11)
+    done = run(18)
+    assert done.first == 8 and np.isfinite(done.state.params)
+
+
+def test_nan_at_a_checkpoint_step_is_not_saved(run):
+    with pytest.raises(NonFiniteError, match="at step 4; .* no checkpoint yet"):
+        run(18, poison=4)
+    assert run(4).first == 0
+
+
+def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run):
+    run(8)
+    assert run(8).validated == []
+    longer = run(10)
+    assert longer.first == 8 and longer.validated == [10]
+
+
+def test_log_is_cut_back_and_a_torn_line_dropped(tmp_path):
+    log = MetricsLog(tmp_path)
+    for step in (1, 2, 3):
+        log.write(step, step / 10, "train", {"loss": 0.1 * step, "undefined": None})
+    log.write(3, 0.3, "val", {"auc": 0.75})
+    log.close()
+    with open(tmp_path / "metrics.csv", "a") as file:
+        file.write("4,0.4,train,0.")
+    MetricsLog(tmp_path, step=2).close()
+    text = (tmp_path / "metrics.csv").read_text()
+    assert text == "step,epoch,split,loss\n1,0.1,train,0.1\n2,0.2,train,0.2\n"
+
+
+def test_a_new_metric_adds_a_column(tmp_path):
+    log = MetricsLog(tmp_path)
+    log.write(1, 0.1, "train", {"loss": 1.0})
+    log.write(1, 0.1, "val", {"auc": 0.5})
+    log.write(2, 0.2, "train", {"loss": 2.0})
+    log.close()
+    text = (tmp_path / "metrics.csv").read_text()
+    assert text == (
+        "step,epoch,split,loss,auc\n1,0.1,train,1.0,\n1,0.1,val,,0.5\n2,0.2,train,2.0,\n"
+    )
+    assert read_metrics(tmp_path)[1] == {"step": "1", "epoch": "0.1", "split": "val", "auc": "0.5"}
+
+
+def test_a_workdir_has_one_run_at_a_time(tmp_path):
+    with locked(tmp_path / "run"):
+        with pytest.raises(WorkdirError, match=r"in use: process \d+ on .* trains there"):
+            with locked(tmp_path / "run"):
+                pass
+    with locked(tmp_path / "run"):
+        pass  # free again
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirError, match="cannot write to the workdir .*another --workdir"):
+        with locked(tmp_path / "file" / "run"):
+            pass
