@@ -1,0 +1,10 @@
+"""Reports of evaluations: one self-contained HTML page each.
+
+`write_report` for one evaluation, `write_comparison` for several side by side, also as
+`python -m matnet_jax.report compare A B …`.
+"""
+
+from matnet_jax.report.overlays import Overlay
+from matnet_jax.report.render import read_history, write_report
+
+__all__ = ["Overlay", "read_history", "write_report"]

@@ -1,0 +1,231 @@
+"""The report's charts. Each says why where there is nothing to draw."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from matnet_jax.metrics import METRICS, calibration_bins, reason_undefined
+from matnet_jax.report.svg import INK, inline_svg, style
+from matnet_jax.scores import Columns
+
+# Told apart in every common kind of colour blindness, and on white and near-black alike.
+REAL, FAKE = "#2b83ba", "#e0702f"
+FRAME, VIDEO = "#8a76c9", "#16a085"
+SPLITS = {"train": FRAME, "val": VIDEO, "test": FAKE}
+SIZE, SMALL = (4.6, 3.2), (3.3, 2.2)  # inches; text is larger in what is shown smaller
+NUM_BINS = 20
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, or in its place the reason that there is none."""
+
+    title: str
+    svg: Markup | None = None
+    message: str | None = None
+    note: str | None = None
+
+
+def roc(frames: Columns, videos: Columns) -> Chart:
+    """ROC curves of frames and videos, with the equal error rate's diagonal."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
+        for columns, name, color in _levels(frames, videos):
+            x, y, _ = roc_curve(columns["label"], columns["score"])
+            axes.plot(x, y, color=color, label=_named(name, "auc", columns))
+        axes.set(xlabel="reals called fake", ylabel="fakes found")
+        _unit_square(axes)
+        axes.legend(loc="lower right")
+
+    return _ranking_chart("ROC curve", videos, draw, "The dashed line is chance.")
+
+
+def precision_recall(frames: Columns, videos: Columns) -> Chart:
+    """Precision against recall, fake being what is looked for."""
+
+    def draw(axes: Axes) -> None:
+        for columns, name, color in _levels(frames, videos):
+            precision, recall, _ = precision_recall_curve(columns["label"], columns["score"])
+            label = _named(name, "ap", columns)
+            axes.plot(recall, precision, color=color, drawstyle="steps-post", label=label)
+        axes.set(xlabel="fakes found (recall)", ylabel="alarms that are right (precision)")
+        _unit_square(axes)
+        axes.legend(loc="lower left")
+
+    share = np.mean(videos["label"]) if len(videos["label"]) else 0.0
+    note = f"Precision holds for this set's share of fakes, {100 * share:.0f} % of the videos."
+    return _ranking_chart("Precision and recall", videos, draw, note)
+
+
+def calibration(frames: Columns, videos: Columns) -> Chart:
+    """Share of fakes against score: on the diagonal a score is a probability."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
+        for columns, name, color in _levels(frames, videos):
+            bins = calibration_bins(columns["label"], columns["score"])
+            axes.plot(bins.mean_score, bins.fake_share, color=color, linewidth=1.2, label=name)
+            sizes = 10 + 90 * bins.size / bins.size.max()
+            axes.scatter(bins.mean_score, bins.fake_share, s=sizes, color=color, alpha=0.6)
+        axes.set(xlabel="score", ylabel="share that is fake")
+        _unit_square(axes)
+        axes.legend(loc="upper left")
+
+    note = "Dots grow with the number of scores; on the dashed line a score is a probability."
+    return _ranking_chart("Calibration", videos, draw, note)
+
+
+def histogram(columns: Columns, what: str, *, threshold: float, title: str) -> Chart:
+    """How the scores of reals and of fakes spread; each class's bars add up to 100 %."""
+    labels = columns["label"]
+    missing = reason_undefined(int(np.sum(labels == 0)), int(np.sum(labels == 1)), what)
+    if not len(labels):
+        return Chart(title, message=_sentence(missing))
+
+    def draw(axes: Axes) -> None:
+        _score_bars(axes, columns, threshold)
+        axes.set_ylabel(f"share of {what}")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+    note = f"{_sentence(missing)} The dashed line is the threshold, {threshold:g}.".strip()
+    return Chart(title, _drawn(f"{title}: {what}", draw), note=note)
+
+
+def small_histogram(columns: Columns, *, threshold: float, title: str) -> Chart:
+    """The histogram of one subset's videos, its counts below it."""
+    labels = columns["label"]
+    counts = ((int(np.sum(labels == 0)), "real"), (int(np.sum(labels == 1)), "fake"))
+    note = ", ".join(f"{count} {name}" for count, name in counts if count)
+
+    def draw(axes: Axes) -> None:
+        _score_bars(axes, columns, threshold)
+
+    return Chart(title, _drawn(f"Scores of {title}", draw, size=SMALL), note=note)
+
+
+def by_subset(parts: Mapping[str, Mapping[str, Mapping]]) -> list[Chart]:
+    """Bars of each subset's video AUC, worst first; none for a single subset."""
+    areas = {name: part["video"]["auc"] for name, part in parts.items()}
+    ranked = sorted((auc, name) for name, auc in areas.items() if auc is not None)
+    if len(areas) < 2 or not ranked:
+        return []
+
+    def draw(axes: Axes) -> None:
+        values, places = [auc for auc, _ in ranked], list(range(len(ranked)))
+        axes.barh(places, values, color=VIDEO, alpha=0.75, height=0.6)
+        axes.set_yticks(places, [_shortened(name) for _, name in ranked])
+        for place, value in zip(places, values, strict=True):
+            axes.text(value - 0.01, place, f"{100 * value:.1f}", va="center", ha="right", size=8)
+        axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set(xlim=(0, 1.01), xlabel="video AUC")
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.invert_yaxis()
+
+    height = max(2.0, 0.34 * len(ranked) + 0.8)
+    svg = _drawn("Video AUC by manipulation", draw, size=(SIZE[0], height))
+    return [Chart("AUC by manipulation", svg, note="Worst first. The dashed line is chance.")]
+
+
+def _score_bars(axes: Axes, columns: Columns, threshold: float) -> None:
+    edges = np.linspace(0, 1, NUM_BINS + 1).tolist()
+    for label, name, color in ((0, "real", REAL), (1, "fake", FAKE)):
+        scores = columns["score"][columns["label"] == label]
+        if len(scores):
+            axes.hist(
+                scores, edges, weights=np.full(len(scores), 1 / len(scores)), color=color,
+                alpha=0.55, edgecolor=color, linewidth=0.8, label=f"{name} ({len(scores)})",
+            )
+    axes.axvline(threshold, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set(xlabel="score", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def training_curves(history: Mapping[str, np.ndarray] | None) -> list[Chart]:
+    """One chart for each metric that training logged.
+
+    Args:
+      history: columns `step`, maybe `epoch` and `split`, and metrics with NaN where nothing was
+        logged; each [rows].
+    """
+    if history is None or not len(history.get("step", ())):
+        return []
+    by_epoch = "epoch" in history
+    x = np.asarray(history["epoch" if by_epoch else "step"], np.float64)
+    splits = np.asarray(history.get("split", np.full(len(x), "train")))
+    charts = []
+    for name in sorted(set(history) - {"step", "epoch", "split"}, key=_curve_order):
+        values = np.asarray(history[name], np.float64)
+        logged = np.isfinite(values) & np.isfinite(x)
+        if not logged.any():
+            continue
+
+        def draw(axes: Axes, values=values, logged=logged) -> None:
+            for split in dict.fromkeys(splits[logged].tolist()):
+                rows = logged & (splits == split)
+                axes.plot(
+                    x[rows], values[rows], label=f"{split}", color=SPLITS.get(split, INK),
+                    marker="o" if rows.sum() < 30 else None, markersize=2.5,
+                )
+            axes.set_xlabel("epoch" if by_epoch else "step")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=not by_epoch))
+            axes.legend(loc="best")
+
+        charts.append(Chart(name, _drawn(f"training {name}", draw, size=SMALL)))
+    return charts
+
+
+def _curve_order(name: str) -> tuple[int, str]:
+    first = ("loss", "auc", "video_auc", "acc", "video_acc")
+    return (first.index(name) if name in first else len(first), name)
+
+
+def _levels(frames: Columns, videos: Columns) -> tuple[tuple[Columns, str, str], ...]:
+    return (frames, "frames", FRAME), (videos, "videos", VIDEO)
+
+
+def _named(level: str, metric: str, columns: Columns) -> str:
+    value = METRICS[metric](columns["label"], columns["score"])
+    return level if value is None else f"{level}, {metric.upper()} {100 * value:.2f} %"
+
+
+def _unit_square(axes: Axes) -> None:
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _ranking_chart(
+    title: str, videos: Columns, draw: Callable[[Axes], None], note: str
+) -> Chart:
+    """A chart that needs both classes. Frames have them exactly where videos have."""
+    labels = videos["label"]
+    missing = reason_undefined(int(np.sum(labels == 0)), int(np.sum(labels == 1)), "videos")
+    if missing:
+        return Chart(title, message=f"{_sentence(missing)} The curve needs both classes.")
+    return Chart(title, _drawn(title, draw), note=note)
+
+
+def _drawn(
+    description: str, draw: Callable[[Axes], None], size: tuple[float, float] = SIZE
+) -> Markup:
+    with style(description):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        return inline_svg(figure, description)
+
+
+def _shortened(name: str, length: int = 24) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _sentence(text: str | None) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""

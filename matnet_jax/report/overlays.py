@@ -1,0 +1,131 @@
+"""Attention maps laid over faces, as in Figures 4 to 6 of the paper."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from matnet_jax.metrics import map_statistics
+
+TILE = 224
+COLORMAP = "inferno"
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A face and the attention that the network paid it.
+
+    Attributes:
+      image: the face, uint8 RGB [H,W,3].
+      attention: its attention maps, non-negative floats [h,w,M].
+      label: 0 real, 1 fake.
+      score: P(fake).
+      title: what it is, such as its video and frame; shown as text.
+    """
+
+    image: np.ndarray
+    attention: np.ndarray
+    label: int
+    score: float
+    title: str = ""
+    # Made here so that a bad array is an error where it comes from, not in a template.
+    statistics: dict = field(init=False)
+
+    def __post_init__(self):
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[-1] != 3:
+            raise ValueError(
+                f"an overlay's image is {self.image.dtype} {self.image.shape}, wanted uint8 [H,W,3]"
+            )
+        if self.attention.ndim != 3:
+            raise ValueError(
+                f"an overlay's attention has shape {self.attention.shape}, wanted [h,w,M]"
+            )
+        object.__setattr__(self, "statistics", map_statistics(self.attention[None]))
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """An overlay as the page shows it: data URIs of JPEGs."""
+
+    face: str
+    maps: list[str]
+    peak: float
+    label: int
+    score: float
+    title: str
+
+
+def tiles(overlay: Overlay) -> Tiles:
+    """Renders the face and each of its maps.
+
+    All maps of a face share one scale, from 0 to the highest value in any of them, so that a weak
+    map looks weak.
+    """
+    face = Image.fromarray(overlay.image)
+    face.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
+    attention = np.asarray(overlay.attention, np.float32)
+    peak = float(attention.max(initial=0.0))
+    return Tiles(
+        face=_data_uri(face),
+        maps=[
+            _data_uri(_laid_over(face, attention[..., k] / (peak or 1.0)))
+            for k in range(attention.shape[-1])
+        ],
+        peak=peak,
+        label=int(overlay.label),
+        score=float(overlay.score),
+        title=overlay.title,
+    )
+
+
+def statistics(overlays: Sequence[Overlay]) -> list[dict]:
+    """`map_statistics` over the real, the fake and all overlays, means of their defined values."""
+    groups = (
+        ("real", [o for o in overlays if o.label == 0]),
+        ("fake", [o for o in overlays if o.label == 1]),
+        ("all", list(overlays)),
+    )
+    return [
+        {
+            "faces": name,
+            "num_faces": len(group),
+            **{
+                key: _mean([o.statistics[key] for o in group])
+                for key in ("overlap", "entropy", "dead_maps")
+            },
+        }
+        for name, group in groups
+        if group
+    ]
+
+
+def legend_gradient(stops: int = 12) -> str:
+    """The colour map as a CSS gradient, from 0 to the peak."""
+    colors = matplotlib.colormaps[COLORMAP](np.linspace(0, 1, stops))
+    return f"linear-gradient(to right, {', '.join(matplotlib.colors.to_hex(c) for c in colors)})"
+
+
+def _laid_over(face: Image.Image, attention: np.ndarray) -> Image.Image:
+    """Blends a map with values in [0, 1], [h,w], over the greyed face."""
+    grown = Image.fromarray(attention, mode="F").resize(face.size, Image.Resampling.BILINEAR)
+    weight = np.clip(np.asarray(grown), 0, 1)[..., None]
+    heat = matplotlib.colormaps[COLORMAP](weight[..., 0])[..., :3] * 255
+    grey = np.asarray(face.convert("L"), np.float32)[..., None].repeat(3, axis=-1)
+    # Even the peak lets the face through: one must see what is attended to.
+    opacity = 0.15 + 0.6 * np.sqrt(weight)
+    return Image.fromarray((grey * (1 - opacity) + heat * opacity).astype(np.uint8))
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _mean(values: list[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
