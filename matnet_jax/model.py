@@ -406,6 +406,17 @@ def _build(kind, fields: dict[str, Any], recipe: dict[str, Any], overrides: dict
     return kind(**(fields | recipe | overrides))
 
 
+def abstract_variables(model: MAT | PlainClassifier) -> dict[str, Any]:
+    """Shapes and dtypes of a model's variables, from a trace that computes and compiles nothing.
+
+    Returns:
+      {"params", "batch_stats", "feature_centers"} of `jax.ShapeDtypeStruct`.
+    """
+    images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
+    return {"feature_centers": {}, **variables}
+
+
 def init_variables(model: MAT | PlainClassifier, seed: int) -> dict[str, Any]:
     """Initial variables, deterministic by seed, without compiling the network.
 
@@ -415,12 +426,8 @@ def init_variables(model: MAT | PlainClassifier, seed: int) -> dict[str, Any]:
       {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays;
       variables["feature_centers"]["centers"] is [M, N] zeros (the classifier has none).
     """
-    # Parameter shapes do not depend on the image's: a small one keeps the trace's padding legal.
-    images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
-    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
 
     def value(path, leaf) -> np.ndarray:
         return initial_value("/".join(k.key for k in path), leaf.shape, leaf.dtype, seed)
 
-    variables = jax.tree_util.tree_map_with_path(value, shapes)
-    return {"feature_centers": {}, **variables}
+    return jax.tree_util.tree_map_with_path(value, abstract_variables(model))
