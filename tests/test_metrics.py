@@ -536,3 +536,33 @@ def test_map_statistics_refuses_what_is_no_attention():
         metrics.map_statistics(np.ones((2, 2, 4)))
     with pytest.raises(ValueError, match="negative"):
         metrics.map_statistics(-np.ones((1, 2, 2, 4)))
+
+
+# ---------------------------------------------------------------- base rates
+
+
+def test_alarm_precision_by_bayes_rule():
+    rates = dict(found=90, fakes=100, accused=5, reals=100)
+    even = metrics.alarm_precision(**rates, base_rate=0.5)
+    assert even.estimate == pytest.approx(0.9 / 0.95)
+    rare = metrics.alarm_precision(**rates, base_rate=0.001)
+    assert rare.estimate == pytest.approx(0.0009 / (0.0009 + 0.999 * 0.05))
+    assert rare.at_worst < rare.estimate < 0.02
+
+
+def test_no_false_alarm_among_few_reals_does_not_make_every_alarm_right():
+    result = metrics.alarm_precision(found=10, fakes=10, accused=0, reals=10, base_rate=0.01)
+    assert result.estimate == 1.0
+    # The bounds by their definition: 0.95 ** (1/10)-like tails of ten successes.
+    low, high = 0.05 ** (1 / 10), 1 - 0.05 ** (1 / 10)
+    assert result.at_worst == pytest.approx(0.01 * low / (0.01 * low + 0.99 * high))
+
+
+def test_alarm_precision_at_its_edges():
+    silent = metrics.alarm_precision(found=0, fakes=5, accused=0, reals=5, base_rate=0.1)
+    assert silent.estimate is None and silent.at_worst == 0.0
+    always = metrics.alarm_precision(found=5, fakes=5, accused=5, reals=5, base_rate=0.1)
+    assert always.estimate == pytest.approx(0.1)
+    assert metrics.alarm_precision(found=0, fakes=0, accused=1, reals=5, base_rate=0.1) is None
+    with pytest.raises(ValueError, match="base_rate is 1"):
+        metrics.alarm_precision(found=1, fakes=2, accused=1, reals=2, base_rate=1)

@@ -1,8 +1,13 @@
 """What a detector's scores are worth: frame and video metrics, with what they rest on."""
 
 from matnet_jax.metrics.attention import map_statistics
+from matnet_jax.metrics.base_rates import BASE_RATES, AlarmPrecision, alarm_precision
 from matnet_jax.metrics.binary import METRICS, binary_metrics, decide, reason_undefined
-from matnet_jax.metrics.bootstrap import bootstrap_intervals, paired_bootstrap
+from matnet_jax.metrics.bootstrap import (
+    PairedDifference,
+    bootstrap_intervals,
+    paired_bootstrap,
+)
 from matnet_jax.metrics.calibration import (
     apply_temperature,
     calibration_bins,
@@ -15,7 +20,11 @@ from matnet_jax.metrics.videos import AGGREGATIONS, group_videos, most_wrong_vid
 
 __all__ = [
     "AGGREGATIONS",
+    "BASE_RATES",
     "METRICS",
+    "AlarmPrecision",
+    "PairedDifference",
+    "alarm_precision",
     "apply_temperature",
     "binary_metrics",
     "bootstrap_intervals",

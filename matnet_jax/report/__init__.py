@@ -4,7 +4,15 @@
 `python -m matnet_jax.report compare A B …`.
 """
 
+from matnet_jax.report.comparison import compare, load_evaluations, write_comparison
 from matnet_jax.report.overlays import Overlay
 from matnet_jax.report.render import read_history, write_report
 
-__all__ = ["Overlay", "read_history", "write_report"]
+__all__ = [
+    "Overlay",
+    "compare",
+    "load_evaluations",
+    "read_history",
+    "write_comparison",
+    "write_report",
+]

@@ -1,35 +1,30 @@
 """The report's charts. Each says why where there is nothing to draw."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from matnet_jax.metrics import METRICS, calibration_bins, reason_undefined
-from matnet_jax.report.svg import INK, inline_svg, style
+from matnet_jax.report.drawing import (
+    FAKE,
+    FRAME,
+    INK,
+    REAL,
+    SIZE,
+    SMALL,
+    SPLITS,
+    VIDEO,
+    Chart,
+    drawn,
+    shortened,
+    unit_square,
+)
 from matnet_jax.scores import Columns
 
-# Told apart in every common kind of colour blindness, and on white and near-black alike.
-REAL, FAKE = "#2b83ba", "#e0702f"
-FRAME, VIDEO = "#8a76c9", "#16a085"
-SPLITS = {"train": FRAME, "val": VIDEO, "test": FAKE}
-SIZE, SMALL = (4.6, 3.2), (3.3, 2.2)  # inches; text is larger in what is shown smaller
 NUM_BINS = 20
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart, or in its place the reason that there is none."""
-
-    title: str
-    svg: Markup | None = None
-    message: str | None = None
-    note: str | None = None
 
 
 def roc(frames: Columns, videos: Columns) -> Chart:
@@ -41,7 +36,7 @@ def roc(frames: Columns, videos: Columns) -> Chart:
             x, y, _ = roc_curve(columns["label"], columns["score"])
             axes.plot(x, y, color=color, label=_named(name, "auc", columns))
         axes.set(xlabel="reals called fake", ylabel="fakes found")
-        _unit_square(axes)
+        unit_square(axes)
         axes.legend(loc="lower right")
 
     return _ranking_chart("ROC curve", videos, draw, "The dashed line is chance.")
@@ -56,7 +51,7 @@ def precision_recall(frames: Columns, videos: Columns) -> Chart:
             label = _named(name, "ap", columns)
             axes.plot(recall, precision, color=color, drawstyle="steps-post", label=label)
         axes.set(xlabel="fakes found (recall)", ylabel="alarms that are right (precision)")
-        _unit_square(axes)
+        unit_square(axes)
         axes.legend(loc="lower left")
 
     share = np.mean(videos["label"]) if len(videos["label"]) else 0.0
@@ -75,7 +70,7 @@ def calibration(frames: Columns, videos: Columns) -> Chart:
             sizes = 10 + 90 * bins.size / bins.size.max()
             axes.scatter(bins.mean_score, bins.fake_share, s=sizes, color=color, alpha=0.6)
         axes.set(xlabel="score", ylabel="share that is fake")
-        _unit_square(axes)
+        unit_square(axes)
         axes.legend(loc="upper left")
 
     note = "Dots grow with the number of scores; on the dashed line a score is a probability."
@@ -95,7 +90,7 @@ def histogram(columns: Columns, what: str, *, threshold: float, title: str) -> C
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
     note = f"{_sentence(missing)} The dashed line is the threshold, {threshold:g}.".strip()
-    return Chart(title, _drawn(f"{title}: {what}", draw), note=note)
+    return Chart(title, drawn(f"{title}: {what}", draw), note=note)
 
 
 def small_histogram(columns: Columns, *, threshold: float, title: str) -> Chart:
@@ -107,7 +102,7 @@ def small_histogram(columns: Columns, *, threshold: float, title: str) -> Chart:
     def draw(axes: Axes) -> None:
         _score_bars(axes, columns, threshold)
 
-    return Chart(title, _drawn(f"Scores of {title}", draw, size=SMALL), note=note)
+    return Chart(title, drawn(f"Scores of {title}", draw, size=SMALL), note=note)
 
 
 def by_subset(parts: Mapping[str, Mapping[str, Mapping]]) -> list[Chart]:
@@ -120,7 +115,7 @@ def by_subset(parts: Mapping[str, Mapping[str, Mapping]]) -> list[Chart]:
     def draw(axes: Axes) -> None:
         values, places = [auc for auc, _ in ranked], list(range(len(ranked)))
         axes.barh(places, values, color=VIDEO, alpha=0.75, height=0.6)
-        axes.set_yticks(places, [_shortened(name) for _, name in ranked])
+        axes.set_yticks(places, [shortened(name) for _, name in ranked])
         for place, value in zip(places, values, strict=True):
             axes.text(value - 0.01, place, f"{100 * value:.1f}", va="center", ha="right", size=8)
         axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -130,7 +125,7 @@ def by_subset(parts: Mapping[str, Mapping[str, Mapping]]) -> list[Chart]:
         axes.invert_yaxis()
 
     height = max(2.0, 0.34 * len(ranked) + 0.8)
-    svg = _drawn("Video AUC by manipulation", draw, size=(SIZE[0], height))
+    svg = drawn("Video AUC by manipulation", draw, size=(SIZE[0], height))
     return [Chart("AUC by manipulation", svg, note="Worst first. The dashed line is chance.")]
 
 
@@ -179,8 +174,38 @@ def training_curves(history: Mapping[str, np.ndarray] | None) -> list[Chart]:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=not by_epoch))
             axes.legend(loc="best")
 
-        charts.append(Chart(name, _drawn(f"training {name}", draw, size=SMALL)))
+        charts.append(Chart(name, drawn(f"training {name}", draw, size=SMALL)))
     return charts
+
+
+def robustness(curves: Mapping[str, Sequence[Mapping[str, float | None]]]) -> list[Chart]:
+    """AUC against the strength of each disturbance.
+
+    Args:
+      curves: disturbance -> points `{"strength", "video_auc", "frame_auc"}`; an AUC of None, or
+        none at all, leaves a gap.
+    """
+    made = []
+    for name, points in curves.items():
+        ordered = sorted(points, key=lambda point: point["strength"] or 0.0)
+        known = [p for p in ordered if p.get("video_auc") is not None]
+        if not known:
+            made.append(Chart(name, message="AUC is undefined at every strength."))
+            continue
+
+        def draw(axes: Axes, ordered=ordered) -> None:
+            strength = [point["strength"] for point in ordered]
+            for level, color in (("frame", FRAME), ("video", VIDEO)):
+                areas = np.array([point.get(f"{level}_auc") for point in ordered], np.float64)
+                if np.isfinite(areas).any():
+                    axes.plot(strength, areas, color=color, marker="o", markersize=3, label=level)
+            axes.axhline(0.5, color=INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
+            axes.set(xlabel="strength", ylabel="AUC", ylim=(None, 1.01))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.legend(loc="best")
+
+        made.append(Chart(name, drawn(f"robustness to {name}", draw, size=SMALL)))
+    return made
 
 
 def _curve_order(name: str) -> tuple[int, str]:
@@ -197,12 +222,6 @@ def _named(level: str, metric: str, columns: Columns) -> str:
     return level if value is None else f"{level}, {metric.upper()} {100 * value:.2f} %"
 
 
-def _unit_square(axes: Axes) -> None:
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
 def _ranking_chart(
     title: str, videos: Columns, draw: Callable[[Axes], None], note: str
 ) -> Chart:
@@ -211,20 +230,7 @@ def _ranking_chart(
     missing = reason_undefined(int(np.sum(labels == 0)), int(np.sum(labels == 1)), "videos")
     if missing:
         return Chart(title, message=f"{_sentence(missing)} The curve needs both classes.")
-    return Chart(title, _drawn(title, draw), note=note)
-
-
-def _drawn(
-    description: str, draw: Callable[[Axes], None], size: tuple[float, float] = SIZE
-) -> Markup:
-    with style(description):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
-        return inline_svg(figure, description)
-
-
-def _shortened(name: str, length: int = 24) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return Chart(title, drawn(title, draw), note=note)
 
 
 def _sentence(text: str | None) -> str:

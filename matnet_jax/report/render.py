@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from matnet_jax.metrics import decide, most_wrong_videos, reason_undefined, video_scores
+from matnet_jax.metrics import (
+    BASE_RATES,
+    AlarmPrecision,
+    alarm_precision,
+    decide,
+    most_wrong_videos,
+    reason_undefined,
+    video_scores,
+)
 from matnet_jax.report import charts
 from matnet_jax.report.overlays import Overlay, legend_gradient, statistics, tiles
 from matnet_jax.scores import Columns, atomic_text_file
@@ -58,7 +66,7 @@ def write_report(
       path: the file; its folder is made.
       title: the page's heading.
       metrics: as `summarise` gives them or `metrics.json` holds them; `checkpoint`, `config` and
-        `versions` in it are shown too.
+        `versions` in it are shown too, and `robustness`, as `charts.robustness` takes it.
       scores: the columns that the metrics come from, one row a face, [N].
       history: training curves, as `read_history` gives them.
       overlays: sample faces with their attention maps.
@@ -76,6 +84,7 @@ def write_report(
     )
     frames = {name: np.asarray(scores[name]) for name in ("label", "score")}
     threshold = float(protocol.get("threshold", 0.5))
+    verdict = _verdict(videos, threshold)
     page = environment().get_template("report.html.j2").render(
         title=title,
         metrics=metrics,
@@ -84,7 +93,9 @@ def write_report(
         fitted_rows=FITTED_ROWS,
         threshold=threshold,
         aggregation=protocol.get("aggregation", "mean").replace("_", " "),
-        verdict=_verdict(videos, threshold),
+        verdict=verdict,
+        alarms=_alarms(verdict),
+        checkpoint=_checkpoint(metrics.get("checkpoint")),
         why={level: _why(metrics[level], level) for level in ("frame", "video")},
         few=min(metrics["video"]["n_real"], metrics["video"]["n_fake"]) < FEW_VIDEOS,
         curves=[
@@ -96,6 +107,7 @@ def write_report(
             *charts.by_subset(metrics.get("by_subset", {})),
         ],
         subset_histograms=_subset_histograms(videos, threshold),
+        robustness=charts.robustness(metrics.get("robustness", {})),
         training=charts.training_curves(history),
         worst=_rows(most_wrong_videos(videos)),
         worst_faces=[tiles(overlay) for overlay in most_wrong or ()],
@@ -175,6 +187,25 @@ def _verdict(videos: Columns, threshold: float) -> dict[str, int]:
         for i, truth in enumerate(("real", "fake"))
         for j, call in enumerate(("real", "fake"))
     }
+
+
+def _alarms(verdict: Mapping[str, int]) -> list[AlarmPrecision]:
+    """What an alarm is worth at realistic shares of fakes; [] if a class is missing."""
+    made = [
+        alarm_precision(
+            found=verdict["fake_called_fake"],
+            fakes=verdict["fake_called_fake"] + verdict["fake_called_real"],
+            accused=verdict["real_called_fake"],
+            reals=verdict["real_called_fake"] + verdict["real_called_real"],
+            base_rate=base_rate,
+        )
+        for base_rate in BASE_RATES
+    ]
+    return [row for row in made if row is not None]
+
+
+def _checkpoint(value: Any) -> str:
+    return ", ".join(f"{name} {text}".strip() for name, text in flattened(value))
 
 
 def _why(metrics: Mapping[str, Any], level: str) -> str | None:
