@@ -68,8 +68,8 @@ def summarise(
         "frame": _metrics_of(frames, options),
         "video": _metrics_of(videos, options),
         "by_subset": {
-            name: both_levels(_subset_rows(frames, key), _subset_rows(videos, key))
-            for name, key in _named_subsets(videos).items()
+            name: both_levels(subset_rows(frames, key), subset_rows(videos, key))
+            for name, key in named_subsets(videos).items()
         },
     }
     datasets = np.unique(videos["dataset"]).tolist()
@@ -110,7 +110,7 @@ def _take(columns: Columns, rows: np.ndarray) -> Columns:
     return {name: column[rows] for name, column in columns.items()}
 
 
-def _named_subsets(videos: Columns) -> dict[str, tuple[str, str, str]]:
+def named_subsets(videos: Columns) -> dict[str, tuple[str, str, str]]:
     """Display name -> (dataset, subset, compression) of each subset with fakes.
 
     The name is the subset's, with data set and compression where the evaluation has several.
@@ -128,7 +128,8 @@ def _named_subsets(videos: Columns) -> dict[str, tuple[str, str, str]]:
     return {name(*key): key for key in keys}
 
 
-def _subset_rows(columns: Columns, key: tuple[str, str, str]) -> np.ndarray:
+def subset_rows(columns: Columns, key: tuple[str, str, str]) -> np.ndarray:
+    """Mask [N] of a subset's fakes and all reals of its data set and compression."""
     dataset, subset, compression = key
     same = (columns["dataset"] == dataset) & (columns["compression"] == compression)
     return same & ((columns["label"] == 0) | (columns["subset"] == subset))

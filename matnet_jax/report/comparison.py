@@ -11,6 +11,7 @@ import numpy as np
 
 from matnet_jax.metrics import PairedDifference, paired_bootstrap, video_scores
 from matnet_jax.metrics.binary import metric_functions
+from matnet_jax.metrics.summary import named_subsets, subset_rows
 from matnet_jax.report import comparison_charts as charts
 from matnet_jax.report.render import METRIC_ROWS, environment
 from matnet_jax.scores import Columns, atomic_text_file, read_metrics, read_scores
@@ -109,7 +110,7 @@ def compare(
             )
             for other in others
         }
-        for name, key in _subsets(first.videos).items()
+        for name, key in named_subsets(first.videos).items()
     }
     return Comparison(
         list(evaluations), differences, subsets, _warnings(evaluations, differences),
@@ -176,18 +177,8 @@ def _difference(d: PairedDifference) -> str:
     return f"{d.difference:+.4f}  [{low:+.4f}, {high:+.4f}]  p = {d.p_value:.3f}"
 
 
-def _subsets(videos: Columns) -> dict[str, tuple[str, str, str]]:
-    fake = videos["label"] == 1
-    parts = (videos[name][fake].tolist() for name in ("dataset", "subset", "compression"))
-    keys = sorted(set(zip(*parts, strict=True)))
-    return {" / ".join(text for text in key if text) or "all": key for key in keys}
-
-
 def _part(videos: Columns, key: tuple[str, str, str]) -> Columns:
-    """A subset's fakes and all reals of its data set and compression."""
-    dataset, subset, compression = key
-    rows = (videos["dataset"] == dataset) & (videos["compression"] == compression)
-    rows &= (videos["label"] == 0) | (videos["subset"] == subset)
+    rows = subset_rows(videos, key)
     return {name: np.asarray(column)[rows] for name, column in videos.items()}
 
 
