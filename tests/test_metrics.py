@@ -152,8 +152,13 @@ def test_names_shared_across_manipulations_stay_apart():
     both = joined(both, videos(("youtube", "000", 0, [0.7]), dataset="other"))
     result = metrics.video_scores(both)
     assert len(result["score"]) == 6
-    by_name = dict(zip(result["subset"] + result["compression"] + result["dataset"],
-                       result["score"], strict=True))
+    by_name = dict(
+        zip(
+            result["subset"] + result["compression"] + result["dataset"],
+            result["score"],
+            strict=True,
+        )
+    )
     assert by_name["FaceSwapc23ffpp"] == pytest.approx(0.3)
     assert by_name["youtubec23ffpp"] == pytest.approx(0.15)
     assert by_name["youtubec40ffpp"] == 0.6
@@ -161,8 +166,9 @@ def test_names_shared_across_manipulations_stay_apart():
 
 
 def test_joined_names_that_coincide_stay_apart():
-    table = videos(("a/b", "c", 1, [0.9]), ("a", "b/c", 1, [0.1]), ("a", "bc", 1, [0.5]),
-                   ("ab", "c", 1, [0.6]))
+    table = videos(
+        ("a/b", "c", 1, [0.9]), ("a", "b/c", 1, [0.1]), ("a", "bc", 1, [0.5]), ("ab", "c", 1, [0.6])
+    )
     assert len(metrics.video_scores(table)["score"]) == 4
 
 
@@ -237,10 +243,14 @@ def test_confident_vote_by_its_definition():
 
 
 def test_most_wrong_videos_worst_first_and_only_wrong_ones():
-    table = metrics.video_scores(videos(
-        ("youtube", "a", 0, [0.6]), ("youtube", "b", 0, [0.99]),
-        ("Deepfakes", "c", 1, [0.2]), ("Deepfakes", "d", 1, [0.7]),
-    ))
+    table = metrics.video_scores(
+        videos(
+            ("youtube", "a", 0, [0.6]),
+            ("youtube", "b", 0, [0.99]),
+            ("Deepfakes", "c", 1, [0.2]),
+            ("Deepfakes", "d", 1, [0.7]),
+        )
+    )
     assert metrics.most_wrong_videos(table)["video_id"].tolist() == ["b", "c", "a"]
     assert metrics.most_wrong_videos(table, 1)["video_id"].tolist() == ["b"]
 
@@ -289,7 +299,9 @@ def test_reals_of_another_compression_or_data_set_are_not_the_reference():
     celeb = videos(("Celeb-synthesis", "0", 1, [0.1]), dataset="celebdf")
     result = metrics.summarise(joined(c23, c40, celeb))
     assert set(result["by_subset"]) == {
-        "ffpp/Deepfakes/c23", "ffpp/Deepfakes/c40", "celebdf/Celeb-synthesis/c23"
+        "ffpp/Deepfakes/c23",
+        "ffpp/Deepfakes/c40",
+        "celebdf/Celeb-synthesis/c23",
     }
     assert result["by_subset"]["ffpp/Deepfakes/c23"]["video"]["auc"] == 1.0
     assert result["by_subset"]["ffpp/Deepfakes/c40"]["video"]["auc"] == 0.0
@@ -301,9 +313,7 @@ def test_reals_of_another_compression_or_data_set_are_not_the_reference():
 
 @pytest.mark.parametrize(("subset", "name"), [("", "mine"), ("mixed", "mixed")])
 def test_a_folder_of_ones_own_with_one_subset_equals_the_whole(subset, name):
-    table = videos(
-        (subset, "a", 0, [0.2]), (subset, "b", 1, [0.9]), dataset="mine", compression=""
-    )
+    table = videos((subset, "a", 0, [0.2]), (subset, "b", 1, [0.9]), dataset="mine", compression="")
     result = metrics.summarise(table)
     assert list(result["by_subset"]) == [name]
     assert result["by_subset"][name]["video"] == result["video"]
@@ -327,10 +337,14 @@ def test_empty_and_one_class_summaries():
 def test_videos_without_a_face_get_one_half_and_both_figures_are_there():
     table = videos(("youtube", "a", 0, [0.1]), ("Deepfakes", "b", 1, [0.9]))
     lost = [
-        {"dataset": "ffpp", "subset": "Deepfakes", "compression": "c23", "video_id": "z",
-         "label": 1},
-        {"dataset": "ffpp", "subset": "youtube", "compression": "c23", "video_id": "y",
-         "label": 0},
+        {
+            "dataset": "ffpp",
+            "subset": "Deepfakes",
+            "compression": "c23",
+            "video_id": "z",
+            "label": 1,
+        },
+        {"dataset": "ffpp", "subset": "youtube", "compression": "c23", "video_id": "y", "label": 0},
     ]
     result = metrics.summarise(table, coverage={"without_face": lost, "detector": "mtcnn"})
     coverage = result["coverage"]
@@ -347,14 +361,17 @@ def test_videos_without_a_face_get_one_half_and_both_figures_are_there():
 
 def test_coverage_is_checked():
     table = videos(("youtube", "a", 0, [0.1]))
-    scored = {"dataset": "ffpp", "subset": "youtube", "compression": "c23", "video_id": "a",
-              "label": 0}
+    scored = {
+        "dataset": "ffpp",
+        "subset": "youtube",
+        "compression": "c23",
+        "video_id": "a",
+        "label": 0,
+    }
     with pytest.raises(ValueError, match="ffpp/youtube/c23/a is said to have no face"):
         metrics.summarise(table, coverage={"without_face": [scored]})
     with pytest.raises(ValueError, match="lacks subset, compression, label"):
-        metrics.summarise(
-            table, coverage={"without_face": [{"dataset": "ffpp", "video_id": "z"}]}
-        )
+        metrics.summarise(table, coverage={"without_face": [{"dataset": "ffpp", "video_id": "z"}]})
 
 
 def test_scores_that_are_no_probabilities_are_refused():
@@ -393,8 +410,12 @@ def test_fitted_threshold_has_the_best_balanced_accuracy_of_all():
 
 def test_threshold_is_fitted_on_validation_and_applied_to_test():
     validation = videos(("youtube", "a", 0, [0.1]), ("Deepfakes", "b", 1, [0.3]))
-    test = videos(("youtube", "a", 0, [0.15]), ("youtube", "c", 0, [0.25]),
-                  ("Deepfakes", "b", 1, [0.3]), ("Deepfakes", "d", 1, [0.12]))
+    test = videos(
+        ("youtube", "a", 0, [0.15]),
+        ("youtube", "c", 0, [0.25]),
+        ("Deepfakes", "b", 1, [0.3]),
+        ("Deepfakes", "d", 1, [0.12]),
+    )
     result = metrics.summarise(test, validation=validation)
     assert result["video"]["acc"] == pytest.approx(0.5)  # at 0.5 all are called real
     fitted = result["fitted"]["video"]
@@ -463,7 +484,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         scores = (rng.random(80) < np.where(labels == 1, 0.8, 0.3)).astype(float)
         table = {
             **{k: np.full(80, "x") for k in ("dataset", "subset", "compression")},
-            "video_id": np.arange(80).astype(str), "label": labels, "score": scores,
+            "video_id": np.arange(80).astype(str),
+            "label": labels,
+            "score": scores,
         }
         low, high = metrics.bootstrap_intervals(table, num_resamples=60, seed=seed)["auc"]
         hits += low <= 0.75 <= high  # P(fake over real) + P(tie)/2 = 0.8·0.7 + (0.8·0.3+0.2·0.7)/2

@@ -36,8 +36,17 @@ def scores(num_videos=12, num_frames=5, labels=(0, 1), subsets=("youtube", "Deep
             for frame in range(num_frames):
                 value = 1 / (1 + np.exp(-rng.normal(center, 0.5)))
                 rows.append(("ffpp", subset, "c23", "test", f"{video:03d}", frame, 0, label, value))
-    names = ("dataset", "subset", "compression", "split", "video_id", "frame", "face", "label",
-             "score")
+    names = (
+        "dataset",
+        "subset",
+        "compression",
+        "split",
+        "video_id",
+        "frame",
+        "face",
+        "label",
+        "score",
+    )
     return {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
 
 
@@ -105,28 +114,52 @@ def full(tmp_path_factory):
     more = {**table, "subset": np.where(table["label"] == 1, SCRIPT, "youtube")}
     fakes = table["label"] == 1
     table = {k: np.concatenate([v, more[k][fakes]]) for k, v in table.items()}
-    lost = {"dataset": "ffpp", "subset": "Deepfakes", "compression": "c23",
-            "video_id": SCRIPT + "2", "label": 1}
+    lost = {
+        "dataset": "ffpp",
+        "subset": "Deepfakes",
+        "compression": "c23",
+        "video_id": SCRIPT + "2",
+        "label": 1,
+    }
     metrics = summarise(
         table, coverage={"without_face": [lost]}, num_resamples=20, validation=scores()
     )
     metrics["checkpoint"] = SCRIPT
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(
-        path, title=SCRIPT, metrics=metrics, scores=table, history={**HISTORY, SCRIPT: np.ones(4)},
-        overlays=[overlay(0, SCRIPT), overlay(1, "a fake", 1)], most_wrong=[overlay(1, SCRIPT)],
-        config={"model": {SCRIPT: SCRIPT, "num_attentions": 4}}, versions={"jax": SCRIPT},
+        path,
+        title=SCRIPT,
+        metrics=metrics,
+        scores=table,
+        history={**HISTORY, SCRIPT: np.ones(4)},
+        overlays=[overlay(0, SCRIPT), overlay(1, "a fake", 1)],
+        most_wrong=[overlay(1, SCRIPT)],
+        config={"model": {SCRIPT: SCRIPT, "num_attentions": 4}},
+        versions={"jax": SCRIPT},
     )
     return path
 
 
 def test_everything_is_there(full):
     made = Page(full.read_text(encoding="utf-8"))
-    for heading in ("Metrics", "By manipulation", "Coverage", "Curves", "Most wrong videos",
-                    "Attention maps", "Training", "How it was made"):
+    for heading in (
+        "Metrics",
+        "By manipulation",
+        "Coverage",
+        "Curves",
+        "Most wrong videos",
+        "Attention maps",
+        "Training",
+        "How it was made",
+    ):
         assert heading in made.text
-    for chart in ("ROC curve", "Precision and recall", "Scores of videos", "Calibration",
-                  "AUC by manipulation"):
+    for chart in (
+        "ROC curve",
+        "Precision and recall",
+        "Scores of videos",
+        "Calibration",
+        "AUC by manipulation",
+    ):
         assert chart in made.text
     # 6 charts, 3 subsets' histograms, 3 training curves.
     assert made.tags.count("svg") == 12
@@ -168,8 +201,9 @@ def test_the_page_stands_alone(full):
 
 def test_charts_do_not_share_ids_and_take_the_pages_colour(full):
     html = full.read_text(encoding="utf-8")
-    per_chart = [set(re.findall(r' id="([^"]+)"', svg)) for svg in
-                 re.findall(r"<svg.*?</svg>", html, re.S)]
+    per_chart = [
+        set(re.findall(r' id="([^"]+)"', svg)) for svg in re.findall(r"<svg.*?</svg>", html, re.S)
+    ]
     names = [name for ids in per_chart for name in ids]
     assert len(names) == len(set(names))
     assert "currentColor" in html and "#010203" not in html
@@ -273,7 +307,9 @@ def test_overlays_check_what_they_are_given(image, attention, message):
 def test_statistics_by_class():
     rows = {row["faces"]: row for row in statistics([overlay(0), overlay(1), overlay(1)])}
     assert {name: row["num_faces"] for name, row in rows.items()} == {
-        "real": 1, "fake": 2, "all": 3
+        "real": 1,
+        "fake": 2,
+        "all": 3,
     }
     assert rows["all"]["overlap"] == 0.0 and rows["all"]["entropy"] == 0.0
     assert statistics([]) == []
@@ -299,9 +335,7 @@ def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(
-    full, tmp_path, width
-):
+def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(full, tmp_path, width):
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("no chromium on this machine")
@@ -319,10 +353,21 @@ def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(
         encoding="utf-8",
     )
     result = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000",
-         "--virtual-time-budget=5000", "--dump-dom", outer.as_uri()],
-        capture_output=True, text=True, timeout=120,
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1400,1000",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            outer.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     complaints = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []
@@ -338,10 +383,15 @@ def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(
 
 def test_robustness_curves_and_their_gaps(tmp_path):
     table = scores()
-    points = [{"strength": 40, "video_auc": None}, {"strength": 30, "video_auc": 0.8},
-              {"strength": 20, "video_auc": 0.9, "frame_auc": 0.85}]
-    metrics = {**summarise(table), "robustness": {
-        "H.264 CRF": points, "blur": [{"strength": 1, "video_auc": None}]}}
+    points = [
+        {"strength": 40, "video_auc": None},
+        {"strength": 30, "video_auc": 0.8},
+        {"strength": 20, "video_auc": 0.9, "frame_auc": 0.85},
+    ]
+    metrics = {
+        **summarise(table),
+        "robustness": {"H.264 CRF": points, "blur": [{"strength": 1, "video_auc": None}]},
+    }
     plain = page(tmp_path, table)
     made = page(tmp_path, table, metrics=metrics)
     assert "Robustness" in made.text and "Robustness" not in plain.text

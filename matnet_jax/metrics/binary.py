@@ -78,9 +78,7 @@ def tpr_at_fpr(labels: np.ndarray, scores: np.ndarray, max_fpr: float) -> float 
     return float(true_positive[false_positive <= max_fpr].max())
 
 
-def cross_entropy(
-    labels: np.ndarray, scores: np.ndarray, epsilon: float = 1e-15
-) -> float | None:
+def cross_entropy(labels: np.ndarray, scores: np.ndarray, epsilon: float = 1e-15) -> float | None:
     """Log loss in nats, scores clipped to [epsilon, 1 - epsilon].
 
     Raises:

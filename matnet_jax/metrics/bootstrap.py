@@ -120,10 +120,12 @@ def paired_bootstrap(
     only_a, only_b = len(index_a) - len(common), len(index_b) - len(common)
     if value_a is None or value_b is None:
         return PairedDifference(value_a, value_b, None, None, None, len(common), only_a, only_b)
-    differences = np.array([
-        metric(labels[draw], scores_b[draw]) - metric(labels[draw], scores_a[draw])  # type: ignore
-        for draw in video_draws(labels, num_resamples=num_resamples, seed=seed)
-    ])
+    differences = np.array(
+        [
+            metric(labels[draw], scores_b[draw]) - metric(labels[draw], scores_a[draw])  # type: ignore
+            for draw in video_draws(labels, num_resamples=num_resamples, seed=seed)
+        ]
+    )
     # A draw counts as its own evidence, so no p-value is 0.
     below = (np.sum(differences <= 0) + 1) / (num_resamples + 1)
     above = (np.sum(differences >= 0) + 1) / (num_resamples + 1)
@@ -140,8 +142,9 @@ def paired_bootstrap(
 
 
 def _index(videos: Mapping[str, Any]) -> dict[tuple[str, ...], int]:
-    rows = zip(*(np.asarray(videos[name]).astype(str).tolist() for name in VIDEO_IDENTITY),
-               strict=True)
+    rows = zip(
+        *(np.asarray(videos[name]).astype(str).tolist() for name in VIDEO_IDENTITY), strict=True
+    )
     return {identity: row for row, identity in enumerate(rows)}
 
 

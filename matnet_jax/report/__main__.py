@@ -12,7 +12,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("compare", help="put evaluations side by side")
     command.add_argument(
-        "folders", nargs="+", metavar="FOLDER",
+        "folders",
+        nargs="+",
+        metavar="FOLDER",
         help="what run_eval.py wrote (scores.csv, metrics.json); the first is the baseline",
     )
     command.add_argument("--out", default="comparison.html", help="page to write (%(default)s)")

@@ -135,8 +135,14 @@ def _score_bars(axes: Axes, columns: Columns, threshold: float) -> None:
         scores = columns["score"][columns["label"] == label]
         if len(scores):
             axes.hist(
-                scores, edges, weights=np.full(len(scores), 1 / len(scores)), color=color,
-                alpha=0.55, edgecolor=color, linewidth=0.8, label=f"{name} ({len(scores)})",
+                scores,
+                edges,
+                weights=np.full(len(scores), 1 / len(scores)),
+                color=color,
+                alpha=0.55,
+                edgecolor=color,
+                linewidth=0.8,
+                label=f"{name} ({len(scores)})",
             )
     axes.axvline(threshold, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set(xlabel="score", xlim=(0, 1))
@@ -167,8 +173,12 @@ def training_curves(history: Mapping[str, np.ndarray] | None) -> list[Chart]:
             for split in dict.fromkeys(splits[logged].tolist()):
                 rows = logged & (splits == split)
                 axes.plot(
-                    x[rows], values[rows], label=f"{split}", color=SPLITS.get(split, INK),
-                    marker="o" if rows.sum() < 30 else None, markersize=2.5,
+                    x[rows],
+                    values[rows],
+                    label=f"{split}",
+                    color=SPLITS.get(split, INK),
+                    marker="o" if rows.sum() < 30 else None,
+                    markersize=2.5,
                 )
             axes.set_xlabel("epoch" if by_epoch else "step")
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=not by_epoch))
@@ -222,9 +232,7 @@ def _named(level: str, metric: str, columns: Columns) -> str:
     return level if value is None else f"{level}, {metric.upper()} {100 * value:.2f} %"
 
 
-def _ranking_chart(
-    title: str, videos: Columns, draw: Callable[[Axes], None], note: str
-) -> Chart:
+def _ranking_chart(title: str, videos: Columns, draw: Callable[[Axes], None], note: str) -> Chart:
     """A chart that needs both classes. Frames have them exactly where videos have."""
     labels = videos["label"]
     missing = reason_undefined(int(np.sum(labels == 0)), int(np.sum(labels == 1)), "videos")

@@ -113,8 +113,12 @@ def compare(
         for name, key in named_subsets(first.videos).items()
     }
     return Comparison(
-        list(evaluations), differences, subsets, _warnings(evaluations, differences),
-        num_resamples, seed,
+        list(evaluations),
+        differences,
+        subsets,
+        _warnings(evaluations, differences),
+        num_resamples,
+        seed,
     )
 
 
@@ -126,22 +130,32 @@ def write_comparison(path: str | os.PathLike, comparison: Comparison) -> None:
     """
     names = {key: (name, share) for key, name, share, _ in METRIC_ROWS}
     curves = [(f"{e.letter}", e.videos) for e in comparison.evaluations]
-    page = environment().get_template("comparison.html.j2").render(
-        title="Comparison of evaluations",
-        comparison=comparison,
-        baseline=comparison.evaluations[0],
-        shown=[(key, *names[key]) for key in SHOWN],
-        names={key: names[key][0] for key in COMPARED},
-        charts=[charts.rocs(curves), *charts.differences(
-            "Difference in AUC to A",
-            {f"{letter}, all": found["auc"] for letter, found in comparison.differences.items()}
-            | {
-                f"{letter}, {subset}": difference
-                for subset, found in comparison.subsets.items()
-                for letter, difference in found.items()
-                if len(comparison.subsets) > 1
-            },
-        )],
+    page = (
+        environment()
+        .get_template("comparison.html.j2")
+        .render(
+            title="Comparison of evaluations",
+            comparison=comparison,
+            baseline=comparison.evaluations[0],
+            shown=[(key, *names[key]) for key in SHOWN],
+            names={key: names[key][0] for key in COMPARED},
+            charts=[
+                charts.rocs(curves),
+                *charts.differences(
+                    "Difference in AUC to A",
+                    {
+                        f"{letter}, all": found["auc"]
+                        for letter, found in comparison.differences.items()
+                    }
+                    | {
+                        f"{letter}, {subset}": difference
+                        for subset, found in comparison.subsets.items()
+                        for letter, difference in found.items()
+                        if len(comparison.subsets) > 1
+                    },
+                ),
+            ],
+        )
     )
     with atomic_text_file(path) as file:
         file.write(page)

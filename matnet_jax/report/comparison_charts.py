@@ -47,8 +47,14 @@ def differences(title: str, rows: Mapping[str, PairedDifference]) -> list[Chart]
         middle = 100 * np.array([d.difference for d in defined.values()], np.float64)
         low, high = 100 * np.array([d.interval for d in defined.values()], np.float64).T
         axes.errorbar(
-            middle, places, xerr=np.maximum([middle - low, high - middle], 0), fmt="o",
-            color=VIDEO, markersize=4.5, linewidth=1.5, capsize=3,
+            middle,
+            places,
+            xerr=np.maximum([middle - low, high - middle], 0),
+            fmt="o",
+            color=VIDEO,
+            markersize=4.5,
+            linewidth=1.5,
+            capsize=3,
         )
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_yticks(places, [shortened(name) for name in defined])

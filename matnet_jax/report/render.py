@@ -85,37 +85,41 @@ def write_report(
     frames = {name: np.asarray(scores[name]) for name in ("label", "score")}
     threshold = float(protocol.get("threshold", 0.5))
     verdict = _verdict(videos, threshold)
-    page = environment().get_template("report.html.j2").render(
-        title=title,
-        metrics=metrics,
-        rows=METRIC_ROWS,
-        fitted=metrics.get("fitted"),
-        fitted_rows=FITTED_ROWS,
-        threshold=threshold,
-        aggregation=protocol.get("aggregation", "mean").replace("_", " "),
-        verdict=verdict,
-        alarms=_alarms(verdict),
-        checkpoint=_checkpoint(metrics.get("checkpoint")),
-        why={level: _why(metrics[level], level) for level in ("frame", "video")},
-        few=min(metrics["video"]["n_real"], metrics["video"]["n_fake"]) < FEW_VIDEOS,
-        curves=[
-            charts.roc(frames, videos),
-            charts.precision_recall(frames, videos),
-            charts.histogram(videos, "videos", threshold=threshold, title="Scores of videos"),
-            charts.histogram(frames, "faces", threshold=threshold, title="Scores of faces"),
-            charts.calibration(frames, videos),
-            *charts.by_subset(metrics.get("by_subset", {})),
-        ],
-        subset_histograms=_subset_histograms(videos, threshold),
-        robustness=charts.robustness(metrics.get("robustness", {})),
-        training=charts.training_curves(history),
-        worst=_rows(most_wrong_videos(videos)),
-        worst_faces=[tiles(overlay) for overlay in most_wrong or ()],
-        faces=[tiles(overlay) for overlay in overlays or ()],
-        map_statistics=statistics(overlays or ()),
-        gradient=legend_gradient(),
-        config=flattened(config if config is not None else metrics.get("config")),
-        versions=flattened(versions if versions is not None else metrics.get("versions")),
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            metrics=metrics,
+            rows=METRIC_ROWS,
+            fitted=metrics.get("fitted"),
+            fitted_rows=FITTED_ROWS,
+            threshold=threshold,
+            aggregation=protocol.get("aggregation", "mean").replace("_", " "),
+            verdict=verdict,
+            alarms=_alarms(verdict),
+            checkpoint=_checkpoint(metrics.get("checkpoint")),
+            why={level: _why(metrics[level], level) for level in ("frame", "video")},
+            few=min(metrics["video"]["n_real"], metrics["video"]["n_fake"]) < FEW_VIDEOS,
+            curves=[
+                charts.roc(frames, videos),
+                charts.precision_recall(frames, videos),
+                charts.histogram(videos, "videos", threshold=threshold, title="Scores of videos"),
+                charts.histogram(frames, "faces", threshold=threshold, title="Scores of faces"),
+                charts.calibration(frames, videos),
+                *charts.by_subset(metrics.get("by_subset", {})),
+            ],
+            subset_histograms=_subset_histograms(videos, threshold),
+            robustness=charts.robustness(metrics.get("robustness", {})),
+            training=charts.training_curves(history),
+            worst=_rows(most_wrong_videos(videos)),
+            worst_faces=[tiles(overlay) for overlay in most_wrong or ()],
+            faces=[tiles(overlay) for overlay in overlays or ()],
+            map_statistics=statistics(overlays or ()),
+            gradient=legend_gradient(),
+            config=flattened(config if config is not None else metrics.get("config")),
+            versions=flattened(versions if versions is not None else metrics.get("versions")),
+        )
     )
     with atomic_text_file(path) as file:
         file.write(page)
@@ -144,7 +148,8 @@ def read_history(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
     columns = {name: [row[i] for row in body] for i, name in enumerate(header)}
     try:
         return {
-            name: np.array(values, np.str_) if name == "split"
+            name: np.array(values, np.str_)
+            if name == "split"
             else np.array([float(value) if value else np.nan for value in values], np.float64)
             for name, values in columns.items()
         }
@@ -214,8 +219,9 @@ def _why(metrics: Mapping[str, Any], level: str) -> str | None:
 
 def _subset_histograms(videos: Columns, threshold: float) -> list[charts.Chart]:
     """A histogram for each subset, reals and fakes each on their own; none if there is but one."""
-    keys = sorted(set(zip(*(videos[k].tolist() for k in ("dataset", "subset", "compression")),
-                          strict=True)))
+    keys = sorted(
+        set(zip(*(videos[k].tolist() for k in ("dataset", "subset", "compression")), strict=True))
+    )
     if len(keys) < 2:
         return []
     made = []
