@@ -1,0 +1,1 @@
+"""From video files to batches of face crops; knows nothing of JAX."""

@@ -1,0 +1,184 @@
+"""From a source to batches on the host.
+
+A batch is a dict of arrays: image uint8 [b, H, W, 3] RGB, label int32 [b], mask float32 [b] (0 for
+padding), index int32 [b] (row of the source's columns, -1 for padding), b the process's part of the
+global batch. Normalisation happens on the device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data_pipeline.ops import Op, apply_ops, fit_to_size
+from data_pipeline.sampler import Sampler
+from data_pipeline.sources import DataError, RecordSource, Source
+
+Batch = dict[str, np.ndarray]
+MakeBatch = Callable[[int], Batch]
+
+# Training has no end of its own; tf.data and `range` want one.
+_ENDLESS = 2**62
+
+
+def train_batches(
+    source: Source,
+    sampler: Sampler,
+    *,
+    ops: Sequence[Op],
+    image_size: int,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """This process's part of each global batch from `start_step` on, without end.
+
+    The batches are a pure function of the sampler's seed and the step: neither workers, nor a
+    restart, nor the number of processes changes them.
+
+    Args:
+      source: records go through tf.data; arrays through threads, without TensorFlow.
+      sampler: of the global batch.
+      ops: augmentations, in order, each seeded by the sampler.
+      image_size: pixels; images of other sizes are cropped to their centre square and resized.
+      start_step: of the first batch.
+      process_index, process_count: this process takes its contiguous part of each batch.
+      workers: batches made at the same time; None for as many as the machine has cores.
+
+    Raises:
+      ValueError: the processes cannot share the batch equally.
+      DataError: a record cannot be read; raised when its batch's turn comes.
+    """
+    part = _own_part(sampler.batch_size, process_index, process_count)
+
+    def make(step: int) -> Batch:
+        rows, seeds = sampler.batch(step)
+        return make_batch(source, rows[part], seeds[part], ops, image_size)
+
+    return _in_order(source, make, range(start_step, _ENDLESS), workers)
+
+
+def eval_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    image_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """Every example once, over all processes; the last batch is padded and masked.
+
+    All processes yield equally many batches.
+
+    Args:
+      batch_size: global.
+      source, image_size, process_index, process_count, workers: as in `train_batches`.
+    """
+    part = _own_part(batch_size, process_index, process_count)
+    batches = -(-len(source) // batch_size)
+    rows = np.full(batches * batch_size, -1, np.int64)
+    rows[: len(source)] = np.arange(len(source))
+    parts = rows.reshape(batches, batch_size)[:, part]
+    no_seeds = np.zeros(part.stop - part.start, np.uint32)
+
+    def make(step: int) -> Batch:
+        return make_batch(source, parts[step], no_seeds, (), image_size)
+
+    return _in_order(source, make, range(batches), workers)
+
+
+def make_batch(
+    source: Source, rows: np.ndarray, seeds: np.ndarray, ops: Sequence[Op], image_size: int
+) -> Batch:
+    """Reads, fits and augments the rows of one batch; a row of -1 is padding."""
+    present = rows >= 0
+    images = np.zeros((len(rows), image_size, image_size, 3), np.uint8)
+    where = np.flatnonzero(present)
+    if len(where):
+        for i, image in zip(where, source.read(rows[where]), strict=True):
+            images[i] = apply_ops(fit_to_size(image, image_size), ops, int(seeds[i]))
+    return {
+        "image": images,
+        "label": np.where(present, source.columns["label"][rows], 0).astype(np.int32),
+        "mask": present.astype(np.float32),
+        "index": rows.astype(np.int32),
+    }
+
+
+def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
+    if batch_size % process_count:
+        raise ValueError(
+            f"a global batch of {batch_size} cannot be shared by {process_count} processes equally"
+        )
+    size = batch_size // process_count
+    return slice(process_index * size, (process_index + 1) * size)
+
+
+def _in_order(
+    source: Source, make: MakeBatch, steps: range, workers: int | None
+) -> Iterator[Batch]:
+    workers = workers or len(os.sched_getaffinity(0))
+    # The workers keep the cores busy: OpenCV's own threads would only fight them.
+    cv2.setNumThreads(1)
+    if isinstance(source, RecordSource):
+        return _through_tf_data(make, steps, workers)
+    return _through_threads(make, steps, workers)
+
+
+def _through_threads(make: MakeBatch, steps: range, workers: int) -> Iterator[Batch]:
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        pending: deque[Any] = deque()
+        try:
+            for step in steps:
+                pending.append(pool.submit(make, step))
+                if len(pending) > workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Iterator[Batch]:
+    import tensorflow as tf  # seconds to import, and array users need none of it
+
+    tf.config.set_visible_devices([], "GPU")  # the accelerators are JAX's
+    names = ("image", "label", "mask", "index")
+    types = (tf.uint8, tf.int32, tf.float32, tf.int32)
+    failures: list[BaseException] = []
+
+    def make_arrays(step: np.ndarray) -> list[np.ndarray]:
+        try:
+            batch = make(int(step))
+        except Exception as error:
+            failures.append(error)  # tf.data would pass on its text only, in a traceback's
+            raise
+        return [batch[name] for name in names]
+
+    dataset = (
+        tf.data.Dataset.range(steps.start, steps.stop)
+        .map(
+            lambda step: tf.numpy_function(make_arrays, [step], types),
+            num_parallel_calls=workers,
+            deterministic=True,
+        )
+        .prefetch(1)
+    )
+    iterator = dataset.as_numpy_iterator()
+    while True:
+        try:
+            arrays = next(iterator)
+        except StopIteration:
+            return
+        except tf.errors.OpError as error:
+            cause = failures[0] if failures else error
+            raise (cause if isinstance(cause, DataError) else DataError(str(cause))) from error
+        yield dict(zip(names, arrays, strict=True))

@@ -1,0 +1,140 @@
+"""The order of training examples: a pure function of (seed, step), for any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+BALANCES = ("repeat", "batch")
+
+
+class Sampler:
+    """Which examples make up the global batch of a step.
+
+    An epoch lists every example, real ones `real_repeat` times, in an order drawn from (seed,
+    epoch) alone; batches are cut from the endless sequence of epochs, so none is partial and none
+    is dropped. A restart computes the batches it needs and replays nothing.
+
+    Args:
+      labels: [N], 0 real, 1 fake.
+      batch_size: global.
+      seed: of order and augmentation.
+      real_repeat: times a real example is in an epoch (4 for FaceForensics++ with its four
+        manipulations).
+      balance: "repeat", or "batch": half of each batch real, half fake, the rarer class repeated.
+      groups: [N], a group an example (its manipulation, say), for `group_weights`.
+      group_weights: times that examples of a group are in an epoch, where not once; a fraction
+        keeps that share of them, another one each epoch.
+
+    Raises:
+      ValueError: no examples, an unknown balance, or one class only for balance "batch".
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        real_repeat: int = 1,
+        balance: str = "repeat",
+        groups: np.ndarray | None = None,
+        group_weights: Mapping[str, float] | None = None,
+    ):
+        if balance not in BALANCES:
+            raise ValueError(f"unknown balance '{balance}'; available: {', '.join(BALANCES)}")
+        if not len(labels):
+            raise ValueError("the training split holds no examples")
+        self._batch_size, self._seed, self._balance = batch_size, seed, balance
+        repeats = np.where(np.asarray(labels) == 0, float(real_repeat), 1.0)
+        if group_weights:
+            if groups is None:
+                raise ValueError("group_weights need the groups of the examples")
+            unknown = sorted(set(group_weights) - set(map(str, np.unique(groups))))
+            if unknown:
+                have = ", ".join(map(str, np.unique(groups)))
+                raise ValueError(f"no examples of {', '.join(unknown)}; there are {have}")
+            for group, weight in group_weights.items():
+                repeats[np.asarray(groups) == group] *= weight
+        self._repeats = repeats
+        self._pools = [np.flatnonzero(np.asarray(labels) == label) for label in (0, 1)]
+        if balance == "batch":
+            if not all(len(pool) for pool in self._pools):
+                raise ValueError("balance 'batch' needs real and fake examples; one is missing")
+            if batch_size % 2:
+                raise ValueError(f"balance 'batch' needs an even batch size, not {batch_size}")
+        self._epoch_size = self._count()
+        self._cache: dict[tuple[int, int], np.ndarray] = {}
+
+    @property
+    def batch_size(self) -> int:
+        """Of the global batch."""
+        return self._batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which every example was seen: the epoch's size in batches, rounded up."""
+        return -(-self._epoch_size // self._batch_size)
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The global batch of a step.
+
+        Args:
+          step: counted from 0.
+
+        Returns:
+          Rows of the source, int64 [B], and a seed for each row's augmentation, uint32 [B].
+        """
+        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
+        if self._balance == "batch":
+            half = self._batch_size // 2
+            reals, fakes = (self._draw(label, step * half, half) for label in (0, 1))
+            rows = np.stack([reals, fakes], axis=1).reshape(-1)
+        else:
+            rows = self._draw(-1, positions[0], self._batch_size)
+        # One stream of seeds a step: a batch's augmentation replays without the steps before it.
+        seeds = np.random.SeedSequence([self._seed, step]).generate_state(self._batch_size)
+        return rows.astype(np.int64), seeds.astype(np.uint32)
+
+    def _count(self) -> int:
+        if self._balance == "batch":
+            return 2 * max(len(pool) for pool in self._pools)
+        return max(int(np.floor(self._repeats.sum())), 1)
+
+    def _draw(self, pool: int, start: int, count: int) -> np.ndarray:
+        """`count` entries from position `start` of the endless sequence of a pool's epochs."""
+        size = self._epoch_size if pool < 0 else len(self._pools[pool])
+        rows: list[np.ndarray] = []
+        while count:
+            epoch, offset = divmod(start, size)
+            part = self._epoch(pool, epoch, size)[offset : offset + count]
+            rows.append(part)
+            start, count = start + len(part), count - len(part)
+        return np.concatenate(rows)
+
+    def _epoch(self, pool: int, epoch: int, size: int) -> np.ndarray:
+        """The order of one epoch; the latest two of a pool are kept."""
+        key = (pool, epoch)
+        if key not in self._cache:
+            draw = np.random.default_rng([self._seed, epoch, pool + 1])
+            if pool < 0:
+                order = draw.permutation(self._listed(draw))[:size]
+            else:
+                order = self._pools[pool][draw.permutation(size)]
+            self._cache = {k: v for k, v in self._cache.items() if k == (pool, epoch - 1)}
+            self._cache[key] = order
+        return self._cache[key]
+
+    def _listed(self, draw: np.random.Generator) -> np.ndarray:
+        """Rows by their repeats; the fractional parts are shared out by systematic sampling."""
+        whole = np.floor(self._repeats).astype(np.int64)
+        rows = np.repeat(np.arange(len(whole)), whole)
+        missing = self._epoch_size - len(rows)
+        if missing > 0:
+            fraction = self._repeats - whole
+            order = draw.permutation(np.flatnonzero(fraction > 0))
+            ticks = np.cumsum(fraction[order])
+            chosen = np.searchsorted(ticks, (np.arange(missing) + 0.5) * ticks[-1] / missing)
+            rows = np.concatenate([rows, order[np.minimum(chosen, len(order) - 1)]])
+        return rows

@@ -1,0 +1,229 @@
+"""Where examples come from: decoded images by index, and their metadata as columns.
+
+Columns are one array a field, one row an example: dataset, subset, compression, split, video_id,
+source_id (str), frame, face, label (int32; 0 real, 1 fake), timestamp (float32 seconds).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "source_id")
+INT_COLUMNS = ("frame", "face", "label")
+COLUMNS = (*TEXT_COLUMNS, *INT_COLUMNS, "timestamp")
+
+
+class DataError(ValueError):
+    """Records or arrays that cannot be used as they are."""
+
+
+class Source(Protocol):
+    """Examples that can be read in any order."""
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Metadata, one row an example."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Images at `indices` as uint8 RGB [H, W, 3]."""
+        ...
+
+
+class ArraySource:
+    """Examples in memory; needs no TensorFlow.
+
+    Args:
+      images: uint8 RGB [N, H, W, 3].
+      columns: at least `label`; text columns that are missing are empty, numbers 0 (`video_id` and
+        `frame` count the examples, so that each is a video of its own).
+
+    Raises:
+      DataError: shapes, types or lengths do not fit together.
+    """
+
+    def __init__(self, images: np.ndarray, columns: Mapping[str, np.ndarray]):
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            raise DataError(
+                f"images must be uint8 [N, H, W, 3], not {images.dtype} {list(images.shape)}"
+            )
+        if "label" not in columns:
+            raise DataError(f"columns need 'label'; there are {', '.join(columns) or 'none'}")
+        count = len(images)
+        for name, column in columns.items():
+            if len(column) != count:
+                raise DataError(f"column '{name}' has {len(column)} rows for {count} images")
+        self._images = images
+        self.columns = complete_columns(columns, count)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Images at `indices` as uint8 RGB [H, W, 3]."""
+        return [self._images[i] for i in np.asarray(indices)]
+
+
+class RecordSource:
+    """Face crops in the records that `data_pipeline.prepare` writes, read by index.
+
+    Args:
+      directory: a TFDS version directory, or any folder above exactly one.
+      split: train, val or test.
+
+    Raises:
+      DataError: no build or several below `directory`, no such split, or records that are not
+        face crops.
+    """
+
+    def __init__(self, directory: str | Path, split: str):
+        import tensorflow_datasets as tfds  # seconds to import, and array users need none of it
+
+        self._directory = find_build(directory)
+        try:
+            builder = tfds.builder_from_directory(str(self._directory))
+        except Exception as error:  # TFDS raises whatever its JSON and protobuf readers raise
+            raise DataError(f"cannot open the records in {self._directory}: {error}") from error
+        if split not in builder.info.splits:
+            have = ", ".join(builder.info.splits) or "none"
+            raise DataError(f"no split '{split}' in {self._directory}; there are: {have}")
+        if "image" not in builder.info.features or "label" not in builder.info.features:
+            raise DataError(
+                f"the records in {self._directory} are not face crops: their features are "
+                f"{', '.join(builder.info.features)}; wanted image, label, video_id, …"
+            )
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        try:
+            self._records = builder.as_data_source(split=split, decoders=decoders)
+            count = len(self._records)
+        except Exception as error:
+            raise DataError(
+                f"cannot read split '{split}' of {self._directory}: {error}. Records for training "
+                "are ArrayRecord files: build them with --format=array_record, and again if a file "
+                "was cut off"
+            ) from error
+        self.columns = self._load_columns(split, count)
+
+    def __len__(self) -> int:
+        return len(self.columns["label"])
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Images at `indices` as uint8 RGB [H, W, 3].
+
+        Raises:
+          DataError: a record that cannot be read or decoded; the message names it.
+        """
+        rows = [int(i) for i in np.asarray(indices)]
+        try:
+            examples: Sequence[Mapping[str, Any]] = self._records.__getitems__(rows)
+        except Exception as error:
+            raise DataError(
+                f"cannot read records {rows[:5]}… of {self._directory}: {error}; the file is "
+                "damaged: build the records again"
+            ) from error
+        return [self._decode(e["image"], i) for e, i in zip(examples, rows, strict=True)]
+
+    def _decode(self, encoded: Any, row: int) -> np.ndarray:
+        data = encoded if isinstance(encoded, bytes) else bytes(np.asarray(encoded).item())
+        try:
+            return decode_image(data)
+        except DataError as error:
+            where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
+            raise DataError(
+                f"record {row} of {self._directory} ({where}): {error}; build the records again"
+            ) from error
+
+    def _load_columns(self, split: str, count: int) -> dict[str, np.ndarray]:
+        path = self._directory / f"columns-{split}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                columns = {name: stored[name] for name in stored.files}
+            if all(len(column) == count for column in columns.values()) and "label" in columns:
+                return complete_columns(columns, count)
+            rows = len(next(iter(columns.values()), []))
+            raise DataError(
+                f"{path} does not belong to these records: it has {rows} rows for {count} "
+                "examples. Delete it, and the records themselves are read instead"
+            )
+        examples = [self._records[i] for i in range(count)]
+        return complete_columns(
+            {
+                name: np.array([_plain(example[name]) for example in examples])
+                for name in COLUMNS
+                if examples and name in examples[0]
+            },
+            count,
+        )
+
+
+def _plain(value: Any) -> Any:
+    value = np.asarray(value).item()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def complete_columns(columns: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The columns with their types, and defaults for those that are missing."""
+    full: dict[str, np.ndarray] = {}
+    for name in TEXT_COLUMNS:
+        full[name] = np.asarray(columns.get(name, np.full(count, "")), dtype=np.str_)
+    for name in INT_COLUMNS:
+        full[name] = np.asarray(columns.get(name, np.zeros(count)), dtype=np.int32)
+    full["timestamp"] = np.asarray(columns.get("timestamp", np.zeros(count)), dtype=np.float32)
+    if "video_id" not in columns:
+        full["video_id"] = np.array([str(i) for i in range(count)], dtype=np.str_)
+    return full
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """JPEG or PNG bytes to uint8 RGB [H, W, 3].
+
+    Raises:
+      DataError: the bytes are no image.
+    """
+    import cv2
+
+    if not encoded:
+        raise DataError("no bytes where an image should be")
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise DataError(f"{len(encoded)} bytes that are neither JPEG nor PNG, or damaged")
+    return image
+
+
+def find_build(directory: str | Path) -> Path:
+    """The one TFDS version directory at or below `directory`.
+
+    Raises:
+      DataError: there is none, or there are several.
+    """
+    root = Path(directory).expanduser()
+    if not root.is_dir():
+        raise DataError(
+            f"no folder {root}: set config.data.dir to what `python -m data_pipeline.prepare` was "
+            "given as --out"
+        )
+    builds = sorted(path.parent for path in root.rglob("dataset_info.json"))
+    builds = [path for path in builds if _is_complete(path)]
+    if len(builds) == 1:
+        return builds[0]
+    if not builds:
+        raise DataError(
+            f"no records in {root}: run `python -m data_pipeline.prepare --out={root} …`, or name "
+            "the folder that holds dataset_info.json"
+        )
+    listed = "\n  ".join(map(str, builds))
+    raise DataError(f"several data sets below {root}; name one of them:\n  {listed}")
+
+
+def _is_complete(build: Path) -> bool:
+    try:
+        return bool(json.loads((build / "dataset_info.json").read_text()).get("name"))
+    except (OSError, ValueError):
+        return False
