@@ -23,13 +23,20 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value
     from matnet_jax.evaluate import evaluate  # after the flags: --help and typos answer at once
 
-    evaluate(
-        config,
-        _WORKDIR.value,
-        checkpoint=_CHECKPOINT.value,
-        split=_SPLIT.value,
-        out=_OUT.value,
+    metrics = evaluate(
+        config, _WORKDIR.value, checkpoint=_CHECKPOINT.value, split=_SPLIT.value, out=_OUT.value
     )
+    for level in ("frame", "video"):
+        values = metrics[level]
+        counts = f"{values['n_real']} real, {values['n_fake']} fake"
+        numbers = (f"{name.upper()} {_number(values[name])}" for name in ("acc", "auc", "eer"))
+        print(f"{level}s ({counts}): " + ", ".join(numbers))
+    out = _OUT.value or f"{_WORKDIR.value}/eval/{_SPLIT.value}"
+    print(f"checkpoint: step {metrics['checkpoint']['step']}\nreport: {out}/report.html")
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

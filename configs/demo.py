@@ -1,6 +1,6 @@
 """The demo: a small MAT on the embedded data set, trained and evaluated in minutes on two cores.
 
-    make demo
+make demo
 """
 
 from ml_collections import ConfigDict

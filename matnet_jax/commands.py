@@ -34,10 +34,11 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    # Orbax reports every phase of a save at INFO.
-    flags.FLAGS.set_default("verbosity", logging.WARNING)
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a save
+        return rest
     except flags.Error as error:
         lines = str(error).strip().splitlines()
         # An error inside a config file arrives as the text of its traceback: its last line counts.

@@ -1,89 +1,32 @@
-"""Scores every example of a source exactly once; `evaluate` turns scores into files for people."""
+"""Evaluation: `evaluate(config, workdir)` scores a split and writes what people read."""
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipeline.pipeline import eval_batches
-from data_pipeline.sources import Source
 from matnet_jax.build import build_model
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import changes, validate
 from matnet_jax.data import open_source
-from matnet_jax.metrics import summarise
-from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
+from matnet_jax.metrics.videos import VIDEO_IDENTITY
+from matnet_jax.model import MAT, PlainClassifier, abstract_variables
+from matnet_jax.report import read_history, write_report
+from matnet_jax.scorer import Scorer
 from matnet_jax.scores import Columns, write_metrics, write_scores
-from matnet_jax.sharding import (
-    batch_sharded,
-    check_divisible,
-    data_mesh,
-    global_batch,
-    replicated,
-)
-from matnet_jax.train_step import make_eval_step
+from matnet_jax.sharding import check_divisible, data_mesh, replicated
 from matnet_jax.workdir import versions
 
-Scorer = Callable[[Mapping[str, Any], Source], tuple[Columns, float]]
+SAMPLE_FACES = 8  # in the report, half of them real
 
 
-def make_scorer(model: MAT | PlainClassifier, mesh: Mesh, *, batch_size: int) -> Scorer:
-    """Builds the function that scores a source; it compiles once, whatever it scores.
-
-    Args:
-      model: whose `preprocess` the images get.
-      mesh: devices that share a batch.
-      batch_size: global, a multiple of the devices.
-
-    Returns:
-      score(variables, source) -> (columns of the source and ``score`` [N] float32, the probability
-      of fake, in the source's order; mean cross entropy in nats). Every process gets all of it.
-      Raises RuntimeError if an example was scored twice or not at all.
-    """
-    step = make_eval_step(model)
-
-    def scores_and_rows(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        out = step(variables, batch)
-        return {"score": out["score"], "loss_sum": out["loss_sum"], "index": batch["index"]}
-
-    # Replicated outputs: every process reads the whole global batch's scores, without a gather.
-    jitted = jax.jit(
-        scores_and_rows,
-        in_shardings=(replicated(mesh), batch_sharded(mesh)),
-        out_shardings=replicated(mesh),
-    )
-
-    def score(variables: Mapping[str, Any], source: Source) -> tuple[Columns, float]:
-        scores = np.full(len(source), np.nan, np.float32)
-        times_scored = np.zeros(len(source), np.int64)
-        loss_sum = 0.0
-        for host_batch in eval_batches(
-            source,
-            batch_size=batch_size,
-            image_size=model.image_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        ):
-            out = jax.device_get(jitted(variables, global_batch(host_batch, mesh)))
-            real = out["index"] >= 0  # the others are padding
-            scores[out["index"][real]] = out["score"][real]
-            np.add.at(times_scored, out["index"][real], 1)
-            loss_sum += float(out["loss_sum"])
-        if np.any(times_scored != 1):
-            row = int(np.argmax(times_scored != 1))
-            raise RuntimeError(
-                f"example {row} was scored {times_scored[row]} times, wanted once; this is a bug "
-                "in eval_batches"
-            )
-        return {**source.columns, "score": scores}, loss_sum / max(len(source), 1)
-
-    return score
+class NothingToScoreError(ValueError):
+    """The split has no faces."""
 
 
 def evaluate(
@@ -97,18 +40,19 @@ def evaluate(
     """Evaluates a checkpoint and writes ``scores.csv``, ``metrics.json`` and ``report.html``.
 
     Args:
-      config: its model and recipe must be the checkpoint's; its data may be another data set.
+      config: its recipe and model must be the checkpoint's; its data may be another data set.
       workdir: of the training.
       checkpoint: ``best``, ``latest`` or a step.
       split: of the data: train, val or test.
       out: folder for the files; ``<workdir>/eval/<split>`` unless given.
 
     Returns:
-      What ``metrics.json`` holds.
+      What ``metrics.json`` holds; a metric that is undefined, for want of a class, is None.
 
     Raises:
       ConfigError: the config cannot be run.
       CheckpointError: there is no such checkpoint, or it is of another network.
+      NothingToScoreError: the split is empty.
     """
     validate(config)
     workdir = Path(workdir).absolute()
@@ -117,18 +61,32 @@ def evaluate(
     batch_size = config.validation.batch_size
     check_divisible(batch_size, mesh.size, name="config.validation.batch_size")
     source = open_source(config, split)
+    if not len(source):
+        raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
     step, model, variables = load_network(config, workdir, checkpoint, mesh)
-    scores, loss = make_scorer(model, mesh, batch_size=batch_size)(variables, source)
+    scorer = Scorer(model, mesh, batch_size=batch_size)
+    scores, loss = scorer.score(variables, source)
     metrics = {
         **summarise(scores),
         "loss": loss,
         "config": json.loads(config.to_json_best_effort()),
-        "checkpoint": {"workdir": str(workdir), "step": step},
+        "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},
         "versions": versions(),
     }
+    overlays = scorer.overlays(variables, source, sample_rows(scores))
+    most_wrong = scorer.overlays(variables, source, most_wrong_rows(scores))
     if jax.process_index() == 0:
         write_scores(out / "scores.csv", scores)
         write_metrics(out / "metrics.json", metrics)
+        write_report(
+            out / "report.html",
+            title=f"{workdir.name}: {split}",
+            metrics=metrics,
+            scores=scores,
+            history=read_history(workdir / "metrics.csv"),
+            overlays=overlays,
+            most_wrong=most_wrong,
+        )
     return metrics
 
 
@@ -160,18 +118,42 @@ def load_network(
         if differences:
             raise CheckpointMismatchError(
                 f"the checkpoint {checkpoints.directory / str(step)} is of another network "
-                "(before: its training, now: --config):\n  " + "\n  ".join(differences.values())
+                "(before: when it was trained, now: --config):\n  "
+                + "\n  ".join(differences.values())
             )
         model = build_model(config)
-        size = model.image_size
-        images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-        shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
+        abstract = abstract_variables(model)
         has_average = trained["train"]["ema_decay"] is not None
-        abstract = {"feature_centers": {}, **shapes}
-        abstract["ema_params"] = shapes["params"] if has_average else None
+        abstract["ema_params"] = abstract["params"] if has_average else None
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), abstract
         )
         variables = checkpoints.restore_model(step, abstract)
     average = variables.pop("ema_params")
     return step, model, variables | ({"params": average} if has_average else {})
+
+
+def sample_rows(scores: Columns, count: int = SAMPLE_FACES) -> np.ndarray:
+    """Rows of faces to show: real and fake in turn, each of another video, spread over them all."""
+    chosen = []
+    for label in (0, 1):
+        rows = np.flatnonzero(scores["label"] == label)
+        identity = np.stack([scores[k][rows] for k in VIDEO_IDENTITY], axis=1)
+        _, first = np.unique(identity, axis=0, return_index=True)
+        spread = np.linspace(0, len(first) - 1, num=min(count // 2, len(first))).round()
+        chosen.append(rows[first[spread.astype(int)]])
+    longest = max(map(len, chosen))
+    return np.array([part[i] for i in range(longest) for part in chosen if i < len(part)], np.int64)
+
+
+def most_wrong_rows(scores: Columns) -> np.ndarray:
+    """For each of the videos that are most wrong, the row of its most wrong face."""
+    wrong = most_wrong_videos(video_scores(scores))
+    error = np.abs(scores["score"] - scores["label"])
+    rows = []
+    for i in range(len(wrong["label"])):
+        own = np.ones(len(error), bool)
+        for name in VIDEO_IDENTITY:
+            own &= scores[name] == wrong[name][i]
+        rows.append(int(np.argmax(np.where(own, error, -1))))
+    return np.array(rows, np.int64)

@@ -123,7 +123,8 @@ class Loop:
             ) from error
 
     def _log_training(self, step: int, means: dict[str, float], clock: "_Clock", bar: tqdm) -> None:
-        means["learning_rate"] = float(self.plan.learning_rate(step - 1))
+        rate = float(self.plan.learning_rate(step - 1))
+        means = {"loss": means["loss"], "learning_rate": rate, **means}  # loss first in the file
         times = clock.read()
         bar.set_postfix_str(
             f"loss {means['loss']:.4f}, {times['images_per_second']:.1f} images/s", refresh=False
@@ -141,6 +142,9 @@ class _Clock:
     """Images a second, and the share of time spent waiting for data, since the last reading."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self._start, self._images, self._waited = time.monotonic(), 0, 0.0
 
     def count(self, images: int) -> None:
@@ -166,5 +170,5 @@ class _Clock:
             "images_per_second": self._images / seconds,
             "data_wait_fraction": self._waited / seconds,
         }
-        self.__init__()
+        self.reset()
         return read

@@ -16,9 +16,9 @@ from matnet_jax.build import build_agda, build_losses, build_model, build_optimi
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import changes, validate
 from matnet_jax.data import build_sampler, open_source, training_batches
-from matnet_jax.evaluate import make_scorer
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
+from matnet_jax.scorer import Scorer
 from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
 from matnet_jax.train_state import TrainState, create_train_state
 from matnet_jax.train_step import make_train_step
@@ -77,10 +77,10 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
-    score = make_scorer(model, mesh, batch_size=config.validation.batch_size)
+    scorer = Scorer(model, mesh, batch_size=config.validation.batch_size)
 
     def validate_state(state: TrainState) -> Metrics:
-        scores, loss = score(state.eval_variables, validation_source)
+        scores, loss = scorer.score(state.eval_variables, validation_source)
         return {"loss": loss, **headline(summarise(scores))}
 
     def create_state() -> TrainState:

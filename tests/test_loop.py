@@ -92,8 +92,12 @@ def run(tmp_path):
             finally:
                 log.close()
             return SimpleNamespace(
-                state=state, first=first, validated=validated, best=checkpoints.best_step,
-                steps=checkpoints.steps, traces=len(traces),
+                state=state,
+                first=first,
+                validated=validated,
+                best=checkpoints.best_step,
+                steps=checkpoints.steps,
+                traces=len(traces),
             )
 
     run.traces = traces

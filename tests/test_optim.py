@@ -101,9 +101,7 @@ def test_step_schedule_halves_every_period():
 
 
 def test_cosine_with_warmup():
-    schedule = create_schedule(
-        "cosine", 2.0, total_steps=100, warmup_steps=10, final_fraction=0.1
-    )
+    schedule = create_schedule("cosine", 2.0, total_steps=100, warmup_steps=10, final_fraction=0.1)
     steps = np.arange(101)
     cosine = 2.0 * (0.9 * 0.5 * (1 + np.cos(np.pi * steps / 100)) + 0.1)
     want = cosine * np.minimum(1, (steps + 1) / 10)

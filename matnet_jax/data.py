@@ -1,0 +1,50 @@
+"""Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipeline.ops import PRESETS
+from data_pipeline.pipeline import train_batches
+from data_pipeline.sampler import Sampler
+from data_pipeline.sources import RecordSource, Source
+
+
+def open_source(config: ConfigDict, split: str) -> Source:
+    """The examples of a split: train, val or test.
+
+    Raises:
+      ValueError, FileNotFoundError: the records are not there or have no such split.
+    """
+    if config.data.source == "synthetic":
+        from data_pipeline.synthetic import synthetic_source  # not needed for records
+
+        return synthetic_source(split)
+    return RecordSource(config.data.dir, split)
+
+
+def build_sampler(config: ConfigDict, source: Source) -> Sampler:
+    """The order of examples, a pure function of seed and step."""
+    return Sampler(
+        source.columns["label"],
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        real_repeat=config.data.real_repeat,
+    )
+
+
+def training_batches(
+    config: ConfigDict, source: Source, sampler: Sampler, image_size: int, start_step: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``."""
+    return train_batches(
+        source,
+        sampler,
+        ops=PRESETS[config.data.ops],
+        image_size=image_size,
+        start_step=start_step,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )

@@ -1,0 +1,126 @@
+"""From a data source to one score an example, on all devices of all processes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from data_pipeline.pipeline import eval_batches
+from data_pipeline.sources import Source
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.report import Overlay
+from matnet_jax.scores import Columns
+from matnet_jax.sharding import batch_sharded, global_batch, replicated
+from matnet_jax.train_step import make_eval_step
+
+
+class Scorer:
+    """Scores sources with one compiled step.
+
+    Args:
+      model: whose `preprocess` the images get.
+      mesh: the devices that share a batch.
+      batch_size: global, a multiple of the devices.
+    """
+
+    def __init__(self, model: MAT | PlainClassifier, mesh: Mesh, *, batch_size: int):
+        self._image_size = model.image_size
+        self._mesh, self._batch_size = mesh, batch_size
+        step = make_eval_step(model, return_maps=True)
+
+        def outputs(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            return {**step(variables, batch), "index": batch["index"]}
+
+        # Replicated outputs: every process reads the global batch's scores, without a gather.
+        self._step = jax.jit(
+            outputs,
+            in_shardings=(replicated(mesh), batch_sharded(mesh)),
+            out_shardings=replicated(mesh),
+        )
+
+    def score(self, variables: Mapping[str, Any], source: Source) -> tuple[Columns, float]:
+        """Scores every example of `source` once.
+
+        Args:
+          variables: what the model's `apply` takes, on all devices of the mesh.
+          source: the same in every process.
+
+        Returns:
+          The source's columns and ``score`` [N] float32, the probability of fake; and the mean
+          cross entropy in nats. Every process gets all of it.
+
+        Raises:
+          RuntimeError: if an example was scored twice or not at all.
+        """
+        scores = np.full(len(source), np.nan, np.float32)
+        times_scored = np.zeros(len(source), np.int64)
+        loss_sum = 0.0
+        for batch in eval_batches(
+            source,
+            batch_size=self._batch_size,
+            image_size=self._image_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        ):
+            out = self._step(variables, global_batch(batch, self._mesh))
+            rows, values, loss = jax.device_get((out["index"], out["score"], out["loss_sum"]))
+            kept = rows >= 0  # the others are padding
+            scores[rows[kept]] = values[kept]
+            np.add.at(times_scored, rows[kept], 1)
+            loss_sum += float(loss)
+        if np.any(times_scored != 1):
+            row = int(np.argmax(times_scored != 1))
+            raise RuntimeError(f"example {row} was scored {times_scored[row]} times, wanted once")
+        return {**source.columns, "score": scores}, loss_sum / max(len(source), 1)
+
+    def overlays(
+        self, variables: Mapping[str, Any], source: Source, rows: np.ndarray
+    ) -> list[Overlay]:
+        """The faces of `rows`, int64 [n], with their attention maps; every process gets all.
+
+        A plain classifier has no attention maps: [] then.
+        """
+        chosen = _Rows(source, np.asarray(rows, np.int64))
+        made: list[Overlay] = []
+        # Every process reads these few faces whole, and gives its devices their part of them.
+        part = self._batch_size // jax.process_count()
+        own = slice(jax.process_index() * part, (jax.process_index() + 1) * part)
+        for batch in eval_batches(chosen, batch_size=self._batch_size, image_size=self._image_size):
+            local = {name: values[own] for name, values in batch.items()}
+            out = self._step(variables, global_batch(local, self._mesh))
+            if out["attention_maps"] is None:
+                return []
+            maps, values = jax.device_get((out["attention_maps"], out["score"]))
+            for i in np.flatnonzero(batch["index"] >= 0):
+                row = {name: column[batch["index"][i]] for name, column in chosen.columns.items()}
+                made.append(
+                    Overlay(
+                        image=batch["image"][i],
+                        attention=np.asarray(maps[i], np.float32),
+                        label=int(batch["label"][i]),
+                        score=float(values[i]),
+                        title=_title(row),
+                    )
+                )
+        return made
+
+
+class _Rows:
+    """Some rows of a source, as a source."""
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self._source, self._rows = source, rows
+        self.columns = {name: column[rows] for name, column in source.columns.items()}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        return self._source.read(self._rows[np.asarray(indices)])
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    video = "/".join(str(row[k]) for k in ("subset", "video_id") if row[k])
+    return f"{video}, frame {row['frame']}"

@@ -1,0 +1,213 @@
+"""Training end to end with a tiny network: files, exact continuation, refusals, a real kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import matnet_jax.evaluate
+import matnet_jax.train
+from data_pipeline.sources import ArraySource
+from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
+from matnet_jax.config import default_config
+from matnet_jax.sharding import data_mesh
+from matnet_jax.train import train
+from matnet_jax.watch import read_metrics
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "data.source": "synthetic",
+    "data.real_repeat": 1,
+    "model.backbone": "efficientnet-b0",
+    "model.width_coefficient": 0.25,
+    "model.depth_coefficient": 0.1,
+    "model.image_size": 32,
+    "model.num_attentions": 2,
+    "model.mid_dims": 8,
+    "model.batch_norm_momentum": 0.9,
+    "agda.kernel_size": 3,
+    "train.batch_size": 8,
+    "train.duration": "6 steps",
+    "train.log_every": "2 steps",
+    "validation.every": "3 steps",
+    "validation.batch_size": 8,
+    "checkpoint.every": "2 steps",
+}
+
+
+def tiny_config(**overrides):
+    config = default_config()
+    config.update_from_flattened_dict(TINY | overrides)
+    return config
+
+
+def tiny_source(split):
+    """Noise, with a grey patch on the fakes; one video has four frames."""
+    count = {"train": 24, "val": 20, "test": 12}[split]
+    rng = np.random.default_rng(count)
+    images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    label = (np.arange(count) // 4 % 2).astype(np.int32)
+    images[label == 1, 8:24, 8:24] = 128
+    video = np.array([f"{i // 4:03d}" for i in range(count)])
+    return ArraySource(
+        images,
+        {
+            "dataset": np.full(count, "tiny"),
+            "subset": np.where(label == 1, "patch", "real"),
+            "compression": np.full(count, "none"),
+            "split": np.full(count, split),
+            "video_id": video,
+            "source_id": video,
+            "frame": (np.arange(count) % 4).astype(np.int32),
+            "face": np.zeros(count, np.int32),
+            "label": label,
+            "timestamp": np.arange(count, dtype=np.float32),
+        },
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Every run here compiles the same step: once is enough, in subprocesses too."""
+    directory = str(tmp_path_factory.mktemp("compiled"))
+    jax.config.update("jax_compilation_cache_dir", directory)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    yield directory
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
+
+
+@pytest.fixture
+def tiny_data(monkeypatch):
+    for module in (matnet_jax.train, matnet_jax.evaluate):
+        monkeypatch.setattr(module, "open_source", lambda config, split: tiny_source(split))
+        # Two fake devices: a machine with two cores is slow at playing eight.
+        monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
+
+
+def parameters(workdir, step="latest"):
+    """All arrays of a checkpoint, by reading it as what it says it is."""
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        step = checkpoints.resolve(step)
+        restored = checkpoints._manager.restore(step)
+    return jax.tree.leaves((restored["model"], restored["optimizer"]))
+
+
+def test_a_run_and_its_exact_continuation(tiny_data, tmp_path):
+    result = train(tiny_config(), tmp_path / "whole")
+    assert result["step"] == 6 and result["best_step"] in (3, 6)
+    workdir = tmp_path / "whole"
+    assert json.loads((workdir / "config.json").read_text())["train"]["batch_size"] == 8
+    assert "jax" in json.loads((workdir / "versions.json").read_text())
+    assert list((workdir / "tb").glob("events*"))
+    rows = read_metrics(workdir)
+    train_rows = [row for row in rows if row["split"] == "train"]
+    assert [int(row["step"]) for row in train_rows] == [2, 4, 6]
+    for name in ("loss", "cross_entropy", "ril", "augmented_cross_entropy", "grad_norm"):
+        assert all(np.isfinite(float(row[name])) for row in train_rows), name
+    # An epoch is three steps: α = 0.05 in the first, 0.045 in the second.
+    rates = [float(row["center_rate"]) for row in train_rows]
+    np.testing.assert_allclose(rates, [0.05, (0.05 + 0.045) / 2, 0.045], rtol=1e-6)
+    validations = [row for row in rows if row["split"] == "val"]
+    assert [int(row["step"]) for row in validations] == [3, 6]
+    assert 0 <= float(validations[0]["video_auc"]) <= 1
+
+    # A first call that ends at step 3, between two logs, and a second one that goes on.
+    first = tiny_config(**{"train.duration": "3 steps", "train.log_every": "7 steps"})
+    train(first, tmp_path / "two")
+    with pytest.warns(UserWarning, match="changed values: config.train.duration: '3 steps' before"):
+        train(tiny_config(), tmp_path / "two")
+    for one, other in zip(parameters(workdir), parameters(tmp_path / "two"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_cannot_run_is_said_before_anything_is_written(tiny_data, tmp_path):
+    for overrides, message in (
+        ({"model.num_attentions": 0}, "num_attentions"),
+        ({"train.batch_size": 9}, "config.train.batch_size = 9.*divisible by the 2.*8 or 10"),
+        ({"model.attention_stage": "L9"}, "no stage 'L9'"),
+        ({"agda.kernel_size": 31}, "too small for AGDA"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(tiny_config(**overrides), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_of_another_config_is_refused_with_the_differences(tiny_data, tmp_path):
+    train(tiny_config(**{"train.duration": "2 steps"}), tmp_path)
+    before = (tmp_path / "metrics.csv").read_bytes(), (tmp_path / "config.json").read_bytes()
+    with pytest.raises(CheckpointMismatchError) as error:
+        train(tiny_config(**{"model.num_attentions": 3, "losses.outer_margin": 0.5}), tmp_path)
+    assert "config.model.num_attentions: 2 before, 3 now" in str(error.value)
+    assert "config.losses.outer_margin: 0.2 before, 0.5 now" in str(error.value)
+    assert (
+        (tmp_path / "metrics.csv").read_bytes(),
+        (tmp_path / "config.json").read_bytes(),
+    ) == before
+
+
+def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
+    overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
+    config = tiny_config(**overrides)
+    train(config, tmp_path)
+    metrics = matnet_jax.evaluate.evaluate(config, tmp_path, checkpoint="latest")
+    assert metrics["checkpoint"]["step"] == 6
+    with pytest.raises(
+        ValueError, match="no parameter lies under 'backbone'; available: attention"
+    ):
+        train(tiny_config(**{"optimizer.freeze": ("backbone",)}), tmp_path / "other")
+
+
+COMMAND = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_train, matnet_jax.train
+matnet_jax.train.open_source = lambda config, split: test_train.tiny_source(split)
+config = test_train.tiny_config(**{{"train.duration": "40 steps", "optimizer.schedule": "cosine"}})
+matnet_jax.train.train(config, sys.argv[1])
+"""
+
+
+def start(workdir):
+    environment = dict(
+        os.environ,
+        PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
+        XLA_FLAGS="",  # one device
+        JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(tests=str(ROOT / "tests")), str(workdir)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def logged_step(workdir):
+    rows = read_metrics(workdir) if (workdir / "metrics.csv").exists() else []
+    return int(rows[-1]["step"]) if rows else 0
+
+
+def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
+    whole = start(tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    for kill_after in (5, 21):
+        process = start(tmp_path / "killed")
+        while logged_step(tmp_path / "killed") < kill_after and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = start(tmp_path / "killed")
+    assert last.wait() == 0, last.stderr.read()
+    for name in ("metrics.csv", "config.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    pairs = zip(parameters(tmp_path / "killed"), parameters(tmp_path / "whole"), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
