@@ -57,7 +57,7 @@ def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
 
 @functools.cache
 def _noise_bank() -> np.ndarray:
-    """Standard normal draws, cut at random places: drawing each image's anew costs 5 ms at 380 px."""
+    """Standard normal draws, cut at random places: drawing them anew costs 5 ms an image."""
     return np.random.default_rng(0).standard_normal(1 << 22, np.float32)
 
 

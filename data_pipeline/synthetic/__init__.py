@@ -1,0 +1,10 @@
+"""The embedded data set: procedural face clips and local forgeries of them, split by identity.
+
+For demonstrations, tests and first runs: it needs no download. A detector of it detects these
+forgeries and no others.
+"""
+
+from data_pipeline.synthetic.clips import IDENTITIES, make_clips, synthetic_source
+from data_pipeline.synthetic.forgeries import KINDS
+
+__all__ = ["IDENTITIES", "KINDS", "make_clips", "synthetic_source"]

@@ -1,0 +1,145 @@
+"""Clips through a camera: noise, blur and JPEG, the same for a real clip and its forgery."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_pipeline.sources import ArraySource
+from data_pipeline.synthetic.faces import draw_frame, draw_identity, draw_scene, face_grid
+from data_pipeline.synthetic.forgeries import KINDS, draw_forgery, forge
+
+IDENTITIES = {"train": 120, "val": 16, "test": 32}
+"""People a split; no person is in two."""
+
+_FIRST_IDENTITY = {"train": 0, "val": 100_000, "test": 200_000}
+_FRAMES_PER_SECOND = 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Camera:
+    """One camera a clip: whatever is measured over a whole frame varies more between cameras than
+    between a real frame and its forgery."""
+
+    blur: float
+    noise: float
+    quality: int
+    gain: float
+    tint: np.ndarray
+
+
+def _draw_camera(draw: np.random.Generator) -> _Camera:
+    return _Camera(
+        blur=draw.uniform(0.3, 0.9),
+        noise=np.exp(draw.uniform(np.log(2.5), np.log(12.0))),
+        quality=int(draw.integers(75, 97)),
+        gain=draw.uniform(0.8, 1.15),
+        tint=draw.uniform(0.93, 1.07, 3),
+    )
+
+
+def _expose(frame: np.ndarray, camera: _Camera, draw: np.random.Generator) -> np.ndarray:
+    blurred = cv2.GaussianBlur(frame, (0, 0), camera.blur) * (camera.gain * camera.tint)
+    noisy = blurred + camera.noise * draw.standard_normal(frame.shape)
+    return np.clip(noisy, 0, 255).astype(np.float32)
+
+
+def _compress(frame: np.ndarray, camera: _Camera) -> np.ndarray:
+    pixels = np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+    _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, camera.quality])
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+
+
+def make_clips(
+    split: str,
+    *,
+    seed: int = 0,
+    num_identities: int | None = None,
+    clips_per_identity: int = 1,
+    frames_per_clip: int = 8,
+    image_size: int = 128,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Clips of a split, each once real and once forged; a pure function of its arguments.
+
+    Args:
+      split: train, val or test: disjoint people.
+      seed: another one makes other people.
+      num_identities: people; None for `IDENTITIES`.
+      clips_per_identity: each with a scene, a camera and a forgery of its own.
+      frames_per_clip: at 8 frames a second.
+      image_size: pixels.
+
+    Returns:
+      Images uint8 [N, S, S, 3] RGB and the columns of `data_pipeline.sources`; `subset` is "real"
+      or the kind of forgery, `source_id` the person.
+
+    Raises:
+      ValueError: an unknown split.
+    """
+    if split not in IDENTITIES:
+        raise ValueError(f"no split '{split}'; there are {', '.join(IDENTITIES)}")
+    images: list[np.ndarray] = []
+    rows: list[tuple] = []
+    for person in range(num_identities or IDENTITIES[split]):
+        number = _FIRST_IDENTITY[split] + person
+        identity = draw_identity(np.random.default_rng([seed, number]))
+        for clip in range(clips_per_identity):
+            draw = np.random.default_rng([seed, number, clip])
+            kind = KINDS[(person * clips_per_identity + clip) % len(KINDS)]
+            name = f"{split}{person:03d}_{clip}"
+            real, fake = _make_clip(identity, draw, kind, frames_per_clip, image_size)
+            for label, frames in enumerate((real, fake)):
+                subset = kind if label else "real"
+                video = f"{name}_{kind}" if label else name
+                for i, image in enumerate(frames):
+                    images.append(image)
+                    rows.append((subset, video, f"{split}{person:03d}", i, label))
+    subset, video_id, source_id, frame, label = zip(*rows, strict=True)
+    columns = {
+        "dataset": np.full(len(rows), "synthetic"),
+        "subset": np.array(subset),
+        "compression": np.full(len(rows), "jpeg"),
+        "split": np.full(len(rows), split),
+        "video_id": np.array(video_id),
+        "source_id": np.array(source_id),
+        "frame": np.array(frame, np.int32),
+        "face": np.zeros(len(rows), np.int32),
+        "label": np.array(label, np.int32),
+        "timestamp": np.array(frame, np.float32) / np.float32(_FRAMES_PER_SECOND),
+    }
+    return np.stack(images), columns
+
+
+def _make_clip(identity, draw: np.random.Generator, kind: str, frames: int, size: int):
+    scene, camera = draw_scene(draw, size), _draw_camera(draw)
+    donor, forgery = draw_identity(draw), draw_forgery(draw, kind)
+    noise_seeds = draw.integers(0, 2**32, (frames, 2))
+    real, fake = [], []
+    for i in range(frames):
+        time = i / max(frames - 1, 1)
+        # Both saw the same camera, noise included; only then is one of them forged, and both are
+        # compressed alike.
+        exposed = _expose(
+            draw_frame(identity, scene, time, size),
+            camera,
+            np.random.default_rng(noise_seeds[i, 0]),
+        )
+        other = _expose(
+            draw_frame(donor, scene, time, size), camera, np.random.default_rng(noise_seeds[i, 1])
+        )
+        forged = forge(exposed, forgery, face_grid(identity, scene, time, size), other)
+        real.append(_compress(exposed, camera))
+        fake.append(_compress(forged, camera))
+    return real, fake
+
+
+def synthetic_source(
+    split: str, *, seed: int = 0, image_size: int = 128, num_identities: int | None = None
+) -> ArraySource:
+    """The split in memory; arguments as in `make_clips`."""
+    images, columns = make_clips(
+        split, seed=seed, image_size=image_size, num_identities=num_identities
+    )
+    return ArraySource(images, columns)
