@@ -1,0 +1,108 @@
+"""Depthwise convolution: the CPU form against XLA's own, and both against NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from matnet_jax import depthwise
+
+CASES = [
+    (k, stride, size, nominal)
+    for k, stride, size in itertools.product((3, 5), (1, 2), ((9, 12), (8, 7)))
+    for nominal in ((None, 380) if stride == 2 else (None,))
+]
+
+
+def padding_of(size, k, stride, nominal):
+    return tuple(reference.padding(n, k, stride, nominal) for n in size)
+
+
+def arrays(size, k, stride, padding, channels=4, dtype=np.float32):
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((2, *size, channels))
+    kernel = draw.standard_normal((k, k, channels))
+    out = [(n + sum(p) - k) // stride + 1 for n, p in zip(size, padding, strict=True)]
+    grad = draw.standard_normal((2, *out, channels))
+    return [jnp.asarray(a, dtype) for a in (x, kernel, grad)]
+
+
+@pytest.mark.parametrize(("k", "stride", "size", "nominal"), CASES)
+def test_forward_and_gradients_match_xla_and_numpy(k, stride, size, nominal):
+    padding = padding_of(size, k, stride, nominal)
+    x, kernel, grad = arrays(size, k, stride, padding)
+    options = {"stride": stride, "padding": padding}
+
+    @jax.jit
+    def both(x, kernel, grad):
+        padded = depthwise._pad(x, padding)
+        return {
+            "xla": (
+                depthwise.xla_forward(x, kernel, **options),
+                *depthwise.xla_backward(x, kernel, grad, **options),
+            ),
+            "shifted": (
+                depthwise.shifted_forward(x, kernel, **options),
+                *depthwise.shifted_backward(x, kernel, grad, **options),
+            ),
+            "reduction": depthwise._by_reduction(padded, grad, kernel.shape, stride),
+            "rows": depthwise._by_rows(padded, grad, kernel.shape, stride),
+        }
+
+    got = both(x, kernel, grad)
+    want = reference.depthwise(np.asarray(x), np.asarray(kernel), stride=stride, pad=padding)
+    for form in ("xla", "shifted"):
+        np.testing.assert_allclose(got[form][0], want, rtol=1e-5, atol=1e-5)
+    for xla, shifted in zip(got["xla"], got["shifted"], strict=True):
+        np.testing.assert_allclose(shifted, xla, rtol=1e-5, atol=2e-5)
+    for form in ("reduction", "rows"):
+        np.testing.assert_allclose(got[form], got["xla"][2], rtol=1e-5, atol=2e-5)
+    # The convolution is linear in either argument: <y, g> = <x, dx> = <kernel, dkernel>.
+    inner = float(np.vdot(want, grad))
+    _, dx, dkernel = got["shifted"]
+    assert np.vdot(x, dx) == pytest.approx(inner, rel=1e-4, abs=1e-4)
+    assert np.vdot(kernel, dkernel) == pytest.approx(inner, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(("k", "size"), [(3, (24, 21)), (5, (6, 6))])
+def test_the_function_itself_on_either_side_of_the_size_limit(k, size):
+    """`depthwise_conv` under `jax.grad`, where its custom gradient picks the filter's form."""
+    padding = padding_of(size, k, 1, None)
+    x, kernel, grad = arrays(size, k, 1, padding)
+
+    @jax.jit
+    def gradients(x, kernel):
+        def total(x, kernel):
+            return jnp.vdot(depthwise.depthwise_conv(x, kernel, 1, padding), grad)
+
+        return jax.grad(total, (0, 1))(x, kernel)
+
+    want = jax.jit(
+        lambda *a: depthwise.xla_backward(*a, stride=1, padding=padding),
+    )(x, kernel, grad)
+    for g, w in zip(gradients(x, kernel), want, strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("k", "stride", "size"), [(3, 1, (22, 23)), (5, 2, (9, 8))])
+def test_bfloat16_accumulates_in_float32(k, stride, size):
+    """Results are bfloat16 and as near to the exact ones as rounding the result alone allows."""
+    padding = padding_of(size, k, stride, None)
+    x, kernel, grad = arrays(size, k, stride, padding, dtype=jnp.bfloat16)
+
+    @jax.jit
+    def run(x, kernel, grad):
+        options = {"stride": stride, "padding": padding}
+        y = depthwise.depthwise_conv(x, kernel, stride, padding)
+        return y, *depthwise.shifted_backward(x, kernel, grad, **options)
+
+    wide = [a.astype(jnp.float32) for a in (x, kernel, grad)]
+    for got, want in zip(run(x, kernel, grad), run(*wide), strict=True):
+        assert got.dtype == jnp.bfloat16
+        # Half a unit in the last of bfloat16's 8 bits.
+        np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2**-8, atol=1e-6)
