@@ -97,6 +97,9 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     data.dir = ""  # where prepare wrote the records (its --out)
     data.ops = "flip"  # augmentation on the host: none, flip, standard, strong
     data.real_repeat = 4  # times that a real example is seen in one epoch
+    data.balance = "repeat"  # or "batch": half of each batch is real, half is fake
+    data.synthetic_seed = 0  # another one makes other people
+    data.synthetic_identities = placeholder(int)  # people a split; None: as many as is usual
 
     train = config.train = ConfigDict()
     train.batch_size = 48  # global: over all devices of all processes
@@ -228,6 +231,9 @@ _CHECKS: dict[str, Check] = {
     "data.source": _one_of("records", "synthetic"),
     "data.ops": _one_of("none", "flip", "standard", "strong"),
     "data.real_repeat": _COUNT,
+    "data.balance": _one_of("repeat", "batch"),
+    "data.synthetic_seed": _NOT_NEGATIVE,
+    "data.synthetic_identities": _COUNT,
     "train.batch_size": _COUNT,
     "train.duration": _POSITIVE_DURATION,
     "train.log_every": _POSITIVE_DURATION,

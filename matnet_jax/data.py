@@ -12,16 +12,26 @@ from data_pipeline.sampler import Sampler
 from data_pipeline.sources import RecordSource, Source
 
 
-def open_source(config: ConfigDict, split: str) -> Source:
+def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     """The examples of a split: train, val or test.
 
+    Args:
+      config: its `data` fields say where they are.
+      split: train, val or test.
+      image_size: in pixels, at which the embedded data set is drawn; records have their own.
+
     Raises:
-      ValueError, FileNotFoundError: the records are not there or have no such split.
+      DataError: the records are not there, or have no such split.
     """
     if config.data.source == "synthetic":
         from data_pipeline.synthetic import synthetic_source  # not needed for records
 
-        return synthetic_source(split)
+        return synthetic_source(
+            split,
+            seed=config.data.synthetic_seed,
+            image_size=image_size,
+            num_identities=config.data.synthetic_identities,
+        )
     return RecordSource(config.data.dir, split)
 
 
@@ -32,6 +42,7 @@ def build_sampler(config: ConfigDict, source: Source) -> Sampler:
         batch_size=config.train.batch_size,
         seed=config.seed,
         real_repeat=config.data.real_repeat,
+        balance=config.data.balance,
     )
 
 

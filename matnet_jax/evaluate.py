@@ -60,7 +60,7 @@ def evaluate(
     mesh = data_mesh()
     batch_size = config.validation.batch_size
     check_divisible(batch_size, mesh.size, name="config.validation.batch_size")
-    source = open_source(config, split)
+    source = open_source(config, split, build_model(config).image_size)
     if not len(source):
         raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
     step, model, variables = load_network(config, workdir, checkpoint, mesh)

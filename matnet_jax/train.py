@@ -58,7 +58,9 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     check_divisible(config.train.batch_size, mesh.size, name="config.train.batch_size")
     check_divisible(config.validation.batch_size, mesh.size, name="config.validation.batch_size")
     model = build_model(config)
-    source, validation_source = open_source(config, "train"), open_source(config, "val")
+    source, validation_source = (
+        open_source(config, split, model.image_size) for split in ("train", "val")
+    )
     sampler = build_sampler(config, source)
     plan = build_plan(config, sampler.steps_per_epoch)
     tx = build_optimizer(config, plan.learning_rate)

@@ -87,7 +87,7 @@ def compilation_cache(tmp_path_factory):
 @pytest.fixture
 def tiny_data(monkeypatch):
     for module in (matnet_jax.train, matnet_jax.evaluate):
-        monkeypatch.setattr(module, "open_source", lambda config, split: tiny_source(split))
+        monkeypatch.setattr(module, "open_source", lambda config, split, size: tiny_source(split))
         # Two fake devices: a machine with two cores is slow at playing eight.
         monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
@@ -169,8 +169,8 @@ COMMAND = """
 import sys
 sys.path.insert(0, {tests!r})
 import test_train, matnet_jax.train
-matnet_jax.train.open_source = lambda config, split: test_train.tiny_source(split)
-config = test_train.tiny_config(**{{"train.duration": "40 steps", "optimizer.schedule": "cosine"}})
+matnet_jax.train.open_source = lambda config, split, size: test_train.tiny_source(split)
+config = test_train.tiny_config(**{{"train.duration": "20 steps", "optimizer.schedule": "cosine"}})
 matnet_jax.train.train(config, sys.argv[1])
 """
 
@@ -199,7 +199,7 @@ def logged_step(workdir):
 def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
     whole = start(tmp_path / "whole")
     assert whole.wait() == 0, whole.stderr.read()
-    for kill_after in (5, 21):
+    for kill_after in (5, 12):
         process = start(tmp_path / "killed")
         while logged_step(tmp_path / "killed") < kill_after and process.poll() is None:
             time.sleep(0.01)

@@ -1,0 +1,156 @@
+"""Evaluation: every example once, in files that others can read."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from test_train import tiny_config, tiny_source
+
+import matnet_jax.evaluate
+from data_pipeline.sources import ArraySource
+from matnet_jax.build import build_model, build_optimizer, build_plan
+from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows, sample_rows
+from matnet_jax.model import init_variables
+from matnet_jax.scorer import Scorer
+from matnet_jax.scores import read_scores
+from matnet_jax.sharding import data_mesh, replicate
+from matnet_jax.train_state import create_train_state
+
+
+def untrained(config, workdir, *, steps=(3,), centers=0.0):
+    """A workdir with checkpoints of a network as it was initialised."""
+    tx = build_optimizer(config, build_plan(config, 3).learning_rate)
+    state = create_train_state(build_model(config), tx, config.seed)
+    metadata = {"config": json.loads(config.to_json_best_effort()), "window": {}}
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        for step in steps:
+            metrics = {"video_auc": 1 / step}
+            checkpoints.save(step, state, metadata=metadata, metrics=metrics)
+            checkpoints.wait()
+    return state
+
+
+@pytest.fixture
+def small_mesh(monkeypatch):
+    monkeypatch.setattr(matnet_jax.evaluate, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
+
+
+@pytest.fixture
+def sources(monkeypatch, small_mesh):
+    """What `evaluate` opens: split -> source, to be filled."""
+    table = {split: tiny_source(split) for split in ("train", "val", "test")}
+    monkeypatch.setattr(matnet_jax.evaluate, "open_source", lambda config, split, size: table[split])
+    return table
+
+
+def test_files_and_metrics(sources, tmp_path):
+    config = tiny_config()
+    untrained(config, tmp_path, steps=(3, 6))
+    returned = evaluate(config, tmp_path)
+    out = tmp_path / "eval" / "test"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics == returned
+    assert metrics["frame"]["n_real"] == 8 and metrics["frame"]["n_fake"] == 4
+    assert metrics["video"]["n_real"] == 2 and metrics["video"]["n_fake"] == 1
+    assert set(metrics["by_subset"]) == {"patch"}
+    assert metrics["checkpoint"]["step"] == 3 and metrics["checkpoint"]["chosen"] == "best"
+    assert metrics["config"]["model"]["num_attentions"] == 2 and "jax" in metrics["versions"]
+    scores = read_scores(out / "scores.csv")
+    assert len(scores["score"]) == 12
+    np.testing.assert_array_equal(scores["frame"], sources["test"].columns["frame"])
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg") >= 3 * (1 + 2)  # three videos' faces, two maps each
+
+    elsewhere = evaluate(config, tmp_path, checkpoint="latest", split="val", out=tmp_path / "x")
+    assert elsewhere["checkpoint"]["step"] == 6
+    assert (tmp_path / "x" / "scores.csv").exists()
+
+
+def test_scores_are_the_networks_one_by_one(sources):
+    config = tiny_config()
+    model = build_model(config)
+    variables = init_variables(model, 3)
+    mesh = data_mesh(jax.devices()[:2])
+    source = sources["val"]  # 20 examples, batches of 8: the last is half padding
+    scores, loss = Scorer(model, mesh, batch_size=8).score(replicate(variables, mesh), source)
+    images = np.stack(source.read(np.arange(len(source))))
+    logits = model.apply(variables, model.preprocess.normalize(images), train=False).logits
+    wanted = jax.nn.softmax(logits)
+    np.testing.assert_allclose(scores["score"], wanted[:, 1], rtol=1e-4)
+    own = np.take_along_axis(np.asarray(wanted), source.columns["label"][:, None], axis=1)
+    assert loss == pytest.approx(-np.log(own).mean(), rel=1e-4)
+    np.testing.assert_array_equal(scores["video_id"], source.columns["video_id"])
+
+
+def test_an_example_that_batching_loses_is_an_error(sources, monkeypatch):
+    config = tiny_config()
+    model = build_model(config)
+    mesh = data_mesh(jax.devices()[:2])
+    batches = matnet_jax.scorer.eval_batches
+    monkeypatch.setattr(
+        matnet_jax.scorer, "eval_batches", lambda *a, **k: list(batches(*a, **k))[:-1]
+    )
+    variables = replicate(init_variables(model, 0), mesh)
+    with pytest.raises(RuntimeError, match="example 16 was scored 0 times, wanted once"):
+        Scorer(model, mesh, batch_size=8).score(variables, sources["val"])
+
+
+def test_one_class_gives_null_and_a_report(sources, tmp_path):
+    whole = sources["test"]
+    real = np.flatnonzero(whole.columns["label"] == 0)
+    sources["test"] = ArraySource(
+        np.stack(whole.read(real)), {name: c[real] for name, c in whole.columns.items()}
+    )
+    config = tiny_config()
+    untrained(config, tmp_path)
+    metrics = evaluate(config, tmp_path)
+    assert metrics["frame"]["auc"] is None and metrics["video"]["auc"] is None
+    assert metrics["frame"]["n_fake"] == 0 and metrics["frame"]["acc"] is not None
+    assert '"auc": null' in (tmp_path / "eval/test/metrics.json").read_text()
+    assert (tmp_path / "eval/test/report.html").exists()
+
+
+def test_an_empty_split_is_said(sources, tmp_path):
+    columns = {name: column[:0] for name, column in sources["test"].columns.items()}
+    sources["test"] = ArraySource(np.zeros((0, 32, 32, 3), np.uint8), columns)
+    with pytest.raises(NothingToScoreError, match="'test' .* has no faces to score"):
+        evaluate(tiny_config(), tmp_path)
+
+
+def test_a_plain_classifier_has_no_overlays(sources, tmp_path):
+    config = tiny_config(**{"model.kind": "classifier"})
+    for name in ("mid_dims", "batch_norm_momentum"):
+        config.model[name] = None
+    untrained(config, tmp_path)
+    metrics = evaluate(config, tmp_path)
+    assert metrics["frame"]["auc"] is not None
+    assert "data:image/jpeg" not in (tmp_path / "eval/test/report.html").read_text()
+
+
+def test_foreign_and_missing_checkpoints(sources, tmp_path):
+    with pytest.raises(CheckpointError, match="train first"):
+        evaluate(tiny_config(), tmp_path)
+    untrained(tiny_config(), tmp_path)
+    with pytest.raises(CheckpointError, match="available: latest, best, 3"):
+        evaluate(tiny_config(), tmp_path, checkpoint="4")
+    with pytest.raises(CheckpointMismatchError, match="num_attentions: 2 before, 4 now"):
+        evaluate(tiny_config(**{"model.num_attentions": 4}), tmp_path)
+    # What is not the network may differ: another data set, another batch size.
+    assert evaluate(tiny_config(**{"train.batch_size": 2, "data.ops": "none"}), tmp_path)
+
+
+def test_which_faces_are_shown():
+    scores = {
+        "dataset": np.full(12, "d"),
+        "subset": np.array(["r"] * 6 + ["f"] * 6),
+        "compression": np.full(12, "c"),
+        "video_id": np.array(list("001122334455")),
+        "label": np.array([0] * 6 + [1] * 6),
+        "score": np.array([0.1, 0.2, 0.9, 0.7, 0.1, 0.1, 0.9, 0.8, 0.1, 0.3, 0.9, 0.9]),
+    }
+    np.testing.assert_array_equal(sample_rows(scores, 4), [0, 6, 4, 10])
+    np.testing.assert_array_equal(sample_rows(scores, 100), [0, 6, 2, 8, 4, 10])
+    # Videos 1 (real, mean 0.8) and 3 (fake, mean 0.2) are on the wrong side; worst faces first.
+    np.testing.assert_array_equal(sorted(most_wrong_rows(scores)), [2, 8])
