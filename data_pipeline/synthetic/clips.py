@@ -11,7 +11,7 @@ from data_pipeline.sources import ArraySource
 from data_pipeline.synthetic.faces import draw_frame, draw_identity, draw_scene, face_grid
 from data_pipeline.synthetic.forgeries import KINDS, draw_forgery, forge
 
-IDENTITIES = {"train": 120, "val": 16, "test": 32}
+IDENTITIES = {"train": 320, "val": 32, "test": 48}
 """People a split; no person is in two."""
 
 _FIRST_IDENTITY = {"train": 0, "val": 100_000, "test": 200_000}
@@ -33,7 +33,7 @@ class _Camera:
 def _draw_camera(draw: np.random.Generator) -> _Camera:
     return _Camera(
         blur=draw.uniform(0.3, 0.9),
-        noise=np.exp(draw.uniform(np.log(2.5), np.log(12.0))),
+        noise=np.exp(draw.uniform(np.log(4.0), np.log(14.0))),
         quality=int(draw.integers(75, 97)),
         gain=draw.uniform(0.8, 1.15),
         tint=draw.uniform(0.93, 1.07, 3),
@@ -58,7 +58,7 @@ def make_clips(
     seed: int = 0,
     num_identities: int | None = None,
     clips_per_identity: int = 1,
-    frames_per_clip: int = 8,
+    frames_per_clip: int = 4,
     image_size: int = 128,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Clips of a split, each once real and once forged; a pure function of its arguments.
@@ -126,9 +126,10 @@ def _make_clip(identity, draw: np.random.Generator, kind: str, frames: int, size
             camera,
             np.random.default_rng(noise_seeds[i, 0]),
         )
-        other = _expose(
-            draw_frame(donor, scene, time, size), camera, np.random.default_rng(noise_seeds[i, 1])
-        )
+        other = None
+        if kind == "swap":
+            noise = np.random.default_rng(noise_seeds[i, 1])
+            other = _expose(draw_frame(donor, scene, time, size), camera, noise)
         forged = forge(exposed, forgery, face_grid(identity, scene, time, size), other)
         real.append(_compress(exposed, camera))
         fake.append(_compress(forged, camera))

@@ -118,7 +118,7 @@ def draw_scene(draw: np.random.Generator, size: int) -> Scene:
 
 
 class FaceGrid(NamedTuple):
-    """Face coordinates of every pixel, [S, S] each: u, v on the image, `fu` turned with the head."""
+    """Face coordinates of every pixel, [S, S] each; `fu` is u turned with the head."""
 
     u: np.ndarray
     v: np.ndarray

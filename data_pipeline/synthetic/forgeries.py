@@ -47,7 +47,7 @@ class Forgery:
 
 def draw_forgery(draw: np.random.Generator, kind: str) -> Forgery:
     """A random forgery of a kind; colours shift up as often as down."""
-    region = str(draw.choice(["inner face", "mouth", "eyes", "nose"], p=[0.55, 0.15, 0.15, 0.15]))
+    region = str(draw.choice(["inner face", "mouth", "eyes", "nose"], p=[0.7, 0.1, 0.1, 0.1]))
     if kind == "swap":
         region = "inner face"
     angle, length = draw.uniform(0, 2 * np.pi), draw.uniform(3.0, 5.0)
@@ -57,8 +57,8 @@ def draw_forgery(draw: np.random.Generator, kind: str) -> Forgery:
     return Forgery(
         kind=kind,
         region=region,
-        softness=draw.uniform(0.1, 0.25),
-        resolution=draw.uniform(0.2, 0.3) if kind == "lowpass" else draw.uniform(0.3, 0.4),
+        softness=draw.uniform(0.06, 0.15),
+        resolution=draw.uniform(0.15, 0.2) if kind == "lowpass" else draw.uniform(0.2, 0.3),
         shift=(length * np.cos(angle), length * np.sin(angle)),
         gain=tuple(gain),
     )
@@ -78,12 +78,17 @@ def forge(frame: np.ndarray, forgery: Forgery, grid: FaceGrid, donor: np.ndarray
       frame: float32 RGB [S, S, 3], 0 to 255.
       forgery: what is done.
       grid: where the face is.
-      donor: the same scene with another person's face, for "swap".
+      donor: the same scene with another person's face; "swap" alone needs it.
+
+    Raises:
+      ValueError: a swap without a donor.
     """
     size = frame.shape[0]
     mask = region_mask(forgery, grid)
     changed = frame
     if forgery.kind == "swap":
+        if donor is None:
+            raise ValueError("a swap needs the donor's frame")
         # Colours are matched in the mean, as face-swapping tools do.
         inside = mask > 0.5
         offset = frame[inside].mean(0) - donor[inside].mean(0) if inside.any() else 0.0
