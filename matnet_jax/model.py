@@ -297,6 +297,11 @@ class PlainClassifier(BackboneNetwork):
     def setup(self) -> None:
         self.features = self.make_backbone()
         self.head = Dense(self.num_classes, self.dtype)
+        rate = self.dropout_rate
+        if rate is None:
+            is_xception = self.backbone == "xception"
+            rate = 0.0 if is_xception else VARIANTS[self.backbone].classifier_dropout
+        self.dropout = nn.Dropout(rate)
 
     def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
         """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""
@@ -314,11 +319,7 @@ class PlainClassifier(BackboneNetwork):
         """Runs the network; takes MAT's arguments so that one trainer serves both."""
         del labels, center_rate
         pooled = jnp.mean(self.endpoints(images, train=train)["final"].astype(jnp.float32), (1, 2))
-        rate = self.dropout_rate
-        if rate is None:
-            is_xception = self.backbone == "xception"
-            rate = 0.0 if is_xception else VARIANTS[self.backbone].classifier_dropout
-        features = nn.Dropout(rate, deterministic=not train)(pooled)
+        features = self.dropout(pooled, deterministic=not train)
         return MATOutput(logits=self.head(features).astype(jnp.float32), global_feature=pooled)
 
 
