@@ -1,0 +1,90 @@
+"""Face crops, the same for training, evaluation and prediction."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+ALIGNMENTS = {"similarity": "a1", "box": "b1"}
+"""Ways to crop, and the version that records carry."""
+
+MARGIN = 1.3
+_TEMPLATE_SIZE = 112
+# Eyes, nose and mouth corners, left to right on the image, in a 112 px box.
+_TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+
+
+def template(size: int) -> np.ndarray:
+    """Where the 5 landmarks belong in a crop of `size` pixels: [5, 2] (x, y)."""
+    return (_TEMPLATE - _TEMPLATE_SIZE / 2) / (_TEMPLATE_SIZE * MARGIN) * size + size / 2
+
+
+def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The least-squares similarity (scale, rotation, shift; no reflection) from source to target.
+
+    In complex numbers it is z → a·z + b, linear in a and b.
+
+    Args:
+      source, target: [n, 2].
+
+    Returns:
+      [2, 3] for `cv2.warpAffine`.
+
+    Raises:
+      ValueError: all source points coincide.
+    """
+    z, w = (np.asarray(p, np.float64) @ [1, 1j] for p in (source, target))
+    centred = z - z.mean()
+    spread = float(np.sum(np.abs(centred) ** 2))
+    if spread < 1e-9:
+        raise ValueError("the landmarks coincide: no similarity is defined")
+    a = np.sum(np.conj(centred) * (w - w.mean())) / spread
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def box_transform(box: np.ndarray, size: int) -> np.ndarray:
+    """Takes the upright square of side 1.3·max(w, h) around a box (x0, y0, x1, y1) to the crop."""
+    x0, y0, x1, y1 = np.asarray(box, np.float64)
+    scale = size / max(MARGIN * max(x1 - x0, y1 - y0), 1e-6)
+    centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+    return np.array(
+        [[scale, 0, size / 2 - scale * centre[0]], [0, scale, size / 2 - scale * centre[1]]]
+    )
+
+
+def crop_face(
+    image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+) -> np.ndarray:
+    """A face crop; outside the image its border is reflected.
+
+    Args:
+      image: uint8 RGB [H, W, 3].
+      box: x0, y0, x1, y1 in pixels.
+      landmarks: [5, 2], left eye, right eye, nose, left and right mouth corner on the image.
+      size: of the crop in pixels.
+      alignment: "similarity" or "box".
+
+    Returns:
+      uint8 RGB [size, size, 3].
+
+    Raises:
+      ValueError: an unknown alignment, or landmarks that all coincide.
+    """
+    if alignment not in ALIGNMENTS:
+        raise ValueError(f"unknown alignment '{alignment}'; available: {', '.join(ALIGNMENTS)}")
+    if alignment == "similarity":
+        matrix = similarity_transform(landmarks, template(size))
+    else:
+        matrix = box_transform(box, size)
+    return cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )

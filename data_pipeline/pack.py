@@ -1,0 +1,139 @@
+"""Extracted videos to records: a TFDS data set that reads without this project's code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.datasets import SPLITS
+from data_pipeline.extract import Extraction
+from data_pipeline.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
+
+FORMATS = ("array_record", "tfrecord")
+VERSION = "1.0.0"
+_STAMP = "packed.json"
+
+
+def pack(
+    files: Sequence[Path], out: Path, *, name: str, crop_size: int, file_format: str
+) -> Path | None:
+    """Builds the records of all crops in `files`, split by split.
+
+    Args:
+      files: what `extract` wrote.
+      out: the build is `<out>/<name>/1.0.0`, made beside it and moved there when it is whole.
+      name: of the TFDS data set.
+      crop_size: pixels of the crops.
+      file_format: "array_record" (read by index) or "tfrecord" (for `tfds.load`).
+
+    Returns:
+      The build's folder; None when there is not one face to pack.
+
+    Raises:
+      ValueError: an unknown format, or a damaged file.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"unknown format '{file_format}'; available: {', '.join(FORMATS)}")
+    target = out / name / VERSION
+    stamp = _stamp(files, file_format)
+    if _read_stamp(target) == stamp:
+        return target
+    by_split: dict[str, list[Path]] = {}
+    for path in files:
+        extraction = Extraction.load(path)
+        if len(extraction.jpegs):
+            by_split.setdefault(extraction.meta["split"], []).append(path)
+    if not by_split:
+        return None
+    building = out / f".building-{name}"
+    shutil.rmtree(building, ignore_errors=True)
+    _write(building, name, by_split, crop_size, file_format)
+    built = building / name / VERSION
+    (built / _STAMP).write_text(json.dumps({"stamp": stamp}))
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    built.rename(target)
+    shutil.rmtree(building, ignore_errors=True)
+    return target
+
+
+def _write(
+    building: Path, name: str, by_split: dict[str, list[Path]], crop_size: int, file_format: str
+) -> None:
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(crop_size, crop_size, 3), encoding_format="jpeg"),
+            **{text: tfds.features.Text() for text in (*TEXT_COLUMNS, "crop_version")},
+            **{number: np.int32 for number in INT_COLUMNS},
+            "timestamp": np.float32,
+            "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
+            "landmarks": tfds.features.Tensor(shape=(5, 2), dtype=np.float32),
+            "detector_score": np.float32,
+        }
+    )
+    # In the order of the files, not TFDS's hash order: the index below is then known beforehand.
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=VERSION,
+        features=features,
+        split_datasets={split: _Examples(by_split[split]) for split in SPLITS if split in by_split},
+        data_dir=str(building),
+        description="Face crops with their video, frame, box, landmarks and label.",
+        file_format=file_format,
+        disable_shuffling=True,
+    )
+    for split, paths in by_split.items():
+        rows = [row for path in paths for row in _rows(Extraction.load(path))]
+        columns = {k: np.array([row[k] for row in rows]) for k in COLUMNS}
+        np.savez(building / name / VERSION / f"columns-{split}.npz", **columns)
+
+
+class _Examples:
+    """The (key, example) pairs of some files, read anew each time they are iterated."""
+
+    def __init__(self, paths: Sequence[Path]):
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        key = 0
+        for path in self._paths:
+            extraction = Extraction.load(path)
+            for row, jpeg in zip(_rows(extraction), extraction.jpegs, strict=True):
+                yield key, {"image": jpeg, **row}
+                key += 1
+
+
+def _rows(extraction: Extraction) -> Iterator[dict[str, Any]]:
+    meta = extraction.meta
+    for i in range(len(extraction.jpegs)):
+        yield {
+            **{name: meta[name] for name in (*TEXT_COLUMNS, "crop_version")},
+            "label": meta["label"],
+            "frame": int(extraction.frame[i]),
+            "face": 0,
+            "timestamp": float(extraction.timestamp[i]),
+            "box": extraction.box[i],
+            "landmarks": extraction.landmarks[i],
+            "detector_score": float(extraction.score[i]),
+        }
+
+
+def _stamp(files: Sequence[Path], file_format: str) -> str:
+    names = "\n".join(sorted(path.name for path in files))
+    return hashlib.sha256(f"{file_format}\n{names}".encode()).hexdigest()
+
+
+def _read_stamp(target: Path) -> str | None:
+    try:
+        return json.loads((target / _STAMP).read_text())["stamp"]
+    except (OSError, ValueError, KeyError):
+        return None

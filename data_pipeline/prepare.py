@@ -1,0 +1,205 @@
+"""From a data set's videos to records of face crops.
+
+    python -m data_pipeline.prepare --dataset=ffpp --root=DIR --out=DIR [--compression=c23]
+
+The same command again continues: videos that are done are not decoded again.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from tqdm import tqdm
+
+from data_pipeline.crop import ALIGNMENTS
+from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
+from data_pipeline.detectors import DETECTORS, create_detector
+from data_pipeline.extract import Extraction, Settings, extract, extraction_path
+from data_pipeline.pack import FORMATS, pack
+
+_DATASET = flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
+_ROOT = flags.DEFINE_string("root", None, "Its folder, or a CSV (folder).", required=True)
+_OUT = flags.DEFINE_string("out", None, "Where crops and records go.", required=True)
+_COMPRESSION = flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
+_SPLIT = flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
+_DETECTOR = flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")
+_WEIGHTS = flags.DEFINE_string("detector_weights", None, "The detector's weights (yunet).")
+_NUM_FRAMES = flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1)
+_CROP_SIZE = flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32)
+_ALIGNMENT = flags.DEFINE_enum("alignment", "similarity", list(ALIGNMENTS), "How faces are cut.")
+_MIN_FACE = flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1)
+_QUALITY = flags.DEFINE_integer("quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100)
+_ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.")
+_FORMAT = flags.DEFINE_enum("format", "array_record", list(FORMATS), "Of the records.")
+_WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one a core.")
+
+_SHOWN = 10
+
+
+class PrepareError(ValueError):
+    """Nothing can be prepared; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What came of a run: videos prepared, faces, failures and where the records are."""
+
+    videos: int
+    faces: int
+    failures: list[tuple[Video, str]]
+    missing: int
+    records: Path
+
+
+def prepare(
+    dataset: str,
+    root: Path,
+    out: Path,
+    *,
+    settings: Settings,
+    compression: str = "c23",
+    splits: tuple[str, ...] = SPLITS,
+    weights: Path | None = None,
+    allow_missing: bool = False,
+    file_format: str = "array_record",
+    workers: int | None = None,
+) -> Report:
+    """Extracts the face crops of a data set and packs them into records.
+
+    Writes below `out`: `videos/` (one file a finished video), `failures.csv`, `coverage.json`,
+    `missing.txt` and the TFDS build.
+
+    Raises:
+      PrepareError: videos are missing and `allow_missing` is not set, or there is not one face.
+      DataSetError, DetectorError: the data set or the detector cannot be opened.
+    """
+    listing = open_data_set(dataset).list(root, compression=compression, splits=splits)
+    _check_missing(listing, root, out, allow_missing)
+    if weights is not None or settings.detector == "yunet":
+        create_detector(settings.detector, weights)  # says what is wrong before any work starts
+    done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
+    with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
+        for video, _ in extract(listing.present, settings, out, weights=weights, workers=workers):
+            bar.set_postfix_str(video.identity, refresh=False)
+            bar.update()
+    files = [extraction_path(out, v, settings) for v in listing.present]
+    extractions = [Extraction.load(path) for path in files]
+    failures = [
+        (video, extraction.problem)
+        for video, extraction in zip(listing.present, extractions, strict=True)
+        if extraction.problem
+    ]
+    faces = [len(extraction.jpegs) for extraction in extractions]
+    _write_failures(out / "failures.csv", failures)
+    _write_coverage(out / "coverage.json", listing, faces)
+    name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
+    records = pack(files, out, name=name, crop_size=settings.crop_size, file_format=file_format)
+    if records is None:
+        raise PrepareError(
+            f"not one face in {len(files)} videos: see {out / 'failures.csv'}; another --detector "
+            "or a smaller --min_face may find some"
+        )
+    return Report(len(files), sum(faces), failures, len(listing.missing), records)
+
+
+def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool) -> None:
+    total = len(listing.present) + len(listing.missing)
+    if not listing.present:
+        first = listing.missing[0].path if listing.missing else root
+        raise PrepareError(f"none of {total} videos is below {root}; looked for {first}, …")
+    if not listing.missing:
+        return
+    names = [str(video.path) for video in listing.missing]
+    shown = "\n  ".join(names[:_SHOWN])
+    message = f"{len(names)} of {total} videos are missing, such as\n  {shown}"
+    if not allow_missing:
+        raise PrepareError(f"{message}\nComplete the data set, or go on with --allow_missing.")
+    _write_text(out / "missing.txt", "\n".join(names) + "\n")
+    print(f"warning: {message}\nAll are listed in {out / 'missing.txt'}.", file=sys.stderr)
+
+
+def _write_failures(path: Path, failures: list[tuple[Video, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("dataset", "subset", "compression", "split", "video_id", "label", "problem"))
+    for v, problem in failures:
+        writer.writerow((v.dataset, v.subset, v.compression, v.split, v.video_id, v.label, problem))
+    _write_text(path, text.getvalue())
+
+
+def _write_coverage(path: Path, listing: Listing, faces: list[int]) -> None:
+    """What evaluation needs to score videos without a face too."""
+    without = [
+        {
+            "dataset": v.dataset,
+            "subset": v.subset,
+            "compression": v.compression,
+            "split": v.split,
+            "video_id": v.video_id,
+            "label": v.label,
+        }
+        for v, count in zip(listing.present, faces, strict=True)
+        if not count
+    ]
+    coverage = {
+        "videos": len(listing.present),
+        "missing": len(listing.missing),
+        "faces": sum(faces),
+        "without_face": without,
+    }
+    _write_text(path, json.dumps(coverage, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; problems end in one message and status 1."""
+    logging.set_verbosity(logging.WARNING)  # TFDS tells every phase of a build
+    if len(argv) > 1:
+        sys.exit(f"error: not a flag: {' '.join(argv[1:])}; flags are written --name=value")
+    settings = Settings(
+        detector=_DETECTOR.value,
+        num_frames=_NUM_FRAMES.value,
+        crop_size=_CROP_SIZE.value,
+        alignment=_ALIGNMENT.value,
+        min_face=_MIN_FACE.value,
+        quality=_QUALITY.value,
+    )
+    try:
+        report = prepare(
+            _DATASET.value,
+            Path(_ROOT.value).expanduser().absolute(),
+            Path(_OUT.value).expanduser().absolute(),
+            settings=settings,
+            compression=_COMPRESSION.value,
+            splits=tuple(_SPLIT.value or SPLITS),
+            weights=Path(_WEIGHTS.value).expanduser() if _WEIGHTS.value else None,
+            allow_missing=_ALLOW_MISSING.value,
+            file_format=_FORMAT.value,
+            workers=_WORKERS.value,
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command continues with the videos that are left")
+    print(f"{report.faces} faces of {report.videos} videos in {report.records}")
+    if report.failures:
+        where = Path(_OUT.value) / "failures.csv"
+        print(f"{len(report.failures)} videos with problems: see {where}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
+    app.run(main)
