@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 State = TypeVar("State")
 
@@ -226,6 +228,26 @@ class Checkpoints:
         but ``step`` and ``opt_state``.
         """
         return self._restore(self.resolve(which), {"model": dict(abstract_model)})["model"]
+
+    def read_model(self, which: str | int) -> dict[str, Any]:
+        """Reads a network as it was saved, whatever it is: NumPy arrays by field.
+
+        Raises:
+          CheckpointError: if there is no such checkpoint or it cannot be read.
+        """
+        step = self.resolve(which)
+        # Replicated: every process of a run may read it, and holds all of it.
+        devices = np.array(jax.devices())
+        everywhere = NamedSharding(Mesh(devices, ("data",)), PartitionSpec())
+        try:
+            found = self._manager.item_metadata(step)["model"]
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+                getattr(found, "tree", found),
+            )
+        except Exception as error:
+            raise self._read_error(step, error) from error
+        return jax.tree.map(np.asarray, self._restore(step, {"model": abstract})["model"])
 
     def restore_latest(
         self,

@@ -1,6 +1,17 @@
-"""Foreign checkpoints into our variables, strictly."""
+"""Checkpoints of other frameworks, and of earlier runs, into a model's variables: strictly."""
 
+from matnet_jax.pretrained.files import CheckpointFileError, load_state_dict
+from matnet_jax.pretrained.load import from_pretrained, initialize, model_fields, read_weights
 from matnet_jax.pretrained.torch_mat import from_torch_state_dict
 from matnet_jax.pretrained.tree import CheckpointMismatchError
 
-__all__ = ["CheckpointMismatchError", "from_torch_state_dict"]
+__all__ = [
+    "CheckpointFileError",
+    "CheckpointMismatchError",
+    "from_pretrained",
+    "from_torch_state_dict",
+    "initialize",
+    "load_state_dict",
+    "model_fields",
+    "read_weights",
+]

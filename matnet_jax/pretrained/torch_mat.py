@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints of MAT, and of the plain classifiers they start from."""
+"""PyTorch state dicts of the authors' code and of its backbones, in our paths and layouts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _BATCH_NORM = {
 _CENTERS = "auxiliary_loss.feature_centers"
 # Buffers that the model's fields hold instead, and counters that nothing reads.
 _IGNORED = ("attentions.mask", "auxiliary_loss.alpha", "auxiliary_loss.inner_margin")
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
 
 
 def from_torch_state_dict(
@@ -47,46 +48,67 @@ def from_torch_state_dict(
             f"image_size {image_size} asked for, but the model was made for {model.image_size}: "
             f"create_model(…, image_size={image_size})"
         )
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in unwrap(state_dict).items():
-        if key.endswith("num_batches_tracked") or key in _IGNORED:
-            continue
-        if key == _CENTERS and isinstance(model, MAT):
-            arrays["feature_centers/centers"] = np.asarray(value)
-            continue
-        named = _convert(key, np.asarray(value), model)
-        if named is None:
-            unexpected.append(key)
-        elif named:
-            arrays[named[0]] = named[1]
-    return assemble(model, arrays, unexpected=tuple(unexpected), strict=strict)
+    arrays, unexpected = convert(
+        unwrap(state_dict),
+        is_xception=model.backbone == "xception",
+        is_mat=isinstance(model, MAT),
+    )
+    return assemble(model, arrays, unexpected=unexpected, strict=strict)
 
 
 def unwrap(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """The bare state dict: without a wrapping "state_dict" or "model" and a `module.` prefix."""
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if isinstance(state_dict.get(wrapper), Mapping):
             state_dict = state_dict[wrapper]
     return {key.removeprefix("module."): value for key, value in state_dict.items()}
 
 
+def convert(
+    state: Mapping[str, Any], *, is_xception: bool, is_mat: bool
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Arrays by our path, and the keys that no rule knows.
+
+    Args:
+      state: a bare state dict of MAT, or of a backbone with its classifier.
+      is_xception: names of Cadene's Xception rather than of `efficientnet_pytorch`.
+      is_mat: the backbone's keys begin with "net.".
+    """
+    arrays: dict[str, np.ndarray] = {}
+    unexpected = []
+    for key, value in state.items():
+        if key.endswith("num_batches_tracked") or key in _IGNORED:
+            continue
+        if key == _CENTERS and is_mat:
+            arrays["feature_centers/centers"] = np.asarray(value)
+            continue
+        named = _convert_key(key, np.asarray(value), is_xception, is_mat)
+        if named is None:
+            unexpected.append(key)
+        elif named:
+            arrays[named[0]] = named[1]
+    return arrays, unexpected
+
+
 def _convert(key: str, value: np.ndarray, model) -> tuple[str, np.ndarray] | tuple[()] | None:
+    return _convert_key(key, value, model.backbone == "xception", isinstance(model, MAT))
+
+
+def _convert_key(
+    key: str, value: np.ndarray, is_xception: bool, is_mat: bool
+) -> tuple[str, np.ndarray] | tuple[()] | None:
     """(our path, our array); () for a key the model rightly lacks; None for an unknown one."""
     module, leaf = key.rsplit(".", 1) if "." in key else ("", key)
-    backbone = torch_names.XCEPTION if model.backbone == "xception" else torch_names.EFFICIENTNET
-    is_mat = isinstance(model, MAT)
-    module = module.removeprefix("net.") if key.startswith("net.") or not is_mat else module
-    in_backbone = key.startswith("net.") or not is_mat
-    if in_backbone and torch_names.rename(module, torch_names.CLASSIFIER_HEAD):
+    if is_mat and not module.startswith("net."):
+        path = torch_names.rename(module, torch_names.MAT_PARTS)
+        return to_ours(path, leaf, value) if path else None
+    module = module.removeprefix("net.")
+    if torch_names.rename(module, torch_names.CLASSIFIER_HEAD):
         # MAT's backbone still carries its ImageNet classifier, which nothing runs.
         return () if is_mat else to_ours("head", leaf, value)
-    if in_backbone:
-        path = torch_names.rename(module, backbone)
-        path = f"features/{path}" if path else None
-    else:
-        path = torch_names.rename(module, torch_names.MAT_PARTS)
-    return to_ours(path, leaf, value) if path else None
+    rules = torch_names.XCEPTION if is_xception else torch_names.EFFICIENTNET
+    path = torch_names.rename(module, rules)
+    return to_ours(f"features/{path}", leaf, value) if path else None
 
 
 def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
@@ -107,6 +129,8 @@ def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] |
         return None
     if "depthwise" in name:
         return f"params/{path}/kernel", value[:, 0].transpose(1, 2, 0)
+    if name == "pointwise" and value.ndim == 2:
+        value = value[:, :, None, None]  # as Cadene's first Xception file has them
     if value.ndim == 4:
         return f"params/{path}/kernel", value.transpose(2, 3, 1, 0)
     return f"params/{path}/kernel", value.T

@@ -1,19 +1,16 @@
-"""Strict assembly of a model's variables from named arrays."""
+"""Strict assembly of a model's variables from named arrays, whole or by prefix."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from matnet_jax.model import MAT, PlainClassifier, init_variables
+from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
 
-_log = logging.getLogger(__name__)
 _SHOWN = 20
 
 
@@ -23,18 +20,22 @@ class CheckpointMismatchError(ValueError):
 
 def variable_shapes(model: MAT | PlainClassifier) -> dict[str, tuple[int, ...]]:
     """Shapes of a model's variables by path: {"params/head/logits/kernel": (256, 2), …}."""
-    size = model.image_size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
-    flat = traverse_util.flatten_dict(variables, sep="/")
+    flat = traverse_util.flatten_dict(abstract_variables(model), sep="/")
     return {path: leaf.shape for path, leaf in flat.items()}
+
+
+def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays by path: {"params/head/logits/kernel": …, "batch_stats/…": …}."""
+    flat = traverse_util.flatten_dict(dict(variables), sep="/")
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
 
 
 def assemble(
     model: MAT | PlainClassifier,
     arrays: Mapping[str, np.ndarray],
     *,
-    unexpected: tuple[str, ...] = (),
+    unexpected: Sequence[str] = (),
+    prefixes: Sequence[str] | None = None,
     strict: bool = True,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -44,13 +45,21 @@ def assemble(
       model: says which paths and shapes there are.
       arrays: by our path, "params/…", "batch_stats/…" or "feature_centers/…".
       unexpected: foreign keys that no rule could name.
-      strict: refuse any difference. Otherwise missing and wrongly shaped leaves keep their initial
-        values by `seed`, and a warning lists them.
+      prefixes: only these parts are filled and compared, the rest keeps its initial values:
+        "features" is that module in every collection, "params/head" in one. None for everything.
+      strict: refuse any difference. Otherwise every array of equal path and shape is taken, the
+        rest keeps its initial values, and a warning lists what that is.
+      seed: of the initial values.
 
     Raises:
-      CheckpointMismatchError: differences under `strict`, or not one leaf in common.
+      CheckpointMismatchError: differences under `strict`, or not one array in common.
+      ValueError: the model has nothing under one of the prefixes.
     """
     shapes = variable_shapes(model)
+    if prefixes is not None:
+        _check_prefixes(prefixes, shapes)
+        shapes = {path: shape for path, shape in shapes.items() if is_under(path, prefixes)}
+        arrays = {path: array for path, array in arrays.items() if is_under(path, prefixes)}
     missing = sorted(set(shapes) - set(arrays))
     foreign = sorted((set(arrays) - set(shapes)) | set(unexpected))
     misshapen = sorted(
@@ -69,12 +78,38 @@ def assemble(
         if strict or not usable:
             raise CheckpointMismatchError(
                 f"{report}\nNothing was loaded. Is it a checkpoint of {_describe(model)}? "
-                "strict=False loads what fits and leaves the rest at its initial values."
+                "strict=False loads what fits and leaves the rest at its initial values; "
+                "prefixes=['features'] loads the backbone alone."
             )
-        _log.warning("%s\nLoaded the %d that fit.", report, len(usable))
+        warnings.warn(
+            f"{report}\nLoaded the {len(usable)} that fit; missing (−) and misshapen (±) ones keep "
+            f"their initial values (seed {seed}).",
+            stacklevel=2,
+        )
     flat = traverse_util.flatten_dict(init_variables(model, seed), sep="/", keep_empty_nodes=True)
     flat |= {path: np.asarray(arrays[path], np.float32) for path in usable}
     return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def is_under(path: str, prefixes: Sequence[str]) -> bool:
+    """Whether a variable's path is under a prefix that names its collection or leaves it out."""
+    _, _, inner = path.partition("/")
+    return any(
+        candidate == prefix or candidate.startswith(f"{prefix}/")
+        for prefix in (prefix.strip("/") for prefix in prefixes)
+        for candidate in (path, inner)
+    )
+
+
+def _check_prefixes(prefixes: Sequence[str], shapes: Mapping[str, Any]) -> None:
+    if isinstance(prefixes, str):
+        raise ValueError(f"prefixes is a list of paths, such as ['{prefixes}'], not a string")
+    for prefix in prefixes:
+        if not any(is_under(path, [prefix]) for path in shapes):
+            modules = sorted({path.split("/")[1] for path in shapes})
+            raise ValueError(
+                f"the model has nothing under '{prefix}'; its parts: {', '.join(modules)}"
+            )
 
 
 def _report(lines: list[str], missing: int, foreign: int, misshapen: int) -> str:

@@ -1,0 +1,101 @@
+"""A foreign checkpoint as a workdir of ours, which evaluation and fine-tuning take."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from matnet_jax.build import build_model
+from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.pretrained.load import default_prefixes, initialize, left_at_random, read_weights
+from matnet_jax.train_state import TrainState
+from matnet_jax.workdir import versions, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What `convert` made.
+
+    Attributes:
+      family: of the source.
+      model: with the fields that the weights were made for.
+      checkpoint: folder of the one checkpoint.
+      left_at_random: parts of the model that the source does not hold.
+    """
+
+    family: str
+    model: MAT | PlainClassifier
+    checkpoint: Path
+    left_at_random: tuple[str, ...]
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    config: ConfigDict,
+    *,
+    prefixes: Sequence[str] | None = None,
+    strict: bool = True,
+    sha256: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> Converted:
+    """Writes a checkpoint, step 0 of the workdir `out`, with a source's weights.
+
+    Args:
+      source: as in `read_weights`.
+      out: a workdir without checkpoints; made when it is not there.
+      config: its recipe and model are the network's. Fields of `config.model` that the weights ask
+        for (mean, std, batch norm's epsilon) are set where they are None.
+      prefixes, strict: as in `initialize`.
+      sha256, cache_dir: as in `read_weights`.
+
+    Raises:
+      CheckpointMismatchError, CheckpointFileError: as in `initialize`.
+      ConfigError: the config has no such network.
+      FileExistsError: `out` has checkpoints already.
+      CheckpointError: the checkpoint could not be written.
+    """
+    out = Path(out).absolute()
+    if any((out / "checkpoints").glob("*")):
+        raise FileExistsError(f"{out} has checkpoints already; give another folder")
+    weights = read_weights(source, sha256=sha256, cache_dir=cache_dir)
+    config = with_fields(config, weights.fields)
+    model = build_model(config)
+    if prefixes is None and strict:
+        prefixes = default_prefixes(weights, model)
+    variables = initialize(model, weights, prefixes=prefixes, strict=strict, seed=config.seed)
+    metadata = {
+        "config": json.loads(config.to_json_best_effort()),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "versions": versions(),
+        "converted_from": {"source": str(source), "family": weights.family, "sha256": sha256},
+    }
+    state = TrainState(
+        step=np.zeros((), np.int32),  # type: ignore[arg-type]
+        params=variables["params"],
+        opt_state={},
+        batch_stats=variables["batch_stats"],
+        feature_centers=variables["feature_centers"],
+    )
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        checkpoints.save(0, state, metadata=metadata)
+    write_json(out / "config.json", metadata["config"])
+    rest = left_at_random(model, prefixes)
+    return Converted(weights.family, model, out / "checkpoints" / "0", rest)
+
+
+def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
+    """A copy of `config` with model fields that weights ask for, where they are not set."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        for name, value in fields.items():
+            if config.model.get(name) is None:
+                config.model[name] = value
+    return config

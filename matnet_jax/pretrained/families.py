@@ -1,0 +1,121 @@
+"""Which network a foreign checkpoint is of, told by its names, and how to convert each."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.pretrained import keras_names, timm_names, torch_mat
+from matnet_jax.pretrained.files import CheckpointFileError
+from matnet_jax.pretrained.keras_files import KerasWeights
+from matnet_jax.pretrained.tree import flatten
+
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+_IMAGENET_CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """A checkpoint in our paths and layouts.
+
+    Attributes:
+      family: what it was recognised as.
+      arrays: by our path.
+      unexpected: keys that no rule could name.
+      fields: model fields that the weights were made for: mean and std of pixels in [0, 1], and
+        what of batch norm and padding differs from the model's defaults.
+      is_backbone: a plain classifier's: a MAT takes its features only.
+    """
+
+    family: str
+    arrays: Mapping[str, np.ndarray]
+    unexpected: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    is_backbone: bool = True
+
+
+def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
+    """Converts what `files.read_file` gave.
+
+    Raises:
+      CheckpointFileError: the names are of no known network.
+    """
+    if isinstance(loaded, KerasWeights):
+        return _keras(loaded, path)
+    state = {k: v for k, v in torch_mat.unwrap(loaded).items() if isinstance(v, np.ndarray)}
+    if any(key.startswith(("params/", "params.")) for key in state):
+        arrays = {key.replace(".", "/"): value for key, value in state.items()}
+        return Weights("this library's variables", arrays, is_backbone=False)
+    is_mat = any(key.startswith("attentions.") for key in state)
+    stem = {key.removeprefix("net.") for key in state}
+    if "_conv_stem.weight" in stem or "block1.rep.0.conv1.weight" in stem:
+        is_xception = "_conv_stem.weight" not in stem
+        arrays, unexpected = torch_mat.convert(state, is_xception=is_xception, is_mat=is_mat)
+        name = "Cadene's Xception" if is_xception else "efficientnet_pytorch"
+        family = f"the authors' MAT on {name}" if is_mat else name
+        made_by_authors = is_mat or is_xception or _classes(arrays) != _IMAGENET_CLASSES
+        fields = _CENTERED if made_by_authors or _is_advprop(path) else _IMAGENET
+        return Weights(family, arrays, tuple(unexpected), fields, is_backbone=not is_mat)
+    if "conv_stem.weight" in state and any(key.startswith("blocks.0.0.") for key in state):
+        arrays, unexpected = timm_names.convert(state)
+        fields = _CENTERED if _is_advprop(path) else _IMAGENET
+        return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+    raise CheckpointFileError(
+        f"{path} is of no network this library knows. It has {len(state)} arrays"
+        + (f", such as {', '.join(list(state)[:3])}" if state else "")
+        + "; known: the authors' MAT, efficientnet_pytorch, timm's tf_efficientnet_b*, Cadene's "
+        "Xception, Keras's EfficientNet and Xception"
+    )
+
+
+def _keras(weights: KerasWeights, path: Path) -> Weights:
+    if not keras_names.is_xception(weights) and not keras_names.is_efficientnet(weights):
+        shown = ", ".join(list(weights.layers)[:3])
+        raise CheckpointFileError(
+            f"{path} is neither Keras's EfficientNet nor its Xception; its layers: {shown}, …"
+        )
+    arrays, unexpected = keras_names.convert(weights)
+    fields: dict[str, Any] = {"batch_norm_epsilon": keras_names.config_epsilon(weights)}
+    if keras_names.is_xception(weights):
+        # Its preprocessing is outside the model: pixels / 127.5 − 1.
+        fields |= {"same_max_pool": True} | _CENTERED
+    else:
+        fields |= keras_names.input_statistics(weights)
+    name = "Xception" if keras_names.is_xception(weights) else "EfficientNet"
+    return Weights(f"Keras's {name}", arrays, tuple(unexpected), fields)
+
+
+def _classes(arrays: Mapping[str, np.ndarray]) -> int | None:
+    head = arrays.get("params/head/bias")
+    return None if head is None else len(head)
+
+
+def _is_advprop(path: Path) -> bool:
+    """AdvProp's and plain weights have the same names and shapes: only the file's name tells."""
+    return re.search(r"(^|[-_.])(adv|advprop|ap)([-_.]|$)", path.name.lower()) is not None
+
+
+def own_weights(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Weights:
+    """A checkpoint of this library; its averaged parameters where it has them."""
+    variables = dict(variables)
+    average = variables.pop("ema_params", None)
+    if average is not None:
+        variables["params"] = average
+    preprocess = metadata.get("preprocess", {})
+    fields = {name: tuple(preprocess[name]) for name in ("mean", "std") if name in preprocess}
+    model = metadata.get("config", {}).get("model", {})
+    for name in ("batch_norm_epsilon", "same_max_pool"):
+        if model.get(name) is not None:
+            fields[name] = model[name]
+    return Weights(
+        "a checkpoint of this library",
+        flatten({k: v for k, v in variables.items() if v}),
+        fields=fields,
+        is_backbone=model.get("kind") == "classifier",
+    )

@@ -1,0 +1,190 @@
+"""A model's initial variables from any checkpoint: ours, the authors', or ImageNet's."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.pretrained.families import Weights, own_weights, recognize
+from matnet_jax.pretrained.fetch import fetch
+from matnet_jax.pretrained.files import CheckpointFileError, read_file
+from matnet_jax.pretrained.tree import assemble, is_under, variable_shapes
+
+_log = logging.getLogger(__name__)
+
+
+def read_weights(
+    source: str | Path, *, sha256: str | None = None, cache_dir: str | Path | None = None
+) -> Weights:
+    """Reads a checkpoint and converts it to our paths, whatever model it is for.
+
+    Args:
+      source: a path or URL of a .pth, .safetensors, .h5 or .keras file; or a folder of this
+        library: a workdir (its best checkpoint is taken), its `checkpoints`, or one of those.
+      sha256: that the file must have.
+      cache_dir: for downloads; `$MATNET_CACHE` or the user's cache folder by default.
+
+    Raises:
+      FileNotFoundError: there is no such file or folder.
+      CheckpointFileError: it cannot be fetched or read, or is of no known network.
+    """
+    path = fetch(source, sha256=sha256, cache_dir=cache_dir)
+    return _read_own(path) if path.is_dir() else recognize(read_file(path), path)
+
+
+def _read_own(path: Path) -> Weights:
+    from matnet_jax.checkpoint import Checkpoints
+
+    which: str | int = "best"
+    if (path / "checkpoints").is_dir():
+        path = path / "checkpoints"
+    elif path.name.isdecimal() and (path / "model").is_dir():
+        path, which = path.parent, int(path.name)
+    elif not any(child.name.isdecimal() for child in path.iterdir()):
+        raise CheckpointFileError(
+            f"{path} holds no checkpoint of this library; give a workdir, its 'checkpoints', or "
+            "one of the numbered folders in that"
+        )
+    with Checkpoints(path, read_only=True) as checkpoints:
+        step = checkpoints.resolve(which)
+        return own_weights(checkpoints.read_model(step), checkpoints.metadata(step))
+
+
+def initialize(
+    model: MAT | PlainClassifier,
+    source: str | Path | Weights,
+    *,
+    prefixes: Sequence[str] | None = None,
+    strict: bool = True,
+    seed: int = 0,
+    sha256: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> dict[str, Any]:
+    """Variables of `model` with those of a checkpoint in place of initial values.
+
+    Args:
+      model: its variables say what is wanted.
+      source: as in `read_weights`, or what that gave.
+      prefixes: parts to take, such as ["features"] (in every collection) or ["params/head"];
+        within them every array must agree. By default everything, or the features alone where the
+        source is a plain classifier and the model is a MAT or has another number of classes.
+      strict: refuse differences. Otherwise every array of equal path and shape is taken, as the
+        authors' script does, and a warning lists what keeps its initial value.
+      seed: of the initial values.
+      sha256, cache_dir: as in `read_weights`.
+
+    Returns:
+      {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays.
+
+    Raises:
+      CheckpointMismatchError: arrays are missing, unexpected or of another shape.
+      ValueError: the model has nothing under a prefix.
+      FileNotFoundError, CheckpointFileError: as in `read_weights`.
+    """
+    weights = (
+        source
+        if isinstance(source, Weights)
+        else read_weights(source, sha256=sha256, cache_dir=cache_dir)
+    )
+    if prefixes is None and strict:
+        prefixes = default_prefixes(weights, model)
+    variables = assemble(
+        model,
+        weights.arrays,
+        unexpected=weights.unexpected,
+        prefixes=prefixes,
+        strict=strict,
+        seed=seed,
+    )
+    _warn_of_fields(weights, model)
+    rest = left_at_random(model, prefixes)
+    if rest:
+        _log.info("took %s from %s; at initial values: %s", prefixes, weights.family, rest)
+    return variables
+
+
+def from_pretrained(
+    source: str | Path,
+    model: MAT | PlainClassifier,
+    *,
+    sha256: str | None = None,
+    cache_dir: str | Path | None = None,
+    strict: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Variables of `model` from a checkpoint's path or URL; `initialize` with everything taken."""
+    return initialize(model, source, sha256=sha256, cache_dir=cache_dir, strict=strict, seed=seed)
+
+
+def model_fields(
+    source: str | Path | Weights,
+    *,
+    sha256: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> dict[str, Any]:
+    """Fields that a model needs for these weights: `create_model(…, **model_fields(path))`.
+
+    ``mean`` and ``std`` of pixels in [0, 1], and for Keras's weights ``batch_norm_epsilon`` and
+    ``same_max_pool``. Arguments and errors are those of `read_weights`.
+    """
+    if not isinstance(source, Weights):
+        source = read_weights(source, sha256=sha256, cache_dir=cache_dir)
+    return dict(source.fields)
+
+
+def default_prefixes(weights: Weights, model: MAT | PlainClassifier) -> tuple[str, ...] | None:
+    """What `initialize` takes unless told: None for everything."""
+    if not weights.is_backbone:
+        return None
+    if isinstance(model, MAT):
+        return ("features",)
+    head = weights.arrays.get("params/head/bias")
+    return None if head is not None and len(head) == model.num_classes else ("features",)
+
+
+def left_at_random(model: MAT | PlainClassifier, prefixes: Sequence[str] | None) -> tuple[str, ...]:
+    """The parts of a model that loading `prefixes` leaves at their initial values."""
+    if prefixes is None:
+        return ()
+    paths = [path for path in variable_shapes(model) if not is_under(path, prefixes)]
+    return tuple(sorted({path.split("/")[1] for path in paths}))
+
+
+def _warn_of_fields(weights: Weights, model: MAT | PlainClassifier) -> None:
+    backbone = model.make_backbone()
+    has = {
+        "mean": model.mean,
+        "std": model.std,
+        "batch_norm_epsilon": backbone.bn_epsilon,
+        "same_max_pool": model.same_max_pool,
+    }
+    other = {k: v for k, v in weights.fields.items() if not _equal(v, has[k])}
+    if other:
+        wanted = ", ".join(f"{name}={value}" for name, value in other.items())
+        now = ", ".join(f"{name}={has[name]}" for name in other)
+        warnings.warn(
+            f"the weights ({weights.family}) were made for {wanted}, the model has {now}: set them "
+            "in config.model, or create the model with **model_fields(source)",
+            stacklevel=3,
+        )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def describe(weights: Weights) -> Mapping[str, Any]:
+    """What `inspect` prints: family, number of arrays and values, fields, unknown keys."""
+    return {
+        "family": weights.family,
+        "arrays": len(weights.arrays),
+        "values": int(sum(array.size for array in weights.arrays.values())),
+        "fields": dict(weights.fields),
+        "unknown": list(weights.unexpected),
+    }

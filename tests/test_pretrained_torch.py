@@ -1,0 +1,270 @@
+"""PyTorch families: outputs against the original code where it is installed, names otherwise."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from matnet_jax.backbones import VARIANTS
+from matnet_jax.model import create_classifier, create_model
+from matnet_jax.pretrained import (
+    CheckpointMismatchError,
+    from_torch_state_dict,
+    initialize,
+    model_fields,
+    read_weights,
+)
+from matnet_jax.pretrained.tree import flatten, variable_shapes
+
+safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors (the extra torch)")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def endpoints(backbone, variables, images):
+    """Every stage of a backbone; its hash leaves out the fields that only training reads."""
+    own = {name: tree["features"] for name, tree in variables.items() if "features" in tree}
+    return backbone.apply(own, images, False)
+
+
+def random_variables(model, seed: int = 0) -> dict[str, np.ndarray]:
+    """Arrays by path with statistics that show a wrong name."""
+    draw, arrays = np.random.default_rng(seed), {}
+    for path, shape in variable_shapes(model).items():
+        fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 1
+        value = draw.standard_normal(shape) * (fan_in**-0.5 if len(shape) > 1 else 0.1)
+        if path.endswith("/scale"):
+            value = value + 1
+        if path.endswith("/var"):
+            value = 0.5 + draw.random(shape)
+        arrays[path] = value.astype(np.float32)
+    return arrays
+
+
+def to_torch(path: str, value: np.ndarray, module: str) -> tuple[str, np.ndarray]:
+    """Our array as PyTorch lays it out, under a module's name."""
+    leaf = {"scale": "weight", "mean": "running_mean", "var": "running_var", "kernel": "weight"}
+    name = path.rsplit("/", 1)[-1]
+    if name == "kernel":
+        axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(value.ndim)
+        value = value.transpose(axes) if axes else value.transpose(2, 0, 1)[:, None]
+    return f"{module}.{leaf.get(name, name)}", np.ascontiguousarray(value)
+
+
+def timm_module(module: str, repeats: list[int]) -> str:
+    """timm's name of our module path: its documented scheme, written from our side."""
+    outer = {
+        "features/stem_conv": "conv_stem",
+        "features/stem_bn": "bn1",
+        "features/head_conv": "conv_head",
+        "features/head_bn": "bn2",
+        "head": "classifier",
+    }
+    if module in outer:
+        return outer[module]
+    number, part = re.fullmatch(r"features/block_(\d+)/(.+)", module).groups()
+    stage, row = 0, int(number)
+    while row >= repeats[stage]:
+        row, stage = row - repeats[stage], stage + 1
+    expanding = {
+        "expand_conv": "conv_pw",
+        "expand_bn": "bn1",
+        "depthwise_conv": "conv_dw",
+        "depthwise_bn": "bn2",
+        "project_conv": "conv_pwl",
+        "project_bn": "bn3",
+    }
+    separable = {
+        "depthwise_conv": "conv_dw",
+        "depthwise_bn": "bn1",
+        "project_conv": "conv_pw",
+        "project_bn": "bn2",
+    }
+    squeeze = {"se/reduce": "se.conv_reduce", "se/expand": "se.conv_expand"}
+    return f"blocks.{stage}.{row}." + ((expanding if stage else separable) | squeeze)[part]
+
+
+def cadene_module(module: str) -> str:
+    """Cadene's name of our Xception module path."""
+    if module == "head":
+        return "last_linear"
+    module = module.removeprefix("features/")
+    outer = re.fullmatch(r"(conv\d|bn\d)(?:/(depthwise|pointwise))?", module)
+    inner = {"depthwise": "conv1", "pointwise": "pointwise"}
+    if outer:
+        return outer[1] + (f".{inner[outer[2]]}" if outer[2] else "")
+    block, part = re.fullmatch(r"block(\d+)/(.+)", module).groups()
+    if part.startswith("skip"):
+        return f"block{block}.{part.replace('_bn', 'bn').replace('_conv', '')}"
+    kind, i = re.match(r"(conv|bn)_(\d)", part).groups()
+    # rep of a block: [relu, separable, bn] again and again, less the first relu in block 1.
+    row = 3 * int(i) + (1 if block != "1" else 0) + (kind == "bn")
+    return f"block{block}.rep.{row}" + (f".{inner[part.split('/')[1]]}" if kind == "conv" else "")
+
+
+def module_of(path: str) -> str:
+    return path.split("/", 1)[1].rsplit("/", 1)[0]
+
+
+def assert_same(variables, arrays) -> None:
+    flat = flatten(variables)
+    assert flat.keys() == arrays.keys()
+    for path, value in arrays.items():
+        np.testing.assert_array_equal(flat[path], value, err_msg=path)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet-b0", "efficientnet-b1", "efficientnet-b4"])
+def test_timm_names(tmp_path, backbone):
+    repeats = [int(np.ceil(n * VARIANTS[backbone].depth)) for n in (1, 2, 2, 3, 3, 4, 1)]
+    model = create_classifier(backbone, num_classes=1000, image_size=64)
+    arrays = random_variables(model)
+    state = dict(to_torch(p, v, timm_module(module_of(p), repeats)) for p, v in arrays.items())
+    state["bn1.num_batches_tracked"] = np.zeros((), np.int64)
+    path = tmp_path / "tf_efficientnet.safetensors"
+    safetensors.save_file(state, path)
+    fields = model_fields(path)
+    assert fields["mean"] == (0.485, 0.456, 0.406) and fields["std"] == (0.229, 0.224, 0.225)
+    model = create_classifier(backbone, num_classes=1000, image_size=64, **fields)
+    assert_same(initialize(model, path), arrays)
+
+
+@pytest.mark.parametrize("flat_pointwise", [False, True])
+def test_cadene_names(tmp_path, flat_pointwise):
+    """Its first file has the 1×1 convolutions as matrices, and calls the classifier fc."""
+    model = create_classifier("xception", num_classes=1000)
+    arrays = random_variables(model)
+    state = dict(to_torch(p, v, cadene_module(module_of(p))) for p, v in arrays.items())
+    assert "block1.rep.0.conv1.weight" in state and "block12.rep.5.bias" in state
+    if flat_pointwise:
+        state = {
+            k.replace("last_linear", "fc"): v[:, :, 0, 0] if "pointwise" in k else v
+            for k, v in state.items()
+        }
+    path = tmp_path / "xception.safetensors"
+    safetensors.save_file(state, path)
+    assert model_fields(path)["mean"] == (0.5, 0.5, 0.5)
+    assert_same(initialize(model, path), arrays)
+
+
+def test_a_wrong_key_is_listed(tmp_path):
+    model = create_classifier("xception")
+    arrays = random_variables(model)
+    state = dict(to_torch(p, v, cadene_module(module_of(p))) for p, v in arrays.items())
+    state["block3.attention.weight"] = state.pop("conv1.weight")
+    safetensors.save_file(state, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointMismatchError) as error:
+        initialize(model, tmp_path / "x.safetensors")
+    assert "− params/features/conv1/kernel [3, 3, 3, 32]: missing" in str(error.value)
+    assert "+ block3.attention.weight: not in the model" in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def efficientnet_b0():
+    """The original network with random weights and statistics, and its stages' shapes."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch (the extra torch)")
+    original = pytest.importorskip("efficientnet_pytorch", reason="needs efficientnet_pytorch")
+    torch.manual_seed(0)
+    net = original.EfficientNet.from_name("efficientnet-b0").eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            for vector in (module.running_mean, module.bias):
+                torch.nn.init.normal_(vector, 0, 0.1)
+    return net
+
+
+@pytest.mark.parametrize("size", [64, 75])
+def test_efficientnet_pytorch_outputs(tmp_path, efficientnet_b0, size):
+    """It pads by its native size, which shows at odd sizes."""
+    import torch
+
+    path = tmp_path / "efficientnet-b0-355c32eb.pth"
+    torch.save(efficientnet_b0.state_dict(), path)
+    model = create_classifier(
+        "efficientnet-b0",
+        num_classes=1000,
+        image_size=size,
+        padding="nominal",
+        **model_fields(path),
+    )
+    variables = initialize(model, path)
+    images = np.random.default_rng(0).standard_normal((2, size, size, 3)).astype(np.float32)
+    with torch.no_grad():
+        tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        features = efficientnet_b0.extract_features(tensor).permute(0, 2, 3, 1).numpy()
+        logits = efficientnet_b0(tensor).numpy()
+    got = np.asarray(endpoints(model.make_backbone(), variables, images)["final"])
+    np.testing.assert_allclose(got, features, atol=1e-4 * np.abs(features).max())
+    head = variables["params"]["head"]
+    ours = got.mean((1, 2)) @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(ours, logits, atol=1e-4 * np.abs(logits).max())
+
+
+def test_advprop_is_told_by_the_name(tmp_path, efficientnet_b0):
+    import torch
+
+    names = {"adv-efficientnet-b0-b64d5a18.pth": 0.5, "efficientnet-b0-355c32eb.pth": 0.485}
+    for name, mean in names.items():
+        torch.save(efficientnet_b0.state_dict(), tmp_path / name)
+        assert model_fields(tmp_path / name)["mean"][0] == mean
+        assert not read_weights(tmp_path / name).unexpected
+
+
+def test_timm_outputs(tmp_path):
+    timm = pytest.importorskip("timm", reason="needs timm", exc_type=ImportError)
+    import torch
+
+    torch.manual_seed(0)
+    for name, ours, size in (
+        ("tf_efficientnet_b0", "efficientnet-b0", 75),
+        ("tf_efficientnet_b1", "efficientnet-b1", 64),
+        ("legacy_xception", "xception", 75),
+    ):
+        net = timm.create_model(name, pretrained=False).eval()
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+                torch.nn.init.normal_(module.running_mean, 0, 0.1)
+        path = tmp_path / f"{name}.pth"
+        torch.save(net.state_dict(), path)
+        model = create_classifier(ours, num_classes=1000, image_size=size, **model_fields(path))
+        variables = initialize(model, path)
+        images = np.random.default_rng(0).standard_normal((2, size, size, 3)).astype(np.float32)
+        with torch.no_grad():
+            tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+            features = net.forward_features(tensor).permute(0, 2, 3, 1).numpy()
+            logits = net(tensor).numpy()
+        got = np.asarray(endpoints(model.make_backbone(), variables, images)["final"])
+        np.testing.assert_allclose(got, features, atol=2e-4 * np.abs(features).max(), err_msg=name)
+        head = variables["params"]["head"]
+        scores = got.mean((1, 2)) @ head["kernel"] + head["bias"]
+        np.testing.assert_allclose(scores, logits, atol=2e-4 * np.abs(logits).max(), err_msg=name)
+
+
+def test_plain_classifier_starts_mat(tmp_path, efficientnet_b0):
+    """The authors' way: a two-class network first, its backbone into MAT."""
+    import torch
+
+    state = efficientnet_b0.state_dict()
+    state["_fc.weight"], state["_fc.bias"] = state["_fc.weight"][:2], state["_fc.bias"][:2]
+    path = tmp_path / "pretrained.pth"
+    logs = {"loss": np.float64(0.1), "epoch": 3}
+    torch.save({"logs": logs, "state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    assert model_fields(path)["mean"] == (0.5, 0.5, 0.5)
+
+    classifier = create_classifier("efficientnet-b0", image_size=64)
+    whole = initialize(classifier, path)
+    np.testing.assert_array_equal(whole["params"]["head"]["bias"], state["_fc.bias"].numpy())
+    mat = create_model("released", backbone="efficientnet-b0", image_size=64)
+    variables = initialize(mat, path)
+    for collection in ("params", "batch_stats"):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            variables[collection]["features"],
+            whole[collection]["features"],
+        )
+    with pytest.raises(CheckpointMismatchError):
+        from_torch_state_dict(state, mat)
