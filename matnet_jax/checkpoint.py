@@ -236,9 +236,9 @@ class Checkpoints:
           CheckpointError: if there is no such checkpoint or it cannot be read.
         """
         step = self.resolve(which)
-        # Replicated: every process of a run may read it, and holds all of it.
-        devices = np.array(jax.devices())
-        everywhere = NamedSharding(Mesh(devices, ("data",)), PartitionSpec())
+        # Replicated over processes, so that each of them holds all of it.
+        devices = jax.devices() if jax.process_count() > 1 else jax.devices()[:1]
+        everywhere = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec())
         try:
             found = self._manager.item_metadata(step)["model"]
             abstract = jax.tree.map(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import re
 
 import jax
 import numpy as np
 import pytest
 
-from matnet_jax.backbones import VARIANTS
 from matnet_jax.model import create_classifier, create_model
 from matnet_jax.pretrained import (
     CheckpointMismatchError,
@@ -18,7 +16,8 @@ from matnet_jax.pretrained import (
     model_fields,
     read_weights,
 )
-from matnet_jax.pretrained.tree import flatten, variable_shapes
+from matnet_jax.pretrained.tree import flatten
+from tests.foreign import cadene_state_dict, random_variables, timm_state_dict
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors (the extra torch)")
 
@@ -30,85 +29,6 @@ def endpoints(backbone, variables, images):
     return backbone.apply(own, images, False)
 
 
-def random_variables(model, seed: int = 0) -> dict[str, np.ndarray]:
-    """Arrays by path with statistics that show a wrong name."""
-    draw, arrays = np.random.default_rng(seed), {}
-    for path, shape in variable_shapes(model).items():
-        fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 1
-        value = draw.standard_normal(shape) * (fan_in**-0.5 if len(shape) > 1 else 0.1)
-        if path.endswith("/scale"):
-            value = value + 1
-        if path.endswith("/var"):
-            value = 0.5 + draw.random(shape)
-        arrays[path] = value.astype(np.float32)
-    return arrays
-
-
-def to_torch(path: str, value: np.ndarray, module: str) -> tuple[str, np.ndarray]:
-    """Our array as PyTorch lays it out, under a module's name."""
-    leaf = {"scale": "weight", "mean": "running_mean", "var": "running_var", "kernel": "weight"}
-    name = path.rsplit("/", 1)[-1]
-    if name == "kernel":
-        axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(value.ndim)
-        value = value.transpose(axes) if axes else value.transpose(2, 0, 1)[:, None]
-    return f"{module}.{leaf.get(name, name)}", np.ascontiguousarray(value)
-
-
-def timm_module(module: str, repeats: list[int]) -> str:
-    """timm's name of our module path: its documented scheme, written from our side."""
-    outer = {
-        "features/stem_conv": "conv_stem",
-        "features/stem_bn": "bn1",
-        "features/head_conv": "conv_head",
-        "features/head_bn": "bn2",
-        "head": "classifier",
-    }
-    if module in outer:
-        return outer[module]
-    number, part = re.fullmatch(r"features/block_(\d+)/(.+)", module).groups()
-    stage, row = 0, int(number)
-    while row >= repeats[stage]:
-        row, stage = row - repeats[stage], stage + 1
-    expanding = {
-        "expand_conv": "conv_pw",
-        "expand_bn": "bn1",
-        "depthwise_conv": "conv_dw",
-        "depthwise_bn": "bn2",
-        "project_conv": "conv_pwl",
-        "project_bn": "bn3",
-    }
-    separable = {
-        "depthwise_conv": "conv_dw",
-        "depthwise_bn": "bn1",
-        "project_conv": "conv_pw",
-        "project_bn": "bn2",
-    }
-    squeeze = {"se/reduce": "se.conv_reduce", "se/expand": "se.conv_expand"}
-    return f"blocks.{stage}.{row}." + ((expanding if stage else separable) | squeeze)[part]
-
-
-def cadene_module(module: str) -> str:
-    """Cadene's name of our Xception module path."""
-    if module == "head":
-        return "last_linear"
-    module = module.removeprefix("features/")
-    outer = re.fullmatch(r"(conv\d|bn\d)(?:/(depthwise|pointwise))?", module)
-    inner = {"depthwise": "conv1", "pointwise": "pointwise"}
-    if outer:
-        return outer[1] + (f".{inner[outer[2]]}" if outer[2] else "")
-    block, part = re.fullmatch(r"block(\d+)/(.+)", module).groups()
-    if part.startswith("skip"):
-        return f"block{block}.{part.replace('_bn', 'bn').replace('_conv', '')}"
-    kind, i = re.match(r"(conv|bn)_(\d)", part).groups()
-    # rep of a block: [relu, separable, bn] again and again, less the first relu in block 1.
-    row = 3 * int(i) + (1 if block != "1" else 0) + (kind == "bn")
-    return f"block{block}.rep.{row}" + (f".{inner[part.split('/')[1]]}" if kind == "conv" else "")
-
-
-def module_of(path: str) -> str:
-    return path.split("/", 1)[1].rsplit("/", 1)[0]
-
-
 def assert_same(variables, arrays) -> None:
     flat = flatten(variables)
     assert flat.keys() == arrays.keys()
@@ -118,10 +38,9 @@ def assert_same(variables, arrays) -> None:
 
 @pytest.mark.parametrize("backbone", ["efficientnet-b0", "efficientnet-b1", "efficientnet-b4"])
 def test_timm_names(tmp_path, backbone):
-    repeats = [int(np.ceil(n * VARIANTS[backbone].depth)) for n in (1, 2, 2, 3, 3, 4, 1)]
     model = create_classifier(backbone, num_classes=1000, image_size=64)
     arrays = random_variables(model)
-    state = dict(to_torch(p, v, timm_module(module_of(p), repeats)) for p, v in arrays.items())
+    state = timm_state_dict(arrays, backbone)
     state["bn1.num_batches_tracked"] = np.zeros((), np.int64)
     path = tmp_path / "tf_efficientnet.safetensors"
     safetensors.save_file(state, path)
@@ -136,7 +55,7 @@ def test_cadene_names(tmp_path, flat_pointwise):
     """Its first file has the 1×1 convolutions as matrices, and calls the classifier fc."""
     model = create_classifier("xception", num_classes=1000)
     arrays = random_variables(model)
-    state = dict(to_torch(p, v, cadene_module(module_of(p))) for p, v in arrays.items())
+    state = cadene_state_dict(arrays)
     assert "block1.rep.0.conv1.weight" in state and "block12.rep.5.bias" in state
     if flat_pointwise:
         state = {
@@ -152,7 +71,7 @@ def test_cadene_names(tmp_path, flat_pointwise):
 def test_a_wrong_key_is_listed(tmp_path):
     model = create_classifier("xception")
     arrays = random_variables(model)
-    state = dict(to_torch(p, v, cadene_module(module_of(p))) for p, v in arrays.items())
+    state = cadene_state_dict(arrays)
     state["block3.attention.weight"] = state.pop("conv1.weight")
     safetensors.save_file(state, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointMismatchError) as error:

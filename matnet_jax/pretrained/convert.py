@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -14,7 +13,14 @@ from ml_collections import ConfigDict
 from matnet_jax.build import build_model
 from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.model import MAT, PlainClassifier
-from matnet_jax.pretrained.load import default_prefixes, initialize, left_at_random, read_weights
+from matnet_jax.pretrained.families import Weights
+from matnet_jax.pretrained.load import (
+    default_prefixes,
+    differing_fields,
+    initialize,
+    left_at_random,
+    read_weights,
+)
 from matnet_jax.train_state import TrainState
 from matnet_jax.workdir import versions, write_json
 
@@ -66,7 +72,7 @@ def convert(
     if any((out / "checkpoints").glob("*")):
         raise FileExistsError(f"{out} has checkpoints already; give another folder")
     weights = read_weights(source, sha256=sha256, cache_dir=cache_dir)
-    config = with_fields(config, weights.fields)
+    config = with_fields(config, weights)
     model = build_model(config)
     if prefixes is None and strict:
         prefixes = default_prefixes(weights, model)
@@ -91,11 +97,15 @@ def convert(
     return Converted(weights.family, model, out / "checkpoints" / "0", rest)
 
 
-def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
-    """A copy of `config` with model fields that weights ask for, where they are not set."""
+def with_fields(config: ConfigDict, weights: Weights) -> ConfigDict:
+    """A copy of `config` whose model has the fields that weights were made for.
+
+    A field that `config.model` sets stays; the others are set only where the model's own value
+    differs, so that the config stays as short as it was.
+    """
     config = config.copy_and_resolve_references()
     with config.unlocked():
-        for name, value in fields.items():
+        for name, value in differing_fields(weights.fields, build_model(config)).items():
             if config.model.get(name) is None:
                 config.model[name] = value
     return config

@@ -41,7 +41,7 @@ def read_weights(
 def _read_own(path: Path) -> Weights:
     from matnet_jax.checkpoint import Checkpoints
 
-    which: str | int = "best"
+    which: int | None = None
     if (path / "checkpoints").is_dir():
         path = path / "checkpoints"
     elif path.name.isdecimal() and (path / "model").is_dir():
@@ -52,7 +52,9 @@ def _read_own(path: Path) -> Weights:
             "one of the numbered folders in that"
         )
     with Checkpoints(path, read_only=True) as checkpoints:
-        step = checkpoints.resolve(which)
+        # A converted checkpoint has no validation to be best by.
+        step = checkpoints.best_step if which is None else which
+        step = checkpoints.resolve("latest" if step is None else step)
         return own_weights(checkpoints.read_model(step), checkpoints.metadata(step))
 
 
@@ -156,20 +158,24 @@ def left_at_random(model: MAT | PlainClassifier, prefixes: Sequence[str] | None)
     return tuple(sorted({path.split("/")[1] for path in paths}))
 
 
+def differing_fields(fields: Mapping[str, Any], model: MAT | PlainClassifier) -> dict[str, Any]:
+    """Those of `fields` that the model has otherwise."""
+    return {name: value for name, value in fields.items() if not _equal(value, _has(model, name))}
+
+
+def _has(model: MAT | PlainClassifier, field: str) -> Any:
+    if field == "batch_norm_epsilon":
+        return model.make_backbone().bn_epsilon
+    return getattr(model, field)
+
+
 def _warn_of_fields(weights: Weights, model: MAT | PlainClassifier) -> None:
-    backbone = model.make_backbone()
-    has = {
-        "mean": model.mean,
-        "std": model.std,
-        "batch_norm_epsilon": backbone.bn_epsilon,
-        "same_max_pool": model.same_max_pool,
-    }
-    other = {k: v for k, v in weights.fields.items() if not _equal(v, has[k])}
+    other = differing_fields(weights.fields, model)
     if other:
         wanted = ", ".join(f"{name}={value}" for name, value in other.items())
-        now = ", ".join(f"{name}={has[name]}" for name in other)
+        now = ", ".join(f"{name}={_has(model, name)}" for name in other)
         warnings.warn(
-            f"the weights ({weights.family}) were made for {wanted}, the model has {now}: set them "
+            f"the weights ({weights.family}) were made for {wanted}; the model has {now}. Set them "
             "in config.model, or create the model with **model_fields(source)",
             stacklevel=3,
         )
