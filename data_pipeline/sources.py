@@ -131,9 +131,10 @@ class RecordSource:
         return [self._decode(e["image"], i) for e, i in zip(examples, rows, strict=True)]
 
     def _decode(self, encoded: Any, row: int) -> np.ndarray:
-        data = encoded if isinstance(encoded, bytes) else bytes(np.asarray(encoded).item())
+        # A cut-off ArrayRecord file gives examples without their fields, not an error.
+        data = encoded if isinstance(encoded, bytes) else np.asarray(encoded).item()
         try:
-            return decode_image(data)
+            return decode_image(data or b"")
         except DataError as error:
             where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
             raise DataError(
@@ -190,7 +191,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
     import cv2
 
     if not encoded:
-        raise DataError("no bytes where an image should be")
+        raise DataError("no bytes where an image should be: the file is cut off or damaged")
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise DataError(f"{len(encoded)} bytes that are neither JPEG nor PNG, or damaged")

@@ -1,0 +1,57 @@
+"""Small record builds for tests, made by the project's own packing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from videos import jpeg
+
+from data_pipeline.extract import Extraction
+from data_pipeline.pack import pack
+
+
+def write_extraction(
+    folder: Path, video_id: str, *, label: int, split: str, frames: int = 3, size: int = 48
+) -> Path:
+    """One extracted video of coloured noise."""
+    draw = np.random.default_rng(len(video_id) + label + 7 * frames)
+    images = [draw.integers(0, 255, (size, size, 3), dtype=np.uint8) for _ in range(frames)]
+    extraction = Extraction(
+        meta={
+            "dataset": "test",
+            "subset": "fake" if label else "real",
+            "compression": "c23",
+            "split": split,
+            "video_id": video_id,
+            "source_id": video_id,
+            "label": label,
+            "crop_version": "a1",
+        },
+        jpegs=[jpeg(image) for image in images],
+        frame=np.arange(frames, dtype=np.int32) * 10,
+        timestamp=np.arange(frames, dtype=np.float32) / 2,
+        box=np.zeros((frames, 4), np.float32),
+        landmarks=np.zeros((frames, 5, 2), np.float32),
+        score=np.ones(frames, np.float32),
+        problem="",
+    )
+    path = folder / f"{split}-{video_id}-{label}.npz"
+    extraction.save(path)
+    return path
+
+
+def write_records(
+    out: Path, *, videos: int = 4, frames: int = 3, size: int = 48, file_format="array_record"
+) -> Path:
+    """A build with a train, a val and a test split of `videos` each, half of them fake."""
+    files = [
+        write_extraction(
+            out / "videos", f"v{i}", label=i % 2, split=split, frames=frames, size=size
+        )
+        for split in ("train", "val", "test")
+        for i in range(videos)
+    ]
+    build = pack(files, out, name="test_c23", crop_size=size, file_format=file_format)
+    assert build is not None
+    return build

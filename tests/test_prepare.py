@@ -1,0 +1,298 @@
+"""From videos to records, and everything that can be wrong with them."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from videos import jpeg, moving_square, write_clip
+
+from data_pipeline import extract as extract_module
+from data_pipeline.crop import template
+from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
+from data_pipeline.detectors import DetectorError, Face, create_detector
+from data_pipeline.extract import Extraction, Settings, extract_video, extraction_path
+from data_pipeline.pack import pack
+from data_pipeline.prepare import PrepareError, prepare
+from data_pipeline.sources import RecordSource
+
+SETTINGS = Settings(num_frames=4, crop_size=64)
+
+
+class OneFace:
+    """Finds the same face wherever there is a picture brighter than `above`."""
+
+    def __init__(self, above: float = 0.0):
+        self._above = above
+
+    def detect(self, image):
+        if image[16:32, 16:32].mean() <= self._above:
+            return []
+        box = np.array([20, 10, 70, 80], np.float32)
+        return [Face(box, (template(64) + 20).astype(np.float32), 0.9)]
+
+
+def video(path, label=0, **changes) -> Video:
+    fields = {
+        "dataset": "test",
+        "subset": "real",
+        "compression": "c23",
+        "split": "train",
+        "video_id": path.stem,
+        "source_id": path.stem,
+        "label": label,
+        "path": path,
+    }
+    return Video(**(fields | changes))
+
+
+@pytest.fixture
+def fake_workers(monkeypatch):
+    """Runs the work of the processes here, with a detector that needs no weights."""
+
+    def extract_here(videos, settings, out, *, weights=None, workers=None):
+        for v in videos:
+            path = extraction_path(out, v, settings)
+            if not path.exists():
+                extraction = extract_video(v, settings, OneFace())
+                extraction.save(path)
+                yield v, extraction.problem
+
+    monkeypatch.setattr("data_pipeline.prepare.extract", extract_here)
+
+
+@pytest.fixture
+def ffpp(tmp_path):
+    """A tiny FaceForensics++: one pair a split, two manipulations there, two not."""
+    root = tmp_path / "ff ' ü"
+    (root / "splits").mkdir(parents=True)
+    for split, pair in zip(SPLITS, (("000", "001"), ("002", "003"), ("004", "005")), strict=True):
+        (root / "splits" / f"{split}.json").write_text(json.dumps([pair]))
+        for own, other in (pair, pair[::-1]):
+            write_clip(root / f"original_sequences/youtube/c23/videos/{own}.mp4", 10)
+            for name in ("Deepfakes", "FaceSwap"):
+                folder = root / f"manipulated_sequences/{name}/c23/videos"
+                write_clip(folder / f"{own}_{other}.mp4", 10)
+    return root
+
+
+def test_ffpp_lists_its_official_splits(ffpp):
+    listing = open_data_set("ffpp").list(ffpp, compression="c23", splits=SPLITS)
+    assert len(listing.present) == 18 and len(listing.missing) == 12
+    test = [v for v in listing.present if v.split == "test"]
+    assert {(v.subset, v.video_id, v.source_id, v.label) for v in test} == {
+        ("youtube", "004", "004", 0),
+        ("youtube", "005", "005", 0),
+        ("Deepfakes", "004_005", "004", 1),
+        ("Deepfakes", "005_004", "005", 1),
+        ("FaceSwap", "004_005", "004", 1),
+        ("FaceSwap", "005_004", "005", 1),
+    }
+    assert len({v.identity for v in listing.present}) == 18  # names repeat across manipulations
+
+
+def test_ffpp_says_what_is_wrong_with_its_root(ffpp, tmp_path):
+    data_set = open_data_set("ffpp")
+    with pytest.raises(DataSetError, match="original_sequences"):
+        data_set.list(tmp_path, compression="c23", splits=SPLITS)
+    with pytest.raises(DataSetError, match="raw, c0, c23, c40"):
+        data_set.list(ffpp, compression="c32", splits=SPLITS)
+    (ffpp / "splits" / "val.json").write_text("[1, 2]")
+    with pytest.raises(DataSetError, match="val.json is not a list of pairs"):
+        data_set.list(ffpp, compression="c23", splits=("val",))
+
+
+def test_missing_videos_stop_unless_allowed(ffpp, tmp_path, fake_workers, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(PrepareError, match=r"(?s)12 of 30 videos are missing.*--allow_missing"):
+        prepare("ffpp", ffpp, out, settings=SETTINGS)
+    report = prepare("ffpp", ffpp, out, settings=SETTINGS, allow_missing=True)
+    assert (report.videos, report.faces, report.missing) == (18, 72, 12)
+    assert len((out / "missing.txt").read_text().splitlines()) == 12
+    source = RecordSource(out, "test")
+    assert len(source) == 24 and source.columns["label"].sum() == 16
+    assert source.read(np.array([0]))[0].shape == (64, 64, 3)
+    assert list(source.columns["frame"][:4]) == [1, 3, 6, 8]
+
+
+def test_a_rerun_does_only_what_is_missing(ffpp, tmp_path, fake_workers):
+    out = tmp_path / "out"
+    prepare("ffpp", ffpp, out, settings=SETTINGS, allow_missing=True)
+    files = {p: p.stat().st_mtime_ns for p in (out / "videos").iterdir()}
+    build = RecordSource(out, "train")._directory
+    before = build.stat().st_mtime_ns
+    victim = sorted(files)[3]
+    prepare("ffpp", ffpp, out, settings=SETTINGS, allow_missing=True)
+    assert build.stat().st_mtime_ns == before  # nothing new, nothing packed
+    victim.unlink()
+    prepare("ffpp", ffpp, out, settings=SETTINGS, allow_missing=True)
+    after = {p: p.stat().st_mtime_ns for p in (out / "videos").iterdir()}
+    assert {p for p in files if files[p] != after[p]} == {victim}
+
+
+def test_other_settings_make_other_files(tmp_path):
+    v = video(tmp_path / "a.mp4")
+    paths = {
+        extraction_path(tmp_path, v, settings)
+        for settings in (SETTINGS, Settings(num_frames=4, crop_size=64, alignment="box"))
+    }
+    assert len(paths) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda p: p.write_bytes(b""), "0 bytes"),
+        (lambda p: p.write_bytes(b"text" * 99), "not a video"),
+        (lambda p: None, "no such file"),
+    ],
+)
+def test_a_bad_video_is_recorded_not_raised(tmp_path, make, problem):
+    path = tmp_path / "bad.mp4"
+    make(path)
+    extraction = extract_video(video(path), SETTINGS, OneFace())
+    assert extraction.jpegs == [] and problem in extraction.problem
+
+
+def test_frames_without_a_face_are_recorded(tmp_path):
+    path = write_clip(tmp_path / "half.mp4", 40)
+    extraction = extract_video(video(path), SETTINGS, OneFace(above=90))
+    assert extraction.problem == "no face in 2 of 4 frames"
+    assert len(extraction.jpegs) == len(extraction.frame) == 2
+
+
+def test_failures_and_coverage_are_written(tmp_path, fake_workers):
+    root = tmp_path / "own"
+    write_clip(root / "real" / "good <b>.mp4", 10)
+    (root / "fake").mkdir()
+    (root / "fake" / "empty.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    report = prepare("folder", root, out, settings=SETTINGS)
+    assert [v.video_id for v, _ in report.failures] == ["empty"]
+    rows = list(csv.DictReader(open(out / "failures.csv")))
+    assert rows[0]["video_id"] == "empty" and "0 bytes" in rows[0]["problem"]
+    coverage = json.loads((out / "coverage.json").read_text())
+    assert coverage["without_face"][0]["video_id"] == "empty"
+    assert coverage["faces"] == 4
+
+
+def test_nothing_at_all_is_an_error(tmp_path, fake_workers):
+    root = tmp_path / "own"
+    (root / "real").mkdir(parents=True)
+    (root / "real" / "empty.mp4").write_bytes(b"")
+    with pytest.raises(PrepareError, match="not one face in 1 videos"):
+        prepare("folder", root, tmp_path / "out", settings=SETTINGS)
+
+
+def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "a.mp4", 10)
+    extraction = extract_video(video(path), SETTINGS, OneFace())
+    monkeypatch.setattr(extract_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
+    with pytest.raises(OSError):
+        extraction.save(tmp_path / "videos" / "a.npz")
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
+def test_a_damaged_extraction_is_named(tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match="x.npz is damaged"):
+        Extraction.load(path)
+
+
+def test_tfrecord_builds_for_other_peoples_code(tmp_path):
+    from records import write_extraction
+
+    path = write_extraction(tmp_path / "videos", "v", label=1, split="val")
+    build = pack([path], tmp_path, name="t", crop_size=48, file_format="tfrecord")
+    assert list(build.glob("*.tfrecord*"))
+
+
+def test_a_folder_by_its_names(tmp_path):
+    for split in ("train", "test"):
+        for label in ("real", "fake"):
+            folder = tmp_path / split / label / "sub"
+            folder.mkdir(parents=True)
+            (folder / "a.jpg").write_bytes(jpeg(moving_square(3)))
+    listing = open_data_set("folder").list(tmp_path, compression="", splits=SPLITS)
+    assert {(v.split, v.label, v.video_id) for v in listing.present} == {
+        (split, label, "sub/a") for split in ("train", "test") for label in (0, 1)
+    }
+    with pytest.raises(DataSetError, match="known endings"):
+        open_data_set("folder").list(tmp_path / "train" / "real", compression="", splits=SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.mp4,0\n", "path and label"),
+        ("path,label\na.mp4,forged\n", "line 2: label 'forged'"),
+        ("path,label,split\na.mp4,real,dev\n", "split 'dev'"),
+    ],
+)
+def test_a_csv_that_is_wrong_is_refused(tmp_path, text, message):
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(DataSetError, match=message):
+        open_data_set("folder").list(path, compression="", splits=SPLITS)
+
+
+def test_a_csv_lists_files(tmp_path):
+    write_clip(tmp_path / "a.mp4", 5)
+    path = tmp_path / "list.csv"
+    path.write_text("path,label,video,split\na.mp4,fake,clip,test\nb.mp4,0,,train\n")
+    listing = open_data_set("folder").list(path, compression="", splits=SPLITS)
+    assert [(v.video_id, v.label, v.split) for v in listing.present] == [("clip", 1, "test")]
+    assert [v.video_id for v in listing.missing] == ["b"]
+
+
+def test_detectors_say_what_they_need(tmp_path):
+    with pytest.raises(DetectorError, match="mtcnn, yunet"):
+        create_detector("haar")
+    with pytest.raises(DetectorError, match="detector_weights"):
+        create_detector("yunet")
+    wrong = tmp_path / "w.onnx"
+    wrong.write_bytes(b"x")
+    with pytest.raises(DetectorError, match="SHA-256"):
+        create_detector("yunet", wrong)
+
+
+def test_real_video_to_records(shared_data, shared_models, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "data_pipeline.prepare",
+        "--dataset=ffpp",
+        f"--root={shared_data / 'ffpp'}",
+        f"--out={tmp_path}",
+        "--detector=yunet",
+        f"--detector_weights={shared_models / 'face_detection_yunet_2023mar.onnx'}",
+        "--num_frames=2",
+        "--crop_size=96",
+        "--split=test",
+    ]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "698 of 700 videos are missing" in refused.stderr
+    done = subprocess.run(
+        [*command, "--allow_missing"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    source = RecordSource(tmp_path, "test")
+    assert len(source) == 4 and set(source.columns["video_id"]) == {"634", "634_660"}
+    # The same frames of a video and of the fake made of it: the same background.
+    real, fake = (source.read(np.flatnonzero(source.columns["label"] == i))[0] for i in (0, 1))
+    assert np.abs(real[:8].astype(float) - fake[:8]).mean() < 25
+
+
+def test_mtcnn_finds_the_face_where_yunet_does(shared_data, shared_models):
+    from data_pipeline.video import read_frames
+
+    path = shared_data / "ffpp/original_sequences/youtube/c23/videos/519.mp4"
+    image = read_frames(path, 8).frames[0].image
+    yunet = create_detector("yunet", shared_models / "face_detection_yunet_2023mar.onnx")
+    faces = [d.detect(image)[0] for d in (yunet, create_detector("mtcnn"))]
+    width = faces[0].box[2] - faces[0].box[0]
+    assert np.abs(faces[0].landmarks - faces[1].landmarks).max() < 0.15 * width
+    assert all(f.landmarks[0, 0] < f.landmarks[1, 0] for f in faces)

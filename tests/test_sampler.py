@@ -1,0 +1,79 @@
+"""The order of examples."""
+
+import numpy as np
+import pytest
+
+from data_pipeline.sampler import Sampler
+
+LABELS = np.array([0] * 5 + [1] * 20)
+
+
+def rows(sampler, steps):
+    return np.concatenate([sampler.batch(step)[0] for step in steps])
+
+
+def test_an_epoch_holds_each_example_by_its_repeats():
+    sampler = Sampler(LABELS, batch_size=8, seed=3, real_repeat=4)
+    assert sampler.steps_per_epoch == 5
+    counts = np.bincount(rows(sampler, range(5)), minlength=25)
+    np.testing.assert_array_equal(counts, np.where(LABELS == 0, 4, 1))
+
+
+def test_batches_are_functions_of_seed_and_step():
+    first, second = (Sampler(LABELS, batch_size=8, seed=3) for _ in range(2))
+    sequence = [first.batch(step) for step in range(20)]
+    for step in (19, 0, 7):  # in any order, from a fresh sampler
+        for have, want in zip(second.batch(step), sequence[step], strict=True):
+            np.testing.assert_array_equal(have, want)
+    other = Sampler(LABELS, batch_size=8, seed=4)
+    assert not np.array_equal(rows(first, range(3)), rows(other, range(3)))
+
+
+def test_epochs_differ_and_batches_cross_them_without_loss():
+    sampler = Sampler(LABELS, batch_size=8, seed=0)
+    endless = rows(sampler, range(25))  # 200 rows: 8 epochs of 25
+    epochs = endless.reshape(8, 25)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(25))
+    assert len({tuple(epoch) for epoch in epochs}) == 8
+
+
+def test_balanced_batches_are_half_real():
+    sampler = Sampler(LABELS, batch_size=8, seed=0, balance="batch")
+    for step in range(10):
+        assert LABELS[sampler.batch(step)[0]].sum() == 4
+    fakes = [r for r in rows(sampler, range(5)) if LABELS[r]]
+    assert len(set(fakes)) == 20  # all fakes in the first five batches
+
+
+def test_group_weights_repeat_and_thin_out():
+    groups = np.array(["a"] * 10 + ["b"] * 10)
+    sampler = Sampler(
+        np.ones(20), batch_size=5, seed=0, groups=groups, group_weights={"a": 2.0, "b": 0.5}
+    )
+    counts = np.bincount(rows(sampler, range(5)), minlength=20)
+    assert (counts[:10] == 2).all() and counts[10:].sum() == 5 and counts[10:].max() == 1
+
+
+def test_seeds_differ_between_examples_and_steps():
+    sampler = Sampler(LABELS, batch_size=8, seed=0)
+    seeds = np.concatenate([sampler.batch(step)[1] for step in range(50)])
+    assert len(set(seeds.tolist())) == len(seeds)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": np.array([])}, "no examples"),
+        ({"labels": np.ones(4), "balance": "batch"}, "one is missing"),
+        ({"labels": LABELS, "balance": "even"}, "repeat, batch"),
+        ({"labels": LABELS, "batch_size": 7, "balance": "batch"}, "even batch size"),
+        (
+            {"labels": LABELS, "groups": np.full(25, "x"), "group_weights": {"y": 1.0}},
+            "no examples of y; there are x",
+        ),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Sampler(**({"batch_size": 4, "seed": 0} | arguments))
