@@ -112,7 +112,7 @@ class Extraction:
             data = fields.pop("jpegs").tobytes()
         except Exception as error:  # zipfile, NumPy and JSON each raise their own
             raise ValueError(f"{path} is damaged ({error}): delete it and rerun") from error
-        starts = np.concatenate([[0], ends[:-1]]).astype(int) if len(ends) else []
+        starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
         jpegs = [data[a:b] for a, b in zip(starts, ends, strict=True)]
         return cls(meta=meta, jpegs=jpegs, problem=meta.pop("problem"), **fields)
 

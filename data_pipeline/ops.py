@@ -18,9 +18,10 @@ Range = tuple[float, float]
 
 
 class Op(Protocol):
-    """One augmentation."""
+    """One augmentation, which acts with probability `p`."""
 
-    p: float
+    @property
+    def p(self) -> float: ...
 
     def apply(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """uint8 RGB [H, W, 3] -> the same shape and type."""
@@ -149,8 +150,8 @@ class MotionBlur:
         kernel[length // 2] = 1.0
         centre = ((length - 1) / 2, (length - 1) / 2)
         turn = cv2.getRotationMatrix2D(centre, float(draw.uniform(0, 180)), 1.0)
-        kernel = cv2.warpAffine(kernel, turn, (length, length))
-        return cv2.filter2D(image, -1, kernel / kernel.sum())
+        line = np.asarray(cv2.warpAffine(kernel, turn, (length, length)))
+        return cv2.filter2D(image, -1, line / line.sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +166,7 @@ class JPEG:
         _, encoded = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
         )
-        return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _write(
     )
     for split, paths in by_split.items():
         rows = [row for path in paths for row in _rows(Extraction.load(path))]
-        columns = {k: np.array([row[k] for row in rows]) for k in COLUMNS}
+        columns: dict[str, Any] = {k: np.array([row[k] for row in rows]) for k in COLUMNS}
         np.savez(building / name / VERSION / f"columns-{split}.npz", **columns)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,7 +37,7 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """This process's part of each global batch from `start_step` on, without end.
 
     The batches are a pure function of the sampler's seed and the step: neither workers, nor a
@@ -73,7 +73,7 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Every example once, over all processes; the last batch is padded and masked.
 
     All processes yield equally many batches.
@@ -124,7 +124,7 @@ def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
 
 def _in_order(
     source: Source, make: MakeBatch, steps: range, workers: int | None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     workers = workers or len(os.sched_getaffinity(0))
     # The workers keep the cores busy: OpenCV's own threads would only fight them.
     cv2.setNumThreads(1)
@@ -133,7 +133,7 @@ def _in_order(
     return _through_threads(make, steps, workers)
 
 
-def _through_threads(make: MakeBatch, steps: range, workers: int) -> Iterator[Batch]:
+def _through_threads(make: MakeBatch, steps: range, workers: int) -> Generator[Batch]:
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         pending: deque[Any] = deque()
         try:
@@ -147,7 +147,7 @@ def _through_threads(make: MakeBatch, steps: range, workers: int) -> Iterator[Ba
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Iterator[Batch]:
+def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Generator[Batch]:
     import tensorflow as tf  # seconds to import, and array users need none of it
 
     tf.config.set_visible_devices([], "GPU")  # the accelerators are JAX's

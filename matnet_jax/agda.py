@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from matnet_jax.resize import resize_bilinear
+from matnet_jax.resize import Size, resize_bilinear
 
 MODES = ("soft", "hard", "mix", "pointwise", "none")
 
@@ -124,9 +124,7 @@ def choose_map(key: jax.Array, attention_maps: jax.Array, choice: str) -> jax.Ar
     return jax.random.categorical(key, jnp.log(probabilities)).astype(jnp.int32)
 
 
-def augmentation_map(
-    attention_maps: jax.Array, map_index: jax.Array, size: tuple[int, int]
-) -> jax.Array:
+def augmentation_map(attention_maps: jax.Array, map_index: jax.Array, size: Size) -> jax.Array:
     """A*_k: the chosen map at image size, divided by its maximum: [B, H, W, 1] in [0, 1]."""
     chosen = jnp.take_along_axis(attention_maps, map_index[:, None, None, None], axis=-1)
     resized = resize_bilinear(chosen.astype(jnp.float32), size)

@@ -11,12 +11,12 @@ import numpy as np
 
 from matnet_jax.layers import BatchNorm, Conv
 from matnet_jax.norms import l2_normalize
-from matnet_jax.resize import nearest_weights, resize_bilinear
+from matnet_jax.resize import Size, nearest_weights, resize_bilinear
 
 _MASK_SIZE, _MASK_BORDER = 24, 2
 
 
-def border_mask(size: tuple[int, int]) -> np.ndarray:
+def border_mask(size: Size) -> np.ndarray:
     """The released code's mask [h, w, 1]: zeros around a map of ones.
 
     It is a 24×24 map whose outer 2 cells are 0, resized by nearest neighbour.
@@ -51,7 +51,7 @@ class AttentionModule(nn.Module):
         x = BatchNorm(dtype=self.dtype, name="project_bn")(project(x), train=train)
         if self.version == "paper":
             return nn.relu(x)
-        return (nn.elu(x) + 1.0) * border_mask(x.shape[1:3]).astype(x.dtype)
+        return (nn.elu(x) + 1.0) * jnp.asarray(border_mask(x.shape[1:3]), x.dtype)
 
 
 def attention_sums(features: jax.Array, attention_maps: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ def build_sampler(config: ConfigDict, source: Source) -> Sampler:
 
 def training_batches(
     config: ConfigDict, source: Source, sampler: Sampler, image_size: int, start_step: int
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray]]:
     """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``."""
     return train_batches(
         source,

@@ -12,7 +12,7 @@ from matnet_jax.initializers import kernel_init
 
 
 def same_padding(
-    size: tuple[int, int], kernel: int, stride: int, nominal_size: int | None = None
+    size: tuple[int, ...], kernel: int, stride: int, nominal_size: int | None = None
 ) -> Padding:
     """TensorFlow's SAME padding of each axis, for the real size or for a nominal one.
 

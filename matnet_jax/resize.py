@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Size = tuple[int, int]
+Size = tuple[int, ...]  # (height, width), such as x.shape[1:3]
 
 
 @functools.cache

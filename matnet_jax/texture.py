@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.layers import BatchNorm, Conv
-from matnet_jax.resize import adaptive_average_pool, resize_bilinear, resize_nearest
+from matnet_jax.resize import Size, adaptive_average_pool, resize_bilinear, resize_nearest
 
 TextureVersion = Literal["paper", "v1", "v2"]
 _DENSE_LAYERS = 3
@@ -106,7 +106,7 @@ class TextureBlock(nn.Module):
         return TextureOutput(x.reshape(*x.shape[:3], maps, channels), pooled)
 
     @staticmethod
-    def _residual(features: jax.Array, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    def _residual(features: jax.Array, size: Size) -> tuple[jax.Array, jax.Array]:
         pooled = adaptive_average_pool(features, size)
         if size[0] >= features.shape[1] and size[1] >= features.shape[2]:
             # Maps as fine as the features pool nothing away: the residual would be all zeros.

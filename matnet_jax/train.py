@@ -145,7 +145,8 @@ def start_or_continue(
 
 
 def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:
-    allowed, refused = [], []
+    allowed: list[str] = []
+    refused: list[str] = []
     for field, line in changes(before, now).items():
         (allowed if field.startswith(_MAY_CHANGE) else refused).append(line)
     if refused:

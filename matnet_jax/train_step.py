@@ -103,7 +103,7 @@ def make_loss(
             mutable=mutable,
         )
 
-    def auxiliary(out: MATOutput, labels, mask, center_rate) -> jax.Array:
+    def auxiliary(out: Any, labels, mask, center_rate) -> jax.Array:
         if options.auxiliary == "none":
             return jnp.zeros(())
         if options.auxiliary == "ams":
@@ -241,7 +241,8 @@ def make_eval_step(
     """
 
     def eval_step(variables: dict[str, Any], batch: Batch) -> dict[str, jax.Array]:
-        out = model.apply(variables, model.preprocess.normalize(batch["image"]), train=False)
+        images = model.preprocess.normalize(batch["image"])
+        out: Any = model.apply(variables, images, train=False)
         labels, mask = batch["label"], batch["mask"]
         result = {
             "score": jax.nn.softmax(out.logits)[:, 1],

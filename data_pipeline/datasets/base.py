@@ -57,7 +57,8 @@ class Listing:
     @classmethod
     def of(cls, videos: Iterable[Video]) -> Listing:
         """Sorts named videos by whether their file is there."""
-        present, missing = [], []
+        present: list[Video] = []
+        missing: list[Video] = []
         for video in sorted(videos, key=lambda v: (v.split, v.identity)):
             (present if video.path.is_file() else missing).append(video)
         return cls(tuple(present), tuple(missing))

@@ -31,7 +31,7 @@ class Folder:
 
 
 def _from_folders(root: Path) -> list[Video]:
-    named = [s for s in SPLITS if (root / s).is_dir()]
+    named: list[str | None] = [s for s in SPLITS if (root / s).is_dir()]
     videos = []
     for split in named or [None]:
         base = root / split if split else root
@@ -50,8 +50,8 @@ def _from_folders(root: Path) -> list[Video]:
 
 def _from_csv(path: Path) -> list[Video]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+        with open(path, newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
             columns, rows = reader.fieldnames or [], list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise DataSetError(f"cannot read {path}: {error}") from error

@@ -49,7 +49,7 @@ def _expose(frame: np.ndarray, camera: _Camera, draw: np.random.Generator) -> np
 def _compress(frame: np.ndarray, camera: _Camera) -> np.ndarray:
     pixels = np.clip(np.rint(frame), 0, 255).astype(np.uint8)
     _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, camera.quality])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
 
 
 def make_clips(
@@ -96,18 +96,18 @@ def make_clips(
                 for i, image in enumerate(frames):
                     images.append(image)
                     rows.append((subset, video, f"{split}{person:03d}", i, label))
-    subset, video_id, source_id, frame, label = zip(*rows, strict=True)
+    subsets, video_ids, source_ids, numbers, labels = zip(*rows, strict=True)
     columns = {
         "dataset": np.full(len(rows), "synthetic"),
-        "subset": np.array(subset),
+        "subset": np.array(subsets),
         "compression": np.full(len(rows), "jpeg"),
         "split": np.full(len(rows), split),
-        "video_id": np.array(video_id),
-        "source_id": np.array(source_id),
-        "frame": np.array(frame, np.int32),
+        "video_id": np.array(video_ids),
+        "source_id": np.array(source_ids),
+        "frame": np.array(numbers, np.int32),
         "face": np.zeros(len(rows), np.int32),
-        "label": np.array(label, np.int32),
-        "timestamp": np.array(frame, np.float32) / np.float32(_FRAMES_PER_SECOND),
+        "label": np.array(labels, np.int32),
+        "timestamp": np.array(numbers, np.float32) / np.float32(_FRAMES_PER_SECOND),
     }
     return np.stack(images), columns
 

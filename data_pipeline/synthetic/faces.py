@@ -94,9 +94,9 @@ class Scene:
 def draw_scene(draw: np.random.Generator, size: int) -> Scene:
     """A random background, light and pose."""
     grid = draw.uniform(20, 220, 3) + draw.normal(0, 45, (5, 5, 3))
-    background = cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+    background = np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC))
     texture = cv2.GaussianBlur(draw.standard_normal((size, size)), (0, 0), draw.uniform(0.5, 3))
-    background += np.exp(draw.uniform(0.7, 3.5)) * (texture / texture.std())[..., None]
+    background = background + np.exp(draw.uniform(0.7, 3.5)) * (texture / texture.std())[..., None]
     for _ in range(draw.integers(0, 4)):
         corners = draw.integers(0, size, (2, 2))
         shade = draw.normal(0, 35, 3)
@@ -174,10 +174,10 @@ def draw_frame(identity: Identity, scene: Scene, time: float, size: int) -> np.n
 
     normal = np.stack([u / identity.width, v, grid.depth], -1)
     shade = scene.ambient + (1 - scene.ambient) * np.clip(normal @ scene.light, 0, None)
-    coordinates = ((fu * 0.32 + 0.5) * _GRAIN_SIZE, (v * 0.32 + 0.5) * _GRAIN_SIZE)
     grain = cv2.remap(
         identity.grain,
-        *(c.astype(np.float32) for c in coordinates),
+        ((fu * 0.32 + 0.5) * _GRAIN_SIZE).astype(np.float32),
+        ((v * 0.32 + 0.5) * _GRAIN_SIZE).astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_WRAP,
     )

@@ -71,7 +71,9 @@ def region_mask(forgery: Forgery, grid: FaceGrid) -> np.ndarray:
     return np.clip((1 - distance) / forgery.softness, 0, 1)
 
 
-def forge(frame: np.ndarray, forgery: Forgery, grid: FaceGrid, donor: np.ndarray) -> np.ndarray:
+def forge(
+    frame: np.ndarray, forgery: Forgery, grid: FaceGrid, donor: np.ndarray | None = None
+) -> np.ndarray:
     """A forged frame.
 
     Args:
@@ -91,7 +93,7 @@ def forge(frame: np.ndarray, forgery: Forgery, grid: FaceGrid, donor: np.ndarray
             raise ValueError("a swap needs the donor's frame")
         # Colours are matched in the mean, as face-swapping tools do.
         inside = mask > 0.5
-        offset = frame[inside].mean(0) - donor[inside].mean(0) if inside.any() else 0.0
+        offset = frame[inside].mean(0) - donor[inside].mean(0) if inside.any() else np.zeros(3)
         changed = donor + offset.astype(np.float32)
     elif forgery.kind == "warp":
         rows, cols = np.mgrid[0:size, 0:size].astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -72,7 +72,7 @@ class SqueezeExcite(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(self.dtype)
-        conv = {"kernel_size": 1, "use_bias": True, "dtype": self.dtype}
+        conv: dict[str, Any] = {"kernel_size": 1, "use_bias": True, "dtype": self.dtype}
         hidden = nn.swish(Conv(self.squeezed_channels, name="reduce", **conv)(pooled))
         return x * nn.sigmoid(Conv(x.shape[-1], name="expand", **conv)(hidden))
 
@@ -149,7 +149,11 @@ class EfficientNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
         channels = self.endpoint_channels
-        norm = {"momentum": self.bn_momentum, "epsilon": self.bn_epsilon, "dtype": self.dtype}
+        norm: dict[str, Any] = {
+            "momentum": self.bn_momentum,
+            "epsilon": self.bn_epsilon,
+            "dtype": self.dtype,
+        }
         stem = Conv(
             channels["stem"],
             stride=2,
