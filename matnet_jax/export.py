@@ -1,0 +1,254 @@
+"""A trained model for use without this library: StableHLO by `jax.export`, or a TF SavedModel.
+
+    python -m matnet_jax.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
+
+Both take normalised images [b, S, S, 3] with any b and give a plain dict of float32 arrays. How
+pixels become those images is in `preprocess.json` beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from matnet_jax.build import build_model
+from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.pretrained.families import own_weights
+from matnet_jax.pretrained.tree import assemble
+from matnet_jax.workdir import versions, write_json
+
+Model = MAT | PlainClassifier
+Outputs = dict[str, jax.Array]
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+STABLEHLO_FILE = "model.stablehlo"
+PREPROCESS_FILE = "preprocess.json"
+_OUTPUTS = (
+    "logits",
+    "attention_maps",
+    "texture_matrix",
+    "global_feature",
+    "region_features",
+)
+
+
+def predict(model: Model, variables: Mapping[str, Any], images: jax.Array) -> Outputs:
+    """What an exported model computes.
+
+    Args:
+      images: [b, S, S, 3] float32, normalised.
+
+    Returns:
+      ``score`` [b], the probability of fake; ``logits`` [b, 2]; and of a MAT ``attention_maps``,
+      ``texture_matrix``, ``global_feature``, ``region_features`` as in `MATOutput`. All float32.
+    """
+    out: Any = model.apply(variables, images)
+    arrays = {name: getattr(out, name) for name in _OUTPUTS if getattr(out, name) is not None}
+    arrays["score"] = jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
+    return {name: array.astype(jnp.float32) for name, array in arrays.items()}
+
+
+def export_stablehlo(
+    model: Model,
+    variables: Mapping[str, Any],
+    out: str | Path,
+    *,
+    platforms: Sequence[str] = PLATFORMS,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes `model.stablehlo`, weights included, and `preprocess.json` into a new folder `out`.
+
+    `jax.export.deserialize(data).call(images)` runs it, with JAX alone installed.
+
+    Args:
+      variables: what `model.apply` takes.
+      platforms: that one file runs on.
+      about: JSON values to keep beside it, such as the checkpoint's step.
+
+    Raises:
+      FileExistsError: `out` is there already.
+      ValueError: an unknown platform.
+    """
+    unknown = sorted(set(platforms) - {*PLATFORMS, "rocm"})
+    if unknown or not platforms:
+        raise ValueError(f"unknown platforms {unknown}; available: {', '.join(PLATFORMS)}")
+    variables = {name: tree for name, tree in variables.items() if tree}
+
+    def function(images: jax.Array) -> Outputs:
+        return predict(model, variables, images)
+
+    shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
+    exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))(
+        jax.ShapeDtypeStruct(shape, jnp.float32)
+    )
+    with _new_folder(Path(out)) as folder:
+        (folder / STABLEHLO_FILE).write_bytes(exported.serialize())
+        details = {"platforms": list(platforms), **(about or {})}
+        write_json(folder / PREPROCESS_FILE, interface(model, function) | details)
+    return Path(out)
+
+
+def export_savedmodel(
+    model: Model,
+    variables: Mapping[str, Any],
+    out: str | Path,
+    *,
+    platforms: Sequence[str] = PLATFORMS,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a TF SavedModel, signature ``serving_default(images)``, into a new folder `out`.
+
+    Its weights are TensorFlow variables, and `preprocess.json` lies beside. Arguments and errors
+    as in `export_stablehlo`.
+
+    Raises:
+      ModuleNotFoundError: TensorFlow is not installed.
+    """
+    try:
+        import tensorflow as tf
+        from jax.experimental import jax2tf
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a SavedModel needs TensorFlow: pip install 'matnet-jax[data]'", name=error.name
+        ) from error
+    variables = {name: tree for name, tree in variables.items() if tree}
+    size = model.image_size
+    function = jax2tf.convert(
+        lambda variables, images: predict(model, variables, images),
+        polymorphic_shapes=[None, f"(b, {size}, {size}, 3)"],
+        with_gradient=False,
+        native_serialization_platforms=tuple(platforms),
+    )
+    module = tf.Module()
+    # The attribute makes them the module's own; constants instead would be one huge graph.
+    module.network = jax.tree.map(lambda x: tf.Variable(np.asarray(x), trainable=False), variables)
+    images = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    module.predict = tf.function(
+        lambda images: function(module.network, images), input_signature=[images], autograph=False
+    )
+    with _new_folder(Path(out)) as folder:
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
+        shapes = interface(model, lambda images: predict(model, variables, images))
+        details = {"platforms": list(platforms), **(about or {})}
+        write_json(folder / PREPROCESS_FILE, shapes | details)
+    return Path(out)
+
+
+def interface(model: Model, function: Callable[[jax.Array], Outputs]) -> dict[str, Any]:
+    """What a user without this library has to know, as JSON values."""
+    size = model.image_size
+    outputs = jax.eval_shape(function, jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32))
+    return {
+        "image_size": size,
+        "mean": list(model.mean),
+        "std": list(model.std),
+        "input": (
+            f"images, float32 [b, {size}, {size}, 3]: RGB face crops, cut to their centre square "
+            f"and resized to {size} pixels, as (pixel / 255 - mean) / std"
+        ),
+        "outputs": {name: ["b", *array.shape[1:]] for name, array in sorted(outputs.items())},
+        "score": "probability of fake; logits are [real, fake]",
+        "versions": versions(),
+    }
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder that appears under `out` when everything in it is written, or not at all."""
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; give another folder, or remove it")
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.replace(temporary, out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_trained(
+    workdir: str | Path, checkpoint: str | int = "best"
+) -> tuple[Model, dict[str, Any], dict[str, Any]]:
+    """The network of a checkpoint: what it was trained as, without a config to be given.
+
+    Args:
+      workdir: of a training or a conversion.
+      checkpoint: ``best``, ``latest`` or a step.
+
+    Returns:
+      The model, its variables (averaged parameters where there are any), and the checkpoint's
+      metadata with its ``step``.
+
+    Raises:
+      CheckpointError: there is no such checkpoint or it cannot be read.
+      ConfigError, CheckpointMismatchError: it is of a network that this version cannot build.
+    """
+    with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
+        step = checkpoints.resolve(checkpoint)
+        metadata = checkpoints.metadata(step)
+        weights = own_weights(checkpoints.read_model(step), metadata)
+    model = build_model(ConfigDict(metadata["config"]))
+    preprocess = metadata["preprocess"]
+    model = model.clone(
+        image_size=preprocess["image_size"],
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+    )
+    return model, assemble(model, weights.arrays), metadata | {"step": step}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    parser = argparse.ArgumentParser(
+        prog="python -m matnet_jax.export",
+        description="Export a trained model for use without this library.",
+    )
+    parser.add_argument("--workdir", required=True, help="of the training")
+    parser.add_argument("--out", required=True, help="folder to make")
+    parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
+    parser.add_argument("--format", default="stablehlo", choices=["stablehlo", "savedmodel"])
+    parser.add_argument(
+        "--platforms",
+        default=",".join(PLATFORMS),
+        type=lambda text: tuple(text.split(",")),
+        help=f"that it shall run on (default: {','.join(PLATFORMS)})",
+    )
+    options = parser.parse_args(arguments)
+    write = export_stablehlo if options.format == "stablehlo" else export_savedmodel
+    try:
+        model, variables, metadata = load_trained(options.workdir, options.checkpoint)
+        about = {
+            "checkpoint": {"workdir": str(options.workdir), "step": metadata["step"]},
+            "config": metadata["config"],
+        }
+        write(model, variables, options.out, platforms=options.platforms, about=about)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    shape = f"[b, {model.image_size}, {model.image_size}, 3]"
+    print(f"{options.out}: {options.format} of step {metadata['step']}, images {shape}")
+    print(json.dumps({"mean": model.mean, "std": model.std}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
