@@ -22,7 +22,7 @@ def build_model(config: ConfigDict) -> MAT | PlainClassifier:
     Raises:
       ConfigError: for a value that the network refuses, or an image too small for it.
     """
-    fields = {name: value for name, value in config.model.items() if value is not None}
+    fields = {name: value for name, value in _tuples(config.model).items() if value is not None}
     fields["dtype"] = jnp.dtype(fields["dtype"])
     kind = fields.pop("kind")
     try:

@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 
 from matnet_jax.build import build_model
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import changes, validate
+from matnet_jax.config import adopt_model_fields, changes
+from matnet_jax.config_check import validate
 from matnet_jax.data import open_source
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
@@ -96,7 +97,8 @@ def load_network(
     """Reads the network of a checkpoint, without its optimiser.
 
     Args:
-      config: its recipe and model must be those the checkpoint was trained with.
+      config: its recipe and model must be those the checkpoint was trained with; a field of the
+        model that is None takes the checkpoint's value.
       workdir: of the training.
       checkpoint: ``best``, ``latest`` or a step.
       mesh: all of its devices get the variables.
@@ -111,6 +113,7 @@ def load_network(
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.resolve(checkpoint)
         trained = checkpoints.metadata(step)["config"]
+        config = adopt_model_fields(config, trained)
         differences = changes(
             {name: trained[name] for name in ("recipe", "model")},
             {"recipe": config.recipe, "model": config.model},

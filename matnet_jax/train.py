@@ -4,20 +4,21 @@ import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import changes, validate
+from matnet_jax.config import adopt_model_fields, changes
+from matnet_jax.config_check import validate
 from matnet_jax.data import build_sampler, open_source, training_batches
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
+from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
 from matnet_jax.scorer import Scorer
 from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
 from matnet_jax.train_state import TrainState, create_train_state
@@ -33,6 +34,7 @@ _MAY_CHANGE = (
     "optimizer.",
     "validation.",
     "checkpoint.",
+    "init.",
 )
 
 
@@ -57,6 +59,8 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     mesh = data_mesh()
     check_divisible(config.train.batch_size, mesh.size, name="config.train.batch_size")
     check_divisible(config.validation.batch_size, mesh.size, name="config.validation.batch_size")
+    workdir = Path(workdir).absolute()
+    config, weights = starting_weights(config, workdir)
     model = build_model(config)
     source, validation_source = (
         open_source(config, split, model.image_size) for split in ("train", "val")
@@ -85,10 +89,18 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         scores, loss = scorer.score(state.eval_variables, validation_source)
         return {"loss": loss, **headline(summarise(scores))}
 
-    def create_state() -> TrainState:
-        return create_train_state(model, tx, config.seed, ema=config.train.ema_decay is not None)
+    def create_state(variables: dict[str, Any]) -> TrainState:
+        ema = config.train.ema_decay is not None
+        return create_train_state(model, tx, config.seed, variables=variables, ema=ema)
 
-    workdir = Path(workdir).absolute()
+    def initial_state() -> TrainState:
+        return create_state(initial_variables(config, model, weights))
+
+    abstract_state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
+        jax.eval_shape(create_state, abstract_variables(model)),
+    )
+
     is_main = jax.process_index() == 0
     metadata = {
         "config": json.loads(config.to_json_best_effort()),
@@ -101,7 +113,8 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         checkpoints = stack.enter_context(
             Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
         )
-        state, window = start_or_continue(checkpoints, create_state, metadata["config"], mesh)
+        restored = restore(checkpoints, abstract_state, metadata["config"])
+        state, window = restored or (replicate(initial_state(), mesh), Mean())
         step = int(state.step)
         log = None
         if is_main:
@@ -116,30 +129,59 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         return {"step": int(state.step), "best_step": checkpoints.best_step}
 
 
-def start_or_continue(
-    checkpoints: Checkpoints,
-    create_state: Callable[[], TrainState],
-    config: Mapping[str, Any],
-    mesh: Mesh,
-) -> tuple[TrainState, Mean]:
-    """The newest readable checkpoint's state and running means, or fresh ones.
+def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any]:
+    """The weights of ``config.init``, if any, and the config with what they ask of the network.
+
+    A workdir that has checkpoints needs them no more: then the weights are None, and the config
+    gets what they had asked for.
+
+    Raises:
+      CheckpointFileError, FileNotFoundError: the weights cannot be read.
+    """
+    if not config.init.path:
+        return config, None
+    if any((workdir / "checkpoints").glob("[0-9]*")) and (workdir / "config.json").exists():
+        trained = json.loads((workdir / "config.json").read_text())
+        return adopt_model_fields(config, trained), None
+    from matnet_jax.pretrained import read_weights
+    from matnet_jax.pretrained.convert import with_fields
+
+    weights = read_weights(config.init.path, sha256=config.init.sha256 or None)
+    return with_fields(config, weights), weights
+
+
+def initial_variables(config: ConfigDict, model: MAT | PlainClassifier, weights: Any) -> Any:
+    """Random variables, by the config's seed, or those that ``config.init`` takes from weights.
+
+    Raises:
+      CheckpointMismatchError: the weights do not fit the network.
+    """
+    if weights is None:
+        return init_variables(model, config.seed)
+    from matnet_jax.pretrained import initialize
+
+    prefixes = tuple(config.init.prefixes) or None
+    strict, seed = config.init.strict, config.seed
+    return initialize(model, weights, prefixes=prefixes, strict=strict, seed=seed)
+
+
+def restore(
+    checkpoints: Checkpoints, abstract_state: TrainState, config: Mapping[str, Any]
+) -> tuple[TrainState, Mean] | None:
+    """The newest readable checkpoint's state and running means; None if there is none.
 
     Raises:
       CheckpointMismatchError: if it was trained with other values than `config` has, apart from
         those that a rerun may change.
       CheckpointError: if there are checkpoints and none can be read.
     """
-    abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
-        jax.eval_shape(create_state),
-    )
 
     def check(metadata: Mapping[str, Any]) -> None:
         _check_config(metadata["config"], config, checkpoints.directory)
 
-    restored = checkpoints.restore_latest(abstract, check=check)
+    restored = checkpoints.restore_latest(abstract_state, check=check)
     if restored is None:
-        return replicate(create_state(), mesh), Mean()
+        return None
     state, metadata = restored
     return state, Mean(**metadata["window"])
 

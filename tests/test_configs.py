@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from matnet_jax.agda import AGDAOptions
+from matnet_jax.agda import RELEASED, AGDAOptions
 from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
-from matnet_jax.config import ConfigError, changes, default_config, validate
+from matnet_jax.config import ConfigError, adopt_model_fields, changes, default_config
+from matnet_jax.config_check import validate
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.train_step import LossOptions
 
@@ -28,11 +29,14 @@ def runnable():
     return config
 
 
-@pytest.mark.parametrize("name", ["demo", "ffpp"])
+CONFIGS = ("demo", "ffpp", "ffpp_released", "ffpp_released_pretrain")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_the_configs_that_come_with_the_project_are_valid(name):
     config = load(name)
     validate(config)
-    assert json.loads(config.to_json_best_effort())["recipe"] == "paper"
+    assert json.loads(config.to_json_best_effort())["recipe"] == config.recipe
 
 
 def test_ffpp_is_the_papers_training():
@@ -167,3 +171,37 @@ def test_changes_lists_the_fields_that_differ():
         "agda.threshold": "config.agda.threshold: [0.5, 0.5] before, [0.4, 0.6] now",
         "optimizer.learning_rate": "config.optimizer.learning_rate: 0.001 before, 0.5 now",
     }
+
+
+def test_the_released_recipe():
+    config = load("ffpp_released")
+    model = build_model(config)
+    assert (model.padding, model.texture_version, model.ril_version) == ("nominal", "v2", "v2")
+    options = build_losses(config)
+    assert (options.auxiliary_weight, options.augmented, options.match) == (0.5, 1.0, 0.1)
+    assert (options.inner_margin, options.outer_margin) == ((0.1, -2.0), 0.8)
+    assert build_agda(config) == RELEASED
+    assert config.centers.move_twice
+    plan = build_plan(config, steps_per_epoch=10)
+    assert plan.total_steps == 300
+    rates = [float(plan.learning_rate(epoch * 10)) for epoch in (0, 4, 5, 10)]
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5])
+
+
+def test_the_first_released_stage_is_a_plain_classifier():
+    config = load("ffpp_released_pretrain")
+    assert isinstance(build_model(config), PlainClassifier)
+    assert build_agda(config) is None
+    assert build_losses(config).auxiliary == "none"
+
+
+def test_fields_that_weights_brought_are_adopted_where_the_config_says_nothing():
+    config = runnable()
+    config.model.std = (0.5, 0.5, 0.5)
+    trained = json.loads(runnable().to_json_best_effort())
+    trained["model"] |= {"mean": [0.485, 0.456, 0.406], "std": [0.2, 0.2, 0.2], "backbone": "other"}
+    adopted = adopt_model_fields(config, trained)
+    assert adopted.model.mean == (0.485, 0.456, 0.406)
+    assert adopted.model.std == (0.5, 0.5, 0.5) and adopted.model.backbone == "efficientnet-b4"
+    assert config.model.mean is None
+    assert build_model(adopted).preprocess.mean == (0.485, 0.456, 0.406)

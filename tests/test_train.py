@@ -211,3 +211,34 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     pairs = zip(parameters(tmp_path / "killed"), parameters(tmp_path / "whole"), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_training_starts_from_an_earlier_run_and_goes_on_without_it(tiny_data, tmp_path):
+    first = {"train.duration": "2 steps", "validation.every": "2 steps"}
+    second = {"train.duration": "4 steps", "train.log_every": "1 step"}
+    plain = tiny_config(**first, **{"model.kind": "classifier", "model.mid_dims": None})
+    plain.model.mean = (0.4, 0.4, 0.4)
+    train(plain, tmp_path / "plain")
+    config = tiny_config(**second, **{"init.path": str(tmp_path / "plain")})
+    config.optimizer.freeze = ("features",)
+    train(config, tmp_path / "mat")
+    with Checkpoints(tmp_path / "plain/checkpoints", read_only=True) as checkpoints:
+        given = checkpoints.read_model("latest")["params"]["features"]
+    with Checkpoints(tmp_path / "mat/checkpoints", read_only=True) as checkpoints:
+        trained = checkpoints.read_model("latest")["params"]["features"]
+    jax.tree.map(np.testing.assert_array_equal, given, trained)
+    # The weights' mean of pixels came along, and evaluation needs not be told.
+    saved = json.loads((tmp_path / "mat/config.json").read_text())
+    assert saved["model"]["mean"] == [0.4, 0.4, 0.4] and config.model.mean is None
+    assert matnet_jax.evaluate.evaluate(config, tmp_path / "mat")["video"]["n_real"] == 2
+    # What the run started from may be gone when it continues.
+    (tmp_path / "plain").rename(tmp_path / "gone")
+    config.train.duration = "5 steps"
+    with pytest.warns(UserWarning, match="config.train.duration"):
+        assert train(config, tmp_path / "mat")["step"] == 5
+
+
+def test_weights_that_are_not_there(tiny_data, tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        train(tiny_config(**{"init.path": str(tmp_path / "nowhere")}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
