@@ -114,13 +114,10 @@ def workdir(tmp_path):
 def test_our_own_checkpoints(workdir):
     """Best by default, a step by its folder; averaged parameters where there are any."""
     model = mat(mean=(0.4, 0.5, 0.6))
-    assert model_fields(workdir) == {"mean": (0.4, 0.5, 0.6), "std": (0.5, 0.5, 0.5)}
     average = arrays_of(model, seed=50)
-    for source, step in (
-        (workdir, 3),
-        (workdir / "checkpoints", 3),
-        (workdir / "checkpoints" / "6", 6),
-    ):
+    best = read_weights(workdir)
+    assert model_fields(best) == {"mean": (0.4, 0.5, 0.6), "std": (0.5, 0.5, 0.5)}
+    for source, step in ((best, 3), (workdir / "checkpoints" / "6", 6)):
         want = arrays_of(model, seed=step)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -129,7 +126,7 @@ def test_our_own_checkpoints(workdir):
             expected = average if path.startswith("params/") else want
             np.testing.assert_array_equal(value, expected[path], err_msg=path)
     with pytest.warns(UserWarning, match=r"made for mean=\(0.4, 0.5, 0.6\); the model has"):
-        initialize(mat(), workdir, prefixes=["features"])
+        initialize(mat(), best, prefixes=["features"])
 
 
 def save_ours(path, model, seed: int = 1) -> dict[str, np.ndarray]:
@@ -177,7 +174,9 @@ def test_converted_checkpoint_is_read_and_restored(tmp_path):
 def timm_b0(path, classes: int = 1000):
     """A file of timm's names, with the normalisation of ImageNet."""
     safetensors = pytest.importorskip("safetensors.numpy")
-    model = create_classifier("efficientnet-b0", num_classes=classes, image_size=64)
+    model = create_classifier(
+        "efficientnet-b0", width_coefficient=0.25, num_classes=classes, image_size=64
+    )
     arrays = arrays_of(model)
     safetensors.save_file(timm_state_dict(arrays, "efficientnet-b0"), path)
     return arrays
@@ -189,7 +188,8 @@ def test_command_converts_imagenet_weights(tmp_path, capsys):
     assert main(["inspect", source]) == 0
     assert json.loads(capsys.readouterr().out)["fields"]["mean"] == [0.485, 0.456, 0.406]
     arguments = ["--model=paper", "--backbone=efficientnet-b0", "--image_size=64"]
-    assert main(["convert", source, out, *arguments, "--set", "mid_dims=16"]) == 0
+    arguments += ["--set", "mid_dims=16", "--set", "width_coefficient=0.25"]
+    assert main(["convert", source, out, *arguments]) == 0
     printed = capsys.readouterr().out
     assert "mean (0.485, 0.456, 0.406)" in printed
     assert "at initial values, to be trained: attention, centers, head, texture" in printed
@@ -202,7 +202,28 @@ def test_command_converts_imagenet_weights(tmp_path, capsys):
     config = default_config()
     with config.unlocked():
         config.update(json.loads((tmp_path / "out" / "config.json").read_text()))
-    assert build_model(config).preprocess.mean == [0.485, 0.456, 0.406]
+    assert build_model(config).preprocess.mean == (0.485, 0.456, 0.406)
+
+
+def test_command_takes_a_config_file(tmp_path, capsys):
+    """The converted checkpoint then has that config, as evaluation compares it."""
+    timm_b0(tmp_path / "tf_efficientnet_b0_ap.safetensors")
+    file = tmp_path / "config.py"
+    file.write_text(
+        "from matnet_jax.config import default_config\n"
+        "def get_config():\n"
+        "    config = default_config()\n"
+        "    config.model.kind = 'classifier'\n"
+        "    config.model.backbone = 'efficientnet-b0'\n"
+        "    config.model.width_coefficient = 0.25\n"
+        "    return config\n"
+    )
+    source, out = str(tmp_path / "tf_efficientnet_b0_ap.safetensors"), str(tmp_path / "out")
+    assert main(["convert", source, out, f"--config={file}", "--image_size=64"]) == 0
+    assert "mean (0.5, 0.5, 0.5)" in capsys.readouterr().out
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    model = config["model"]
+    assert (model["kind"], model["image_size"], model["mean"]) == ("classifier", 64, None)
 
 
 def test_command_says_what_is_wrong(tmp_path, capsys):

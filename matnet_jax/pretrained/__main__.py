@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import runpy
 import sys
 import warnings
 
@@ -45,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=[*RECIPES, "classifier"],
         help="a recipe of MAT, or the plain classifier (default: released)",
     )
-    make.add_argument("--backbone", default="efficientnet-b4")
+    make.add_argument("--config", help="config file to take recipe and model from, in their place")
+    make.add_argument("--backbone", help="default: efficientnet-b4, or the config's")
     make.add_argument("--image_size", type=int, help="pixels")
     make.add_argument("--num_attentions", type=int, help="M")
     make.add_argument("--texture_stage")
@@ -86,7 +88,7 @@ def _convert(options: argparse.Namespace) -> int:
         cache_dir=options.cache_dir,
     )
     preprocess = made.model.preprocess
-    print(f"{made.checkpoint}: {made.family} as {options.model} on {options.backbone}")
+    print(f"{made.checkpoint}: {made.family} on {made.model.backbone}")
     print(f"preprocess: {preprocess.image_size} px, mean {preprocess.mean}, std {preprocess.std}")
     if made.left_at_random:
         print(f"at initial values, to be trained: {', '.join(made.left_at_random)}")
@@ -94,9 +96,11 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace):
-    config = default_config("paper" if options.model == "classifier" else options.model)
-    if options.model == "classifier":
-        config.model.kind = "classifier"
+    if options.config:
+        config = runpy.run_path(options.config)["get_config"]()
+    else:
+        config = default_config("paper" if options.model == "classifier" else options.model)
+        config.model.kind = "classifier" if options.model == "classifier" else "mat"
     given = {
         name: getattr(options, name)
         for name in (
