@@ -62,6 +62,7 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     workdir = Path(workdir).absolute()
     config, weights = starting_weights(config, workdir)
     model = build_model(config)
+    given = None if weights is None else take_weights(config, model, weights)
     source, validation_source = (
         open_source(config, split, model.image_size) for split in ("train", "val")
     )
@@ -94,7 +95,7 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         return create_train_state(model, tx, config.seed, variables=variables, ema=ema)
 
     def initial_state() -> TrainState:
-        return create_state(initial_variables(config, model, weights))
+        return create_state(init_variables(model, config.seed) if given is None else given)
 
     abstract_state = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
@@ -150,14 +151,12 @@ def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any
     return with_fields(config, weights), weights
 
 
-def initial_variables(config: ConfigDict, model: MAT | PlainClassifier, weights: Any) -> Any:
-    """Random variables, by the config's seed, or those that ``config.init`` takes from weights.
+def take_weights(config: ConfigDict, model: MAT | PlainClassifier, weights: Any) -> dict[str, Any]:
+    """The network's first variables: what ``config.init`` takes of the weights, the rest random.
 
     Raises:
       CheckpointMismatchError: the weights do not fit the network.
     """
-    if weights is None:
-        return init_variables(model, config.seed)
     from matnet_jax.pretrained import initialize
 
     prefixes = tuple(config.init.prefixes) or None
