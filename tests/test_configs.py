@@ -29,7 +29,7 @@ def runnable():
     return config
 
 
-CONFIGS = ("demo", "ffpp", "ffpp_released", "ffpp_released_pretrain")
+CONFIGS = ("demo", "ffpp", "ffpp_c40", "ffpp_released", "ffpp_released_pretrain")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
