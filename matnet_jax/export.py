@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from matnet_jax.build import build_model
@@ -218,6 +219,7 @@ def load_trained(
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a restore
     parser = argparse.ArgumentParser(
         prog="python -m matnet_jax.export",
         description="Export a trained model for use without this library.",

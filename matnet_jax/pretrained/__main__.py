@@ -9,6 +9,8 @@ import runpy
 import sys
 import warnings
 
+from absl import logging
+
 from matnet_jax.config import default_config
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.load import describe, read_weights
@@ -18,6 +20,7 @@ from matnet_jax.recipes import RECIPES
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a save
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -88,7 +91,8 @@ def _convert(options: argparse.Namespace) -> int:
         cache_dir=options.cache_dir,
     )
     preprocess = made.model.preprocess
-    print(f"{made.checkpoint}: {made.family} on {made.model.backbone}")
+    kind = type(made.model).__name__
+    print(f"{made.checkpoint}: {made.family} as {kind} on {made.model.backbone}")
     print(f"preprocess: {preprocess.image_size} px, mean {preprocess.mean}, std {preprocess.std}")
     if made.left_at_random:
         print(f"at initial values, to be trained: {', '.join(made.left_at_random)}")
