@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.model import create_classifier, create_model
+from matnet_jax.model import MAT, PlainClassifier, create_classifier, create_model
 
 SIZE, BATCH = 64, 8
+# A step that runs a few times is compiled longer than it runs: halves the compiler's work.
+QUICK_COMPILE = {"xla_llvm_disable_expensive_passes": True, "xla_backend_optimization_level": 0}
 FIELDS = {
     "backbone": "efficientnet-b0",
     "width_coefficient": 0.25,
@@ -45,3 +49,39 @@ def batch(batch_size: int = BATCH, seed: int = 0, **columns) -> dict[str, np.nda
         "mask": np.ones(batch_size, np.float32),
         "index": np.arange(batch_size, dtype=np.int32),
     } | columns
+
+
+class _Patches:
+    """Stage features without a backbone: fixed projections of image patches, quick to compile."""
+
+    def endpoints(self, images, *, train=False):
+        del train
+        return patch_features(images)
+
+
+class PatchMAT(_Patches, MAT):
+    """MAT on patch features: everything but the backbone is real."""
+
+
+class PatchClassifier(_Patches, PlainClassifier):
+    """The plain classifier on patch features."""
+
+
+def patch_features(images) -> dict[str, jax.Array]:
+    """Stages of `tiny_model`'s channels: L2 16×16×8, L5 4×4×32, final 4×4×320."""
+    stages = {}
+    for name, cells, channels in (("L2", 16, 8), ("L5", 4, 32), ("final", 4, 320)):
+        draw = np.random.default_rng(channels)
+        side = images.shape[1] // cells
+        patches = images.reshape(len(images), cells, side, cells, side, 3)
+        flat = patches.transpose(0, 1, 3, 2, 4, 5).reshape(len(images), cells, cells, -1)
+        projection = draw.standard_normal((flat.shape[-1], channels)) / np.sqrt(flat.shape[-1])
+        stages[name] = jnp.tanh(3 * flat @ projection.astype(np.float32))
+    return stages
+
+
+def patch_model(model):
+    """`model` with patch features in place of its backbone."""
+    kind = PatchMAT if isinstance(model, MAT) else PatchClassifier
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    return kind(**{k: v for k, v in fields.items() if k not in ("parent", "name")})

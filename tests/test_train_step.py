@@ -1,0 +1,344 @@
+"""The training step: its loss against NumPy, what it moves, and the same numbers on 8 devices."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference
+import reference_losses
+import tiny
+
+from matnet_jax import agda
+from matnet_jax.agda import RELEASED, AGDAOptions
+from matnet_jax.model import init_variables
+from matnet_jax.train_state import create_train_state
+from matnet_jax.train_step import LossOptions, make_eval_step, make_loss, make_train_step
+
+KEY = jax.random.key(0)
+INDEX = np.array([0, 1, 2, 3, 3, 2, 1, 0])
+RELEASED_LOSSES = LossOptions(
+    auxiliary_weight=0.5, match=0.1, inner_margin=(0.1, -2.0), outer_margin=0.5
+)
+RECIPES = {
+    "paper": {"options": LossOptions(), "agda": AGDAOptions()},
+    "released": {"options": RELEASED_LOSSES, "agda": RELEASED, "centers_move_twice": True},
+}
+
+
+def patches(recipe="paper", **overrides):
+    return tiny.patch_model(tiny.tiny_model(recipe, **overrides))
+
+
+def rate_by_step(step):
+    """0.05, times 0.9 after every two steps."""
+    return 0.05 * 0.9 ** (step // 2)
+
+
+def step_of(model, tx, recipe="paper", **fields):
+    fields = RECIPES[recipe] | {"center_rate": rate_by_step} | fields
+    step = make_train_step(model, tx, **fields)
+    return jax.jit(step, donate_argnums=0, compiler_options=tiny.QUICK_COMPILE)
+
+
+def equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+# The loss of both passes against NumPy.
+
+
+def loss_in_numpy(recipe, variables, batch, options, agda_options, rate, dropped):
+    """Both passes in training mode, without dropout, on the same patch features."""
+    released, version = recipe == "released", "v2" if recipe == "released" else "paper"
+    labels, centers = batch["label"], variables["feature_centers"]["centers"].astype(float)
+    images = batch["image"] / 255 * 2 - 1
+
+    def forward(images, centers):
+        stages = {
+            name: np.asarray(value, np.float64)
+            for name, value in tiny.patch_features(images.astype(np.float32)).items()
+        }
+        parts = {"texture": stages["L2"], "attention": stages["L5"], "final": stages["final"]}
+        out = reference.forward(parts, variables, recipe, train=True)
+        moved = reference_losses.update_centers(
+            centers, out["region_features"], labels, rate, real_only=released
+        )
+        return out, moved
+
+    out, centers = forward(images, centers)
+    intra = reference_losses.ril_intra(
+        out["region_features"], centers, labels, options.inner_margin, version
+    )
+    salience = reference_losses.salience(out["attention_maps"], dropped, images.shape[1:3])
+    degraded = reference_losses.degrade(
+        images, agda_options.scale, agda_options.kernel_size, agda_options.sigma
+    )
+    weight = salience
+    if released:
+        weight = reference_losses.released_weight(
+            salience, agda_options.threshold[0], agda_options.zoom[0]
+        )
+    second, moved = forward(reference_losses.soft(images, degraded, weight), centers)
+    inter = reference_losses.ril_inter(centers, options.outer_margin, rate, version)
+    want = {
+        "cross_entropy": reference_losses.cross_entropy(out["logits"], labels).mean(),
+        "ril": intra.mean() + inter,
+        "augmented_cross_entropy": reference_losses.cross_entropy(second["logits"], labels).mean(),
+        "accuracy": (out["logits"].argmax(-1) == labels).mean(),
+    }
+    want["loss"] = (
+        want["cross_entropy"]
+        + options.auxiliary_weight * want["ril"]
+        + want["augmented_cross_entropy"]
+    )
+    if released:
+        want["match"] = reference_losses.match(
+            second["region_features"], out["region_features"], dropped
+        ).mean()
+        want["loss"] += options.match * want["match"]
+    return want, moved if released else centers
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_loss_of_both_passes(recipe, monkeypatch):
+    """Eq. 5 with the augmented pass; in the released recipe the centers move twice."""
+    model = patches(recipe, dropout_rate=0.0, final_dropout_rate=0.0)
+    fixed = AGDAOptions(scale=0.25, kernel_size=5, threshold=(0.5, 0.5))
+    if recipe == "released":
+        fixed = AGDAOptions(scale=0.25, kernel_size=5, threshold=(0.45, 0.45), zoom=(4.0, 4.0))
+    monkeypatch.setattr(agda, "choose_map", lambda *_: jnp.asarray(INDEX))
+    variables = init_variables(model, 0)
+    variables["feature_centers"]["centers"] = 0.1 * np.random.default_rng(0).standard_normal(
+        (4, 8)
+    ).astype(np.float32)
+    batch, options = tiny.batch(), RECIPES[recipe]["options"]
+    loss = make_loss(model, options=options, agda=fixed, centers_move_twice=recipe == "released")
+    collections = {k: v for k, v in variables.items() if k != "params"}
+    loss = jax.jit(loss, compiler_options=tiny.QUICK_COMPILE)
+    total, (new, metrics) = loss(variables["params"], collections, batch, KEY, 0.04)
+    want, centers = loss_in_numpy(recipe, variables, batch, options, fixed, 0.04, INDEX)
+    assert set(metrics) == set(want) and total == metrics["loss"]
+    for name, value in want.items():
+        assert metrics[name] == pytest.approx(value, rel=1e-3), name
+    np.testing.assert_allclose(new["feature_centers"]["centers"], centers, rtol=1e-3, atol=1e-6)
+
+
+# What a step moves, and what it leaves.
+
+
+@pytest.fixture(scope="module")
+def paper():
+    """The paper's step with averaged parameters, and a maker of its first state."""
+    model, tx = patches(), optax.adam(1e-2)
+    return step_of(model, tx, ema_decay=0.75), lambda: create_train_state(model, tx, 0, ema=True)
+
+
+@pytest.fixture(scope="module")
+def released():
+    model, tx = patches("released"), optax.adam(1e-3)
+    return step_of(model, tx, "released"), lambda: create_train_state(model, tx, 0)
+
+
+@pytest.fixture(scope="module")
+def paper_run(paper):
+    """Three steps of the paper's recipe: the step, the states and the metrics."""
+    step, start = paper
+    state = start()
+    states, metrics = [jax.device_get(state)], []
+    for i in range(3):
+        state, values = step(state, tiny.batch(seed=i), KEY)
+        states.append(jax.device_get(state))
+        metrics.append(jax.device_get(values))
+    return step, states, metrics
+
+
+def test_steps_are_counted_and_everything_moves(paper_run):
+    _, states, metrics = paper_run
+    assert [int(s.step) for s in states] == [0, 1, 2, 3]
+    assert not states[0].feature_centers["centers"].any()
+    for before, after in zip(states, states[1:], strict=False):
+        assert np.abs(after.feature_centers["centers"] - before.feature_centers["centers"]).max()
+        moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
+        assert all(jax.tree.leaves(moved.batch_stats))
+        assert np.mean(jax.tree.leaves(moved.params)) > 0.9
+    assert all(np.isfinite(v) and v.dtype == np.float32 for m in metrics for v in m.values())
+
+
+def test_a_changing_center_rate_does_not_retrace(paper_run):
+    step, _, metrics = paper_run
+    assert step._cache_size() == 1
+    np.testing.assert_allclose([m["center_rate"] for m in metrics], [0.05, 0.05, 0.045], rtol=1e-6)
+
+
+def test_averaged_parameters(paper_run):
+    _, states, _ = paper_run
+    equal(states[0].ema_params, states[0].params)
+    for before, after in zip(states, states[1:], strict=False):
+        want = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.ema_params, after.params)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+            after.ema_params,
+            want,
+        )
+        equal(after.eval_variables["params"], after.ema_params)
+        equal(after.variables["params"], after.params)
+
+
+def test_the_loss_falls_on_a_repeated_batch(paper):
+    step, start = paper
+    state, losses = start(), []
+    for _ in range(20):
+        state, metrics = step(state, tiny.batch(), KEY)
+        losses.append(float(metrics["cross_entropy"]))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_step_donates_its_state_but_not_the_callers_variables():
+    model, tx = patches(), optax.sgd(0.1)
+    variables = jax.tree.map(jnp.asarray, init_variables(model, 0))
+    state = create_train_state(model, tx, 0, variables=variables)
+    assert state.ema_params is None
+    step_of(model, tx, agda=None)(state, tiny.batch(), KEY)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+    equal(variables, init_variables(model, 0))
+
+
+def test_draws_depend_on_the_step_and_the_root_key_only(released):
+    step, start = released
+
+    def run(at, key):
+        state = start().replace(step=jnp.asarray(at, jnp.int32))
+        return {k: float(v) for k, v in step(state, tiny.batch(), key)[1].items()}
+
+    assert run(3, KEY) == run(3, KEY)
+    for name in ("cross_entropy", "augmented_cross_entropy", "match"):
+        assert run(2, KEY)[name] != run(3, KEY)[name]
+        assert run(3, KEY)[name] != run(3, jax.random.key(1))[name]
+
+
+def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released):
+    step, start = released
+    state, batch = start(), tiny.batch(label=np.ones(tiny.BATCH, np.int32))
+    for _ in range(2):
+        state, metrics = step(state, batch, KEY)
+        assert all(np.isfinite(v) for v in metrics.values())
+        np.testing.assert_array_equal(state.feature_centers["centers"], 0)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+
+
+def test_masked_examples_add_nothing_to_the_losses(paper):
+    """Their label does not matter, and the cross entropy is the mean over the others."""
+    step, start = paper
+    model, mask = patches(), np.array([1, 1, 1, 0, 1, 0, 1, 1], np.float32)
+    batch = tiny.batch(mask=mask)
+    other = batch | {"label": np.where(mask == 0, 1 - batch["label"], batch["label"])}
+    results = [step(start(), b, KEY) for b in (batch, other)]
+    equal(*results)
+    variables = init_variables(model, 0)
+    x = model.preprocess.normalize(batch["image"])
+    logits = jax.jit(lambda v: model.apply(v, x, train=True, mutable=["batch_stats"])[0].logits)(
+        variables
+    )
+    per_example = reference_losses.cross_entropy(np.asarray(logits), batch["label"])
+    want = per_example[mask == 1].mean()
+    assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)
+
+
+def loss_metrics(model, options, agda_options=None):
+    variables = init_variables(model, 0)
+    collections = {k: v for k, v in variables.items() if k != "params"}
+    loss = make_loss(model, options=options, agda=agda_options)
+    loss = jax.jit(loss, compiler_options=tiny.QUICK_COMPILE)
+    _, (new, metrics) = loss(variables["params"], collections, tiny.batch(), KEY, 0.05)
+    return jax.device_get((new, metrics))
+
+
+def test_sum_over_the_batch_is_the_printed_form():
+    model = patches()
+    mean, total = (
+        loss_metrics(model, LossOptions(batch_reduction=r, outer_margin=0.0))[1]["ril"]
+        for r in ("mean", "sum")
+    )
+    assert mean > 0 and total == pytest.approx(tiny.BATCH * mean, rel=1e-5)
+
+
+def test_second_pass_moves_the_batch_statistics_again_but_not_the_papers_centers():
+    model = patches()
+    none, off, soft = (
+        loss_metrics(model, LossOptions(), a)
+        for a in (None, AGDAOptions(mode="none"), AGDAOptions(mode="soft"))
+    )
+    equal(none, off)
+    assert "augmented_cross_entropy" not in none[1]
+    equal(none[0]["feature_centers"], soft[0]["feature_centers"])
+    once, twice = (r[0]["batch_stats"]["attention"]["project_bn"]["mean"] for r in (none, soft))
+    assert np.abs(once - twice).max() > 1e-4
+
+
+def test_ams_replaces_ril():
+    _, metrics = loss_metrics(patches(ams=True), LossOptions(auxiliary="ams", ams_scale=10.0))
+    assert "ril" not in metrics
+    assert metrics["loss"] == pytest.approx(metrics["cross_entropy"] + metrics["ams"], rel=1e-5)
+
+
+def test_one_map_without_auxiliary_loss():
+    _, metrics = loss_metrics(patches(num_attentions=1), LossOptions(auxiliary="none"))
+    assert metrics["loss"] == metrics["cross_entropy"]
+
+
+def test_plain_classifier_trains():
+    model, tx = tiny.patch_model(tiny.tiny_classifier()), optax.adam(1e-2)
+    step = step_of(model, tx, options=LossOptions(auxiliary="none"), agda=None)
+    variables = {"batch_stats": {}, **init_variables(model, 0)}
+    state, losses = create_train_state(model, tx, 0, variables=variables), []
+    for _ in range(10):
+        state, metrics = step(state, tiny.batch(), KEY)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.7 * losses[0] and state.feature_centers == {}
+
+
+# Errors.
+
+
+def test_what_the_model_lacks_is_an_error():
+    classifier = tiny.tiny_classifier()
+    for options, augment in (
+        (LossOptions(), None),
+        (LossOptions(auxiliary="none"), AGDAOptions()),
+    ):
+        with pytest.raises(ValueError, match="plain classifier has no attention maps"):
+            make_loss(classifier, options=options, agda=augment)
+    with pytest.raises(ValueError, match="ams=True"):
+        make_loss(tiny.tiny_model(), options=LossOptions(auxiliary="ams"), agda=None)
+
+
+@pytest.mark.parametrize("field", ["auxiliary", "batch_reduction"])
+def test_wrong_loss_options(field):
+    with pytest.raises(ValueError, match=f"unknown {field}.*'max'"):
+        LossOptions(**{field: "max"})
+
+
+# Evaluation.
+
+
+def test_evaluation_step():
+    model = patches()
+    variables, mask = init_variables(model, 0), np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
+    batch = tiny.batch(mask=mask)
+    x = model.preprocess.normalize(batch["image"])
+    got, out = jax.jit(
+        lambda v: (make_eval_step(model, return_maps=True)(v, batch), model.apply(v, x))
+    )(variables)
+    logits = np.asarray(out.logits, np.float64)
+    np.testing.assert_allclose(got["logits"], logits, rtol=1e-5)
+    np.testing.assert_allclose(
+        got["score"], reference.sigmoid(logits[:, 1] - logits[:, 0]), rtol=1e-4
+    )
+    per_example = reference_losses.cross_entropy(logits, batch["label"])
+    assert got["loss_sum"] == pytest.approx(per_example[:6].sum(), rel=1e-4)
+    assert got["correct_sum"] == (logits.argmax(-1) == batch["label"])[:6].sum()
+    assert got["count"] == 6
+    np.testing.assert_array_equal(got["attention_maps"], out.attention_maps)
