@@ -1,33 +1,37 @@
-# Targets: setup (make .venv), demo (train and evaluate on embedded data), test, lint.
-PYTHON ?= python3.11
-EXTRAS ?= test,video
+# Everything runs in .venv, which `setup` makes from setup.cfg and constraints.txt.
+PYTHON ?=
+EXTRAS ?=
 PYTEST_WORKERS ?= 2
-BIN := .venv/bin
-STAMP := .venv/.installed
+PYTEST_ARGS ?=
+RUN := .venv/bin/python
+DEMO := runs/demo
 
 .PHONY: help setup demo test lint clean
 
 help:
 	@echo "make setup   install pinned, tested versions into .venv"
-	@echo "make demo    train and evaluate a small MAT on embedded data (runs/demo/report.html)"
-	@echo "make test    run the tests"
+	@echo "             (PYTHON=/path/to/python3.11, EXTRAS=test,video,torch: see setup.cfg)"
+	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html)"
+	@echo "make test    run the tests (PYTEST_WORKERS=2, PYTEST_ARGS='-k agda')"
 	@echo "make lint    ruff and mypy"
+	@echo "make clean   remove .venv, runs and caches"
 
 setup:
 	@PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" tools/setup.sh
 
 demo: setup
-	@$(BIN)/python run_train.py --config=configs/demo.py --workdir=runs/demo
-	@$(BIN)/python run_eval.py --config=configs/demo.py --workdir=runs/demo --split=test --out=runs/demo
-	@echo "report: $(CURDIR)/runs/demo/report.html"
+	@$(RUN) run_train.py --config=configs/demo.py --workdir=$(DEMO)
+	@$(RUN) run_eval.py --config=configs/demo.py --workdir=$(DEMO) --split=test --out=$(DEMO)
+	@echo "open in a browser: $(CURDIR)/$(DEMO)/report.html"
 
+# Fixtures of a file train and build records once: a file stays with one worker.
 test: setup
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+	@$(RUN) -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --check --quiet .
+	@$(RUN) -m mypy
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,58 +1,127 @@
-"""What the project's files promise: pins, light imports, the layout of the top level."""
+"""What the project's files promise: pins, dependencies, light imports, the layout, the wheel."""
 
+import ast
 import configparser
+import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+PACKAGES = ("matnet_jax", "data_pipeline", "configs")
 
 
-def normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def requirements(extras: set[str] | None = None) -> list[Requirement]:
+    """Those of the core and of the named extras of setup.cfg; None: of all extras."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split("\n")
+    for extra, text in config["options.extras_require"].items():
+        if extras is None or extra in extras:
+            lines += text.split("\n")
+    return [Requirement(line) for line in lines if line.strip()]
+
+
+def pins() -> dict[str, str]:
+    """Canonical name -> version, of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().split("\n")
+    parts = [line.split("==") for line in lines if line]
+    assert all(len(part) == 2 for part in parts), "every line is name==version"
+    return {canonicalize_name(name): version for name, version in parts}
 
 
 def tracked() -> list[str]:
-    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         pytest.skip("not a git checkout")
-    return done.stdout.split()
+    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def test_every_dependency_of_the_set_up_is_pinned():
-    config = configparser.ConfigParser(interpolation=None)
-    config.read(ROOT / "setup.cfg")
-    extras = config["options.extras_require"]
-    lines = [config["options"]["install_requires"], extras["data"], extras["video"], extras["test"]]
-    wanted = {
-        normalised(_NAME.match(line)[0])
-        for line in "\n".join(lines).split("\n")
-        if line.strip() and not line.startswith("%")
-    }
-    pins = (ROOT / "constraints.txt").read_text().split()
-    assert all("==" in pin for pin in pins)
-    assert wanted <= {normalised(pin.split("==")[0]) for pin in pins}
+def imported(package: str) -> dict[str, str]:
+    """Top-level name of every module that files of the package import -> one such file."""
+    names = {}
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules = [node.module]
+            else:
+                continue
+            names.update({module.split(".")[0]: str(path) for module in modules})
+    return names
 
 
-@pytest.mark.parametrize("module", ["matnet_jax.model", "matnet_jax.train_step"])
-def test_the_core_imports_jax_flax_and_numpy_alone(module):
+def test_every_dependency_is_pinned():
+    wanted = {canonicalize_name(requirement.name) for requirement in requirements()}
+    assert wanted - pins().keys() == set()
+
+
+def test_what_the_dependencies_bring_is_pinned_at_the_version_that_is_tested():
+    """Over everything installed that `make setup` asks for, directly or not."""
+    known = pins()
+    queue = requirements({"data", "video", "test"})
+    seen: set[str] = set()
+    wrong = {}
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        if known.get(name) != found.version.partition("+")[0]:
+            wrong[name] = f"{found.version} installed, {known.get(name)} pinned"
+        for line in found.requires or ():
+            inner = Requirement(line)
+            extras = {"", *requirement.extras}
+            marker = inner.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
+                queue.append(inner)
+    if Path(sys.prefix) != ROOT / ".venv":
+        pytest.skip("another environment than `make setup` makes: its versions are its own")
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_imported_is_declared(package):
+    declared = {canonicalize_name(requirement.name) for requirement in requirements()}
+    providers = packages_distributions()
+    for module, path in imported(package).items():
+        if module in sys.stdlib_module_names or module in PACKAGES:
+            continue
+        names = {canonicalize_name(name) for name in providers.get(module, [module])}
+        assert names & declared, f"{path} imports {module}, which setup.cfg does not name"
+
+
+def test_the_core_imports_jax_flax_and_numpy_alone():
+    modules = "model losses centers agda optim sharding train_state train_step".split()
     script = (
-        f"import sys, {module}\n"
-        "heavy = {'tensorflow', 'cv2', 'sklearn', 'data_pipeline', 'ml_collections'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "import importlib, sys\n"
+        "heavy = {'tensorflow', 'tensorflow_datasets', 'cv2', 'sklearn', 'matplotlib', 'torch',\n"
+        "         'data_pipeline', 'ml_collections', 'h5py'}\n"
+        f"for module in {modules}:\n"
+        "    importlib.import_module('matnet_jax.' + module)\n"
+        "    assert not heavy & set(sys.modules), (module, heavy & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_data_pipeline_never_imports_matnet_jax():
-    for path in (ROOT / "data_pipeline").rglob("*.py"):
-        assert "import matnet_jax" not in path.read_text(), path
-        assert "from matnet_jax" not in path.read_text(), path
+    assert "matnet_jax" not in imported("data_pipeline")
+    assert "jax" not in imported("data_pipeline")
 
 
 def test_the_top_level_is_as_agreed():
@@ -62,4 +131,40 @@ def test_the_top_level_is_as_agreed():
         *("constraints.txt", "tools", "LICENSE", "CHANGELOG.md", ".gitignore", "CITATION.cff"),
         "SECURITY.md",
     }
-    assert {name.split("/")[0] for name in tracked()} <= allowed
+    assert {name.split("/")[0] for name in tracked()} - allowed == set()
+
+
+def test_no_file_names_a_package_registry_or_a_place_of_one_machine():
+    hosts = ("py" + "pi.org", "python" + "hosted", "index" + "-url", "find" + "-links")
+    places = ("/" + "root/", "/" + "work/", "file" + ":///")
+    wrong = []
+    for name in tracked():
+        text = (ROOT / name).read_bytes().decode(errors="replace")
+        wrong += [(name, word) for word in hosts + places if word in text]
+    assert not wrong
+
+
+def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path):
+    """What `pip install .` gives: every tracked file of the packages, no tests."""
+    names = tracked()
+    for name in names:
+        if name.split("/")[0] in {*PACKAGES, "tests", "setup.cfg", "pyproject.toml"} or (
+            name in {"README.md", "LICENSE"}
+        ):
+            target = tmp_path / "source" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+    script = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=tmp_path / "source",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = {name for name in names if name.split("/")[0] in PACKAGES}
+    assert held == wanted
+    assert any(re.search(r"\.(j2|css)$", name) for name in held)
