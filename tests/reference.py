@@ -270,19 +270,28 @@ def head(matrix: Array, global_feature: Array, scope: Scope) -> Array:
     return scope.dense(hard_swish(scope.dense(np.concatenate([x, g], -1), "ensemble")), "logits")
 
 
-def forward(stages: dict[str, Array], variables: dict, recipe: str, *, train: bool) -> dict:
-    """The network behind the backbone, without dropout."""
+def forward(
+    stages: dict[str, Array],
+    variables: dict,
+    recipe: str,
+    *,
+    train: bool,
+    texture_version: str | None = None,
+) -> dict[str, Array]:
+    """The network behind the backbone, without dropout; stages "texture", "attention", "final"."""
     stats = None if train else variables["batch_stats"]
     scope = Scope(variables["params"], stats)
     paper = recipe == "paper"
     maps = attention(stages["attention"], scope.child("attention"), recipe)
-    version = "paper" if paper else "v2"
+    version = texture_version or ("paper" if paper else "v2")
     features, pooled = texture(stages["texture"], maps, scope.child("texture"), version)
     summed = maps.sum(-1, keepdims=True)
     matrix = bap(features, maps)
     pool = bap if paper else weighted_average
     global_feature = pool(stages["final"], summed)[:, 0]
     return {
+        "texture_features": features,
+        "pooled": pooled,
         "attention_maps": maps,
         "texture_matrix": matrix,
         "global_feature": global_feature,

@@ -80,8 +80,32 @@ def patch_features(images) -> dict[str, jax.Array]:
     return stages
 
 
+class StageMAT(MAT):
+    """MAT that is fed stage features instead of images."""
+
+    def endpoints(self, images, *, train=False):
+        del train
+        return images
+
+
 def patch_model(model):
     """`model` with patch features in place of its backbone."""
-    kind = PatchMAT if isinstance(model, MAT) else PatchClassifier
+    return _as(PatchMAT if isinstance(model, MAT) else PatchClassifier, model)
+
+
+def stage_model(recipe: str, **overrides) -> StageMAT:
+    """The tiny model behind its backbone, without dropout."""
+    fields = {"dropout_rate": 0.0, "final_dropout_rate": 0.0} | overrides
+    return _as(StageMAT, tiny_model(recipe, **fields))
+
+
+def stage_features(batch: int = 4) -> dict[str, np.ndarray]:
+    """Features of the stages that `stage_model` reads."""
+    draw = np.random.default_rng(0)
+    shapes = {"L2": (9, 9, 8), "L5": (4, 4, 32), "final": (3, 3, 320)}
+    return {k: draw.standard_normal((batch, *s)).astype(np.float32) for k, s in shapes.items()}
+
+
+def _as(kind, model):
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     return kind(**{k: v for k, v in fields.items() if k not in ("parent", "name")})
