@@ -19,7 +19,7 @@ from matnet_jax.sharding import data_mesh, replicate
 from matnet_jax.train_state import create_train_state
 
 
-def untrained(config, workdir, *, steps=(3,), centers=0.0):
+def untrained(config, workdir, *, steps=(3,)):
     """A workdir with checkpoints of a network as it was initialised."""
     tx = build_optimizer(config, build_plan(config, 3).learning_rate)
     state = create_train_state(build_model(config), tx, config.seed)
@@ -32,6 +32,13 @@ def untrained(config, workdir, *, steps=(3,), centers=0.0):
     return state
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def small_mesh(monkeypatch):
     monkeypatch.setattr(matnet_jax.evaluate, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
@@ -41,7 +48,9 @@ def small_mesh(monkeypatch):
 def sources(monkeypatch, small_mesh):
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
-    monkeypatch.setattr(matnet_jax.evaluate, "open_source", lambda config, split, size: table[split])
+    monkeypatch.setattr(
+        matnet_jax.evaluate, "open_source", lambda config, split, size: table[split]
+    )
     return table
 
 

@@ -75,11 +75,13 @@ def tiny_source(split):
 
 @pytest.fixture(scope="module", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Every run here compiles the same step: once is enough, in subprocesses too."""
+    """Every run here compiles the same step: once, roughly, is enough, in subprocesses too."""
     directory = str(tmp_path_factory.mktemp("compiled"))
+    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", directory)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     yield directory
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.config.update("jax_compilation_cache_dir", None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
 
@@ -182,6 +184,7 @@ def start(workdir):
         XLA_FLAGS="",  # one device
         JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND.format(tests=str(ROOT / "tests")), str(workdir)],
