@@ -72,8 +72,8 @@ echo "installing into .venv: $extras (some minutes the first time)"
 touch "$unfinished"
 rm -f "$stamp"
 pip_install() {
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-    --constraint constraints.txt "$@" ||
+  PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --no-input --constraint constraints.txt "$@" ||
     fail "error: pip could not install $*; its own words are above." "To try again: make setup"
 }
 # The build back end first, so that it is pinned too.
