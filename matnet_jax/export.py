@@ -94,9 +94,10 @@ def export_stablehlo(
         return predict(model, variables, images)
 
     shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
-    exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))(
-        jax.ShapeDtypeStruct(shape, jnp.float32)
-    )
+    with _no_source_locations():
+        exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))(
+            jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
     with _new_folder(Path(out)) as folder:
         (folder / STABLEHLO_FILE).write_bytes(exported.serialize())
         details = {"platforms": list(platforms), **(about or {})}
@@ -166,6 +167,18 @@ def interface(model: Model, function: Callable[[jax.Array], Outputs]) -> dict[st
         "score": "probability of fake; logits are [real, fake]",
         "versions": versions(),
     }
+
+
+@contextlib.contextmanager
+def _no_source_locations() -> Iterator[None]:
+    """Keeps this machine's paths out of the file, and equal exports equal."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 @contextlib.contextmanager
