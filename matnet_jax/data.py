@@ -1,6 +1,8 @@
 """Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
 
+import json
 from collections.abc import Generator
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +11,7 @@ from ml_collections import ConfigDict
 from data_pipeline.ops import PRESETS
 from data_pipeline.pipeline import train_batches
 from data_pipeline.sampler import Sampler
-from data_pipeline.sources import RecordSource, Source
+from data_pipeline.sources import RecordSource, Source, find_build
 
 
 def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
@@ -33,6 +35,21 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
             num_identities=config.data.synthetic_identities,
         )
     return RecordSource(config.data.dir, split)
+
+
+def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:
+    """The videos of a split in which no face was found, for `metrics.summarise`.
+
+    They have no scores, and leaving them out would flatter a detector. None where nothing is known:
+    the embedded data set, or records without ``coverage.json`` two folders above them.
+    """
+    if config.data.source != "records":
+        return None
+    path = find_build(config.data.dir).parents[1] / "coverage.json"
+    if not path.is_file():
+        return None
+    without_face = json.loads(path.read_text(encoding="utf-8"))["without_face"]
+    return {"without_face": [video for video in without_face if video["split"] == split]}
 
 
 def build_sampler(config: ConfigDict, source: Source) -> Sampler:

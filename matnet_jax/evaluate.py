@@ -13,7 +13,7 @@ from matnet_jax.build import build_model
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes
 from matnet_jax.config_check import validate
-from matnet_jax.data import open_source
+from matnet_jax.data import open_source, read_coverage
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
@@ -68,7 +68,7 @@ def evaluate(
     scorer = Scorer(model, mesh, batch_size=batch_size)
     scores, loss = scorer.score(variables, source)
     metrics = {
-        **summarise(scores),
+        **summarise(scores, coverage=read_coverage(config, split)),
         "loss": loss,
         "config": json.loads(config.to_json_best_effort()),
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},

@@ -11,6 +11,7 @@ import matnet_jax.evaluate
 from data_pipeline.sources import ArraySource
 from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.data import read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows, sample_rows
 from matnet_jax.model import init_variables
 from matnet_jax.scorer import Scorer
@@ -163,3 +164,20 @@ def test_which_faces_are_shown():
     np.testing.assert_array_equal(sample_rows(scores, 100), [0, 6, 2, 8, 4, 10])
     # Videos 1 (real, mean 0.8) and 3 (fake, mean 0.2) are on the wrong side; worst faces first.
     np.testing.assert_array_equal(sorted(most_wrong_rows(scores)), [2, 8])
+
+
+def test_videos_without_a_face_are_counted(sources, tmp_path):
+    config = tiny_config(**{"data.source": "records", "data.dir": str(tmp_path / "records")})
+    build = tmp_path / "records" / "faces" / "1.0.0"
+    build.mkdir(parents=True)
+    (build / "dataset_info.json").write_text('{"name": "faces"}')
+    assert read_coverage(config, "test") is None
+    lost = {"dataset": "tiny", "subset": "real", "compression": "none", "video_id": "lost"}
+    rows = [{**lost, "split": split, "label": 0} for split in ("val", "test")]
+    coverage = json.dumps({"videos": 9, "without_face": rows})
+    (tmp_path / "records" / "coverage.json").write_text(coverage)
+    untrained(config, tmp_path)
+    metrics = evaluate(config, tmp_path)
+    assert metrics["coverage"]["videos_scored"] == 3
+    assert metrics["coverage"]["videos_without_face"] == 1
+    assert metrics["coverage"]["video_with_them"]["n_real"] == 3
