@@ -66,6 +66,7 @@ fi
 # A .venv whose installing was cut short may hold half a package that pip takes for a whole one.
 if [[ -e $unfinished ]] || ! is_wanted .venv/bin/python ||
   ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  rm -rf .venv/bin # first, so that a clearing cut short is taken up again
   "$python" -m venv --clear .venv
 fi
 echo "installing into .venv: $extras (some minutes the first time)"
