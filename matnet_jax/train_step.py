@@ -213,6 +213,13 @@ def make_train_step(
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
+        if (ema_decay is None) != (ema_params is None):
+            # Otherwise an average that never moves would be what evaluation takes.
+            raise ValueError(
+                f"the step was made with ema_decay={ema_decay}, but its state holds "
+                f"{'no' if ema_params is None else 'an'} average of parameters: set ema_decay and "
+                "create_train_state(…, ema=True) together, or neither"
+            )
         if ema_decay is not None:
             ema_params = optax.incremental_update(params, state.ema_params, 1.0 - ema_decay)
         metrics |= {"grad_norm": optax.tree.norm(grads), "center_rate": jnp.asarray(rate)}

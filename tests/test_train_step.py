@@ -315,6 +315,15 @@ def test_what_the_model_lacks_is_an_error():
         make_loss(tiny.tiny_model(), options=LossOptions(auxiliary="ams"), agda=None)
 
 
+@pytest.mark.parametrize(("decay", "ema"), [(0.9, False), (None, True)])
+def test_averaging_is_asked_of_step_and_state_together(decay, ema):
+    model, tx = patches(), optax.sgd(0.1)
+    state = create_train_state(model, tx, 0, ema=ema)
+    step = step_of(model, tx, agda=None, ema_decay=decay)
+    with pytest.raises(ValueError, match=f"ema_decay={decay}, but its state holds"):
+        jax.eval_shape(step, state, tiny.batch(), KEY)
+
+
 @pytest.mark.parametrize("field", ["auxiliary", "batch_reduction"])
 def test_wrong_loss_options(field):
     with pytest.raises(ValueError, match=f"unknown {field}.*'max'"):
