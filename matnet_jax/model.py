@@ -146,6 +146,11 @@ class BackboneNetwork(nn.Module):
                 "model.preprocess.normalize first"
             )
 
+    def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
+        """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""
+        self.check_images(images)
+        return self.features(images, train)
+
 
 class MAT(BackboneNetwork):
     """Multi-attentional network (figure 2 of the paper): wiring only.
@@ -198,11 +203,6 @@ class MAT(BackboneNetwork):
         )
         if self.ams:
             self.ams_centers = ClassCenters(region_shape)
-
-    def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""
-        self.check_images(images)
-        return self.features(images, train)
 
     def __call__(
         self,
@@ -302,11 +302,6 @@ class PlainClassifier(BackboneNetwork):
             is_xception = self.backbone == "xception"
             rate = 0.0 if is_xception else VARIANTS[self.backbone].classifier_dropout
         self.dropout = nn.Dropout(rate)
-
-    def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""
-        self.check_images(images)
-        return self.features(images, train)
 
     def __call__(
         self,
