@@ -150,7 +150,6 @@ def _through_threads(make: MakeBatch, steps: range, workers: int) -> Generator[B
 def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Generator[Batch]:
     import tensorflow as tf  # seconds to import, and array users need none of it
 
-    tf.config.set_visible_devices([], "GPU")  # the accelerators are JAX's
     names = ("image", "label", "mask", "index")
     types = (tf.uint8, tf.int32, tf.float32, tf.int32)
     failures: list[BaseException] = []

@@ -84,8 +84,15 @@ class RecordSource:
     """
 
     def __init__(self, directory: str | Path, split: str):
-        import tensorflow_datasets as tfds  # seconds to import, and array users need none of it
-
+        try:  # here, not above: it takes seconds to import, and array users need none of it
+            import tensorflow as tf
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise DataError(
+                f"reading records needs TensorFlow and TFDS ({error}): pip install "
+                "'matnet-jax[data]', or use ArraySource"
+            ) from error
+        tf.config.set_visible_devices([], "GPU")  # the accelerators are JAX's
         self._directory = find_build(directory)
         try:
             builder = tfds.builder_from_directory(str(self._directory))

@@ -155,7 +155,7 @@ def take_weights(config: ConfigDict, model: MAT | PlainClassifier, weights: Any)
     """The network's first variables: what ``config.init`` takes of the weights, the rest random.
 
     Raises:
-      CheckpointMismatchError: the weights do not fit the network.
+      WeightsMismatchError: the weights do not fit the network.
     """
     from matnet_jax.pretrained import initialize
 

@@ -15,7 +15,7 @@ from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.model import abstract_variables, create_classifier, create_model, init_variables
 from matnet_jax.pretrained import (
-    CheckpointMismatchError,
+    WeightsMismatchError,
     from_pretrained,
     initialize,
     model_fields,
@@ -64,7 +64,7 @@ def test_prefixes_are_filled_strictly_and_the_rest_stays():
     assert {path.split("/")[0] for path in filled} == {"params", "batch_stats", "feature_centers"}
 
     del arrays["batch_stats/features/stem_bn/mean"], arrays["params/texture/dense/conv1/kernel"]
-    with pytest.raises(CheckpointMismatchError, match="1 missing") as error:
+    with pytest.raises(WeightsMismatchError, match="1 missing") as error:
         assemble(model, arrays, prefixes=["features"])
     assert "− batch_stats/features/stem_bn/mean [8]: missing" in str(error.value)
     with pytest.raises(ValueError, match="nothing under 'backbone'; its parts: attention, centers"):
@@ -84,7 +84,7 @@ def test_every_array_of_equal_shape():
     for path, value in filled.items():
         fits = arrays[path].shape == value.shape
         np.testing.assert_array_equal(value, (arrays if fits else initial)[path], err_msg=path)
-    with pytest.raises(CheckpointMismatchError, match="Nothing was loaded"):
+    with pytest.raises(WeightsMismatchError, match="Nothing was loaded"):
         assemble(model, {"params/other": np.zeros(3)}, strict=False)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from matnet_jax.model import create_classifier, create_model
 from matnet_jax.pretrained import (
-    CheckpointMismatchError,
+    WeightsMismatchError,
     from_torch_state_dict,
     initialize,
     model_fields,
@@ -126,7 +126,7 @@ def test_mat_of_the_authors(tmp_path):
     with pytest.raises(ValueError, match="image_size 380 asked for"):
         from_torch_state_dict(state, model, image_size=380)
     other = create_model("released", **small, texture_version="paper")
-    with pytest.raises(CheckpointMismatchError, match=r"MAT on xception \(M = 4, texture b1 paper"):
+    with pytest.raises(WeightsMismatchError, match=r"MAT on xception \(M = 4, texture b1 paper"):
         initialize(other, path)
 
 
@@ -136,7 +136,7 @@ def test_a_wrong_key_is_listed(tmp_path):
     state = cadene_state_dict(arrays)
     state["block3.attention.weight"] = state.pop("conv1.weight")
     safetensors.save_file(state, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointMismatchError) as error:
+    with pytest.raises(WeightsMismatchError) as error:
         initialize(model, tmp_path / "x.safetensors")
     assert "− params/features/conv1/kernel [3, 3, 3, 32]: missing" in str(error.value)
     assert "+ block3.attention.weight: not in the model" in str(error.value)
@@ -246,5 +246,5 @@ def test_plain_classifier_starts_mat(tmp_path, efficientnet_b0):
             variables[collection]["features"],
             whole[collection]["features"],
         )
-    with pytest.raises(CheckpointMismatchError):
+    with pytest.raises(WeightsMismatchError):
         from_torch_state_dict(state, mat)

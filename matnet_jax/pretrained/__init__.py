@@ -3,11 +3,11 @@
 from matnet_jax.pretrained.files import CheckpointFileError, load_state_dict
 from matnet_jax.pretrained.load import from_pretrained, initialize, model_fields, read_weights
 from matnet_jax.pretrained.torch_mat import from_torch_state_dict
-from matnet_jax.pretrained.tree import CheckpointMismatchError
+from matnet_jax.pretrained.tree import WeightsMismatchError
 
 __all__ = [
     "CheckpointFileError",
-    "CheckpointMismatchError",
+    "WeightsMismatchError",
     "from_pretrained",
     "from_torch_state_dict",
     "initialize",

@@ -63,7 +63,7 @@ def convert(
       sha256, cache_dir: as in `read_weights`.
 
     Raises:
-      CheckpointMismatchError, CheckpointFileError: as in `initialize`.
+      WeightsMismatchError, CheckpointFileError: as in `initialize`.
       ConfigError: the config has no such network.
       FileExistsError: `out` has checkpoints already.
       CheckpointError: the checkpoint could not be written.

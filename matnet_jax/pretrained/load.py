@@ -85,7 +85,7 @@ def initialize(
       {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays.
 
     Raises:
-      CheckpointMismatchError: arrays are missing, unexpected or of another shape.
+      WeightsMismatchError: arrays are missing, unexpected or of another shape.
       ValueError: the model has nothing under a prefix.
       FileNotFoundError, CheckpointFileError: as in `read_weights`.
     """

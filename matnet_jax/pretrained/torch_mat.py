@@ -40,7 +40,7 @@ def from_torch_state_dict(
       strict: see `matnet_jax.pretrained.tree.assemble`.
 
     Raises:
-      CheckpointMismatchError: keys or shapes differ; nothing is loaded by half.
+      WeightsMismatchError: keys or shapes differ; nothing is loaded by half.
       ValueError: `image_size` is not the model's.
     """
     if image_size is not None and image_size != model.image_size:

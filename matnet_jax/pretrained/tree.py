@@ -14,7 +14,7 @@ from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_vari
 _SHOWN = 20
 
 
-class CheckpointMismatchError(ValueError):
+class WeightsMismatchError(ValueError):
     """A checkpoint and a model differ; the message is a +/− list of keys."""
 
 
@@ -52,7 +52,7 @@ def assemble(
       seed: of the initial values.
 
     Raises:
-      CheckpointMismatchError: differences under `strict`, or not one array in common.
+      WeightsMismatchError: differences under `strict`, or not one array in common.
       ValueError: the model has nothing under one of the prefixes.
     """
     shapes = variable_shapes(model)
@@ -76,7 +76,7 @@ def assemble(
         ]
         report = _report(lines, len(missing), len(foreign), len(misshapen))
         if strict or not usable:
-            raise CheckpointMismatchError(
+            raise WeightsMismatchError(
                 f"{report}\nNothing was loaded. Is it a checkpoint of {_describe(model)}? "
                 "strict=False loads what fits and leaves the rest at its initial values; "
                 "prefixes=['features'] loads the backbone alone."
