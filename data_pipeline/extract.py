@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ import numpy as np
 
 from data_pipeline.crop import ALIGNMENTS, crop_face
 from data_pipeline.datasets import Video
-from data_pipeline.detectors import Detector, Face, create_detector
+from data_pipeline.detectors import Detector, Face
 from data_pipeline.video import VideoError, read_frames
 
 
@@ -119,19 +116,6 @@ class Extraction:
 
 def extract_video(video: Video, settings: Settings, detector: Detector) -> Extraction:
     """Decodes, detects and crops; what goes wrong with a video is in `problem`, never raised."""
-    meta = {
-        name: getattr(video, name)
-        for name in (
-            "dataset",
-            "subset",
-            "compression",
-            "split",
-            "video_id",
-            "source_id",
-            "label",
-        )
-    }
-    meta["crop_version"] = settings.crop_version
     kept: list[tuple[int, float, Face, bytes]] = []
     try:
         read = read_frames(video.path, settings.num_frames)
@@ -154,8 +138,26 @@ def extract_video(video: Video, settings: Settings, detector: Detector) -> Extra
             problem = f"{problem}; {note}" if problem else note
     except VideoError as error:
         problem = str(error)
+    return _extraction(video, settings, kept, problem)
+
+
+def failed(video: Video, settings: Settings, problem: str) -> Extraction:
+    """What is kept of a video that gave nothing, and why."""
+    return _extraction(video, settings, [], problem)
+
+
+_META = ("dataset", "subset", "compression", "split", "video_id", "source_id", "label")
+
+
+def _extraction(
+    video: Video,
+    settings: Settings,
+    kept: list[tuple[int, float, Face, bytes]],
+    problem: str,
+) -> Extraction:
+    meta = {name: getattr(video, name) for name in _META}
     return Extraction(
-        meta=meta,
+        meta={**meta, "crop_version": settings.crop_version},
         jpegs=[jpeg for *_, jpeg in kept],
         frame=np.array([number for number, *_ in kept], np.int32),
         timestamp=np.array([time for _, time, *_ in kept], np.float32),
@@ -181,63 +183,3 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
 def extraction_path(out: Path, video: Video, settings: Settings) -> Path:
     """Where a video's file is."""
     return out / "videos" / f"{video.fingerprint(settings.as_text())}.npz"
-
-
-_detector: Detector | None = None
-
-
-def _start_worker(name: str, weights: Path | None) -> None:
-    global _detector  # one detector a process: setting one up costs more than a frame
-    cv2.setNumThreads(1)
-    _detector = create_detector(name, weights)
-
-
-def _work(video: Video, settings: Settings, path: Path) -> str:
-    assert _detector is not None
-    extraction = extract_video(video, settings, _detector)
-    extraction.save(path)
-    return extraction.problem
-
-
-def extract(
-    videos: Iterable[Video],
-    settings: Settings,
-    out: Path,
-    *,
-    weights: Path | None = None,
-    workers: int | None = None,
-) -> Iterator[tuple[Video, str]]:
-    """Extracts what is missing, a process a core; yields (video, problem) as they finish.
-
-    Args:
-      videos: each gets one file, `extraction_path`.
-      settings: of all of them.
-      out: folder of the files.
-      weights: the detector's.
-      workers: processes; None for as many as the machine has cores.
-    """
-    waiting = [v for v in videos if not extraction_path(out, v, settings).exists()]
-    if not waiting:
-        return
-    workers = min(workers or len(os.sched_getaffinity(0)), len(waiting))
-    # Forking a process that runs threads (OpenCV's, TensorFlow's) can hang.
-    context = multiprocessing.get_context("spawn")
-    start = (settings.detector, weights)
-    with ProcessPoolExecutor(workers, context, _start_worker, start) as pool:
-        running: dict[Future[str], Video] = {}
-        queue = iter(waiting)
-        try:
-            while True:
-                # A short queue: an interrupted run stops after the videos in hand.
-                for video in queue:
-                    path = extraction_path(out, video, settings)
-                    running[pool.submit(_work, video, settings, path)] = video
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,8 +1,10 @@
 """From a data set's videos to records of face crops.
 
     python -m data_pipeline.prepare --dataset=ffpp --root=DIR --out=DIR [--compression=c23]
+    python -m data_pipeline.prepare … -- --runner=FlinkRunner --flink_master=HOST:PORT
 
-The same command again continues: videos that are done are not decoded again.
+What follows a lone ``--`` are Apache Beam's options; without any, extraction runs on this machine's
+cores. The same command again continues: videos that are done are not decoded again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -21,7 +24,7 @@ from tqdm import tqdm
 from data_pipeline.crop import ALIGNMENTS
 from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
 from data_pipeline.detectors import DETECTORS, create_detector
-from data_pipeline.extract import Extraction, Settings, extract, extraction_path
+from data_pipeline.extract import Extraction, Settings, extraction_path
 from data_pipeline.pack import FORMATS, pack
 
 _DATASET = flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
@@ -70,6 +73,7 @@ def prepare(
     allow_missing: bool = False,
     file_format: str = "array_record",
     workers: int | None = None,
+    beam_options: Sequence[str] = (),
 ) -> Report:
     """Extracts the face crops of a data set and packs them into records.
 
@@ -80,15 +84,23 @@ def prepare(
       PrepareError: videos are missing and `allow_missing` is not set, or there is not one face.
       DataSetError, DetectorError: the data set or the detector cannot be opened.
     """
+    from data_pipeline.beam import extract  # seconds to import: not for --help or a typo
+
     listing = open_data_set(dataset).list(root, compression=compression, splits=splits)
     _check_missing(listing, root, out, allow_missing)
     if weights is not None or settings.detector == "yunet":
         create_detector(settings.detector, weights)  # says what is wrong before any work starts
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
     with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
-        for video, _ in extract(listing.present, settings, out, weights=weights, workers=workers):
-            bar.set_postfix_str(video.identity, refresh=False)
-            bar.update()
+        extract(
+            listing.present,
+            settings,
+            out,
+            weights=weights,
+            workers=workers,
+            beam_options=beam_options,
+            progress=bar.update,
+        )
     files = [extraction_path(out, v, settings) for v in listing.present]
     extractions = [Extraction.load(path) for path in files]
     failures = [
@@ -167,8 +179,9 @@ def _write_text(path: Path, text: str) -> None:
 def main(argv: list[str]) -> None:
     """Runs the command; problems end in one message and status 1."""
     logging.set_verbosity(logging.WARNING)  # TFDS tells every phase of a build
-    if len(argv) > 1:
-        sys.exit(f"error: not a flag: {' '.join(argv[1:])}; flags are written --name=value")
+    beam_options = argv[1:]
+    if any(not option.startswith("--") for option in beam_options):
+        sys.exit(f"error: not a flag: {' '.join(beam_options)}; flags are written --name=value")
     settings = Settings(
         detector=_DETECTOR.value,
         num_frames=_NUM_FRAMES.value,
@@ -189,8 +202,9 @@ def main(argv: list[str]) -> None:
             allow_missing=_ALLOW_MISSING.value,
             file_format=_FORMAT.value,
             workers=_WORKERS.value,
+            beam_options=beam_options,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command continues with the videos that are left")
