@@ -94,23 +94,31 @@ class Extraction:
             Path(temporary).unlink(missing_ok=True)
             raise
 
+    def __len__(self) -> int:
+        return len(self.frame)
+
     @classmethod
-    def load(cls, path: Path) -> Extraction:
+    def load(cls, path: Path, *, crops: bool = True) -> Extraction:
         """Reads what `save` wrote.
+
+        Args:
+          path: the file.
+          crops: False leaves `jpegs` empty, and the bulk of the file unread.
 
         Raises:
           ValueError: the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                fields = {name: stored[name] for name in stored.files}
+                wanted = [name for name in stored.files if crops or name != "jpegs"]
+                fields = {name: stored[name] for name in wanted}
             meta = json.loads(str(fields.pop("meta")))
             ends = np.cumsum(fields.pop("sizes"))
-            data = fields.pop("jpegs").tobytes()
+            data = fields.pop("jpegs").tobytes() if crops else b""
         except Exception as error:  # zipfile, NumPy and JSON each raise their own
             raise ValueError(f"{path} is damaged ({error}): delete it and rerun") from error
         starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
-        jpegs = [data[a:b] for a, b in zip(starts, ends, strict=True)]
+        jpegs = [data[a:b] for a, b in zip(starts, ends, strict=True)] if crops else []
         return cls(meta=meta, jpegs=jpegs, problem=meta.pop("problem"), **fields)
 
 

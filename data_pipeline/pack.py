@@ -46,8 +46,8 @@ def pack(
         return target
     by_split: dict[str, list[Path]] = {}
     for path in files:
-        extraction = Extraction.load(path)
-        if len(extraction.jpegs):
+        extraction = Extraction.load(path, crops=False)
+        if len(extraction):
             by_split.setdefault(extraction.meta["split"], []).append(path)
     if not by_split:
         return None
@@ -92,8 +92,8 @@ def _write(
         disable_shuffling=True,
     )
     for split, paths in by_split.items():
-        rows = [row for path in paths for row in _rows(Extraction.load(path))]
-        columns: dict[str, Any] = {k: np.array([row[k] for row in rows]) for k in COLUMNS}
+        parts = [_columns(Extraction.load(path, crops=False)) for path in paths]
+        columns: dict[str, Any] = {k: np.concatenate([part[k] for part in parts]) for k in COLUMNS}
         np.savez(building / name / VERSION / f"columns-{split}.npz", **columns)
 
 
@@ -114,7 +114,7 @@ class _Examples:
 
 def _rows(extraction: Extraction) -> Iterator[dict[str, Any]]:
     meta = extraction.meta
-    for i in range(len(extraction.jpegs)):
+    for i in range(len(extraction)):
         yield {
             **{name: meta[name] for name in (*TEXT_COLUMNS, "crop_version")},
             "label": meta["label"],
@@ -125,6 +125,11 @@ def _rows(extraction: Extraction) -> Iterator[dict[str, Any]]:
             "landmarks": extraction.landmarks[i],
             "detector_score": float(extraction.score[i]),
         }
+
+
+def _columns(extraction: Extraction) -> dict[str, np.ndarray]:
+    rows = list(_rows(extraction))
+    return {name: np.array([row[name] for row in rows]) for name in COLUMNS}
 
 
 def _stamp(files: Sequence[Path], file_format: str) -> str:

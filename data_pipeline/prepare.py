@@ -102,13 +102,13 @@ def prepare(
             progress=bar.update,
         )
     files = [extraction_path(out, v, settings) for v in listing.present]
-    extractions = [Extraction.load(path) for path in files]
+    extractions = [Extraction.load(path, crops=False) for path in files]
     failures = [
         (video, extraction.problem)
         for video, extraction in zip(listing.present, extractions, strict=True)
         if extraction.problem
     ]
-    faces = [len(extraction.jpegs) for extraction in extractions]
+    faces = [len(extraction) for extraction in extractions]
     _write_failures(out / "failures.csv", failures)
     _write_coverage(out / "coverage.json", listing, faces)
     name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
