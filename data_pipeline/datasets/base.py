@@ -25,7 +25,12 @@ class Video:
       split: train, val or test.
       source_id: the person or original that videos share; no source is in two splits.
       label: 0 real, 1 fake.
-      path: the file.
+      path: a video file, an image, a folder of one video's extracted frames, or a `.tar.gz` of
+        one sequence's frames; images are in the order of the numbers in their names.
+      original: `video_id` of the real video whose footage this is, a real video's own; "" where
+        the data set does not tell.
+      people: who is seen or whose face is used, in the data set's own names; () where unknown.
+      mask: a video of the forged region, where there is one.
     """
 
     dataset: str
@@ -36,6 +41,9 @@ class Video:
     source_id: str
     label: int
     path: Path
+    original: str = ""
+    people: tuple[str, ...] = ()
+    mask: Path | None = None
 
     @property
     def identity(self) -> str:
@@ -56,11 +64,11 @@ class Listing:
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> Listing:
-        """Sorts named videos by whether their file is there."""
+        """Sorts named videos by whether their file or folder is there."""
         present: list[Video] = []
         missing: list[Video] = []
         for video in sorted(videos, key=lambda v: (v.split, v.identity)):
-            (present if video.path.is_file() else missing).append(video)
+            (present if video.path.exists() else missing).append(video)
         return cls(tuple(present), tuple(missing))
 
     def counts(self) -> Counter[tuple[str, str, int]]:
