@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 SPLITS = ("train", "val", "test")
 
@@ -23,10 +24,11 @@ class Video:
     Attributes:
       dataset, subset, compression, video_id: its identity; names repeat across subsets.
       split: train, val or test.
-      source_id: the person or original that videos share; no source is in two splits.
+      source_id: the person or original that videos share.
       label: 0 real, 1 fake.
       path: a video file, an image, a folder of one video's extracted frames, or a `.tar.gz` of
-        one sequence's frames; images are in the order of the numbers in their names.
+        one. Frames are in the order of the numbers in their names; a folder within the folder or
+        the archive is one sequence of faces of the video, and its name comes before the number.
       original: `video_id` of the real video whose footage this is, a real video's own; "" where
         the data set does not tell.
       people: who is seen or whose face is used, in the data set's own names; () where unknown.
@@ -51,38 +53,66 @@ class Video:
         return "/".join((self.dataset, self.subset, self.compression, self.video_id))
 
     def fingerprint(self, settings: str) -> str:
-        """A hash of the identity and of what is done with the video."""
-        return hashlib.sha256(f"{self.identity}\n{settings}".encode()).hexdigest()[:32]
+        """A hash of the identity, the split and what is done with the video.
+
+        With the split, since folders of one's own repeat names across splits, and since what is
+        stored of a video tells its split, which a corrected list may change.
+        """
+        text = f"{self.identity}\n{self.split}\n{settings}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The videos that a data set's own lists name."""
+    """The videos that a data set's own lists name.
+
+    Attributes:
+      present, missing: by whether the file, or a folder that is not empty, is there.
+      notes: what was left out and why, for people to read.
+    """
 
     present: tuple[Video, ...]
     missing: tuple[Video, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, videos: Iterable[Video]) -> Listing:
-        """Sorts named videos by whether their file or folder is there."""
+    def of(cls, videos: Iterable[Video], notes: Iterable[str] = ()) -> Listing:
+        """Sorts named videos by whether they are there; one that is named twice counts once."""
         present: list[Video] = []
         missing: list[Video] = []
-        for video in sorted(videos, key=lambda v: (v.split, v.identity)):
-            (present if video.path.exists() else missing).append(video)
-        return cls(tuple(present), tuple(missing))
+        for video in sorted(dict.fromkeys(videos), key=lambda v: (v.split, v.identity)):
+            (present if is_present(video.path) else missing).append(video)
+        return cls(tuple(present), tuple(missing), tuple(notes))
 
     def counts(self) -> Counter[tuple[str, str, int]]:
         """Present videos by (split, subset, label)."""
         return Counter((v.split, v.subset, v.label) for v in self.present)
 
 
-class DataSet(Protocol):
-    """Knows where a data set's files are, their labels and their splits."""
+class DataSet(abc.ABC):
+    """Knows where a data set's files are, their labels and their splits.
 
+    Attributes:
+      overlap: what the official splits share between them ("original", "person"), and how that is
+        known; `find_leaks` finds it, and it is the data set's own doing.
+    """
+
+    overlap: ClassVar[Mapping[str, str]] = {}
+
+    @abc.abstractmethod
     def list(self, root: Path, *, compression: str, splits: tuple[str, ...]) -> Listing:
         """The videos of `splits` below `root`.
+
+        Args:
+          root: the data set's folder.
+          compression: of FaceForensics++ and what is derived from it; others have one only.
+          splits: of "train", "val" and "test".
 
         Raises:
           DataSetError: `root` is not laid out as the data set is.
         """
-        ...
+
+
+def is_present(path: Path) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    return any(path.iterdir()) if path.is_dir() else path.is_file()
