@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -27,10 +28,12 @@ from data_pipeline.attempts import LIMIT, attempt, attempts, forget_attempts
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, create_detector
 from data_pipeline.extract import Settings, extract_video, extraction_path, failed
+from data_pipeline.footage import box_files, stored_boxes
 
 _HARNESS = "apache_beam.runners.worker.sdk_worker_main"
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10.0  # between the end of a worker and the end of its pipeline
+_START_SECONDS = 60.0  # from the start, or from the last worker's end, to the next one's start
 _FRUITLESS_RUNS = 3
 
 
@@ -68,21 +71,24 @@ def extract(
 
     Raises:
       ExtractionError: the runner refused its options, or failed, or nothing more gets done.
+      ValueError: see `box_files`.
     """
     files = {extraction_path(out, video, settings): video for video in videos}
+    boxes = box_files(files.values(), settings, out)
     waiting = {path: video for path, video in files.items() if not path.exists()}
     (out / "videos").mkdir(parents=True, exist_ok=True)
     counter = _Counter(out, progress)
     fruitless = 0
     while waiting:
-        pipeline = _local(out, workers, len(waiting)) if not beam_options else _remote(beam_options)
+        # A video whose boxes are found in this run waits for them.
+        ready = {path: v for path, v in waiting.items() if boxes.get(v) not in waiting}
+        pipeline = _local(out, workers, len(ready)) if not beam_options else _remote(beam_options)
         _ = (
             pipeline
-            | beam.Create(list(waiting.values()))
+            | beam.Create([(video, boxes.get(video)) for video in ready.values()])
             | beam.Reshuffle()  # else one worker gets them all
             | beam.ParDo(_Extract(settings, out, weights))
         )
-        before = len(waiting)
         try:
             _run(pipeline, watched=not beam_options, tick=counter.tick)
             died = False
@@ -91,9 +97,10 @@ def extract(
         except KeyboardInterrupt:
             forget_attempts(out / "videos")
             raise
-        waiting = {path: video for path, video in waiting.items() if not path.exists()}
-        fruitless = 0 if len(waiting) < before else fruitless + 1
-        if waiting and (not died or fruitless == _FRUITLESS_RUNS):
+        left = {path for path in ready if not path.exists()}
+        waiting = {path: v for path, v in waiting.items() if path not in ready or path in left}
+        fruitless = 0 if len(left) < len(ready) else fruitless + 1
+        if left and (not died or fruitless == _FRUITLESS_RUNS):
             why = "worker processes keep dying" if died else "the runner ended early"
             raise ExtractionError(
                 f"{why}: {len(files) - len(waiting)} of {len(files)} videos are done. Too little "
@@ -112,7 +119,8 @@ class _Extract(beam.DoFn):
         cv2.setNumThreads(1)  # a process a core: OpenCV's own threads would only fight them
         self._detector = create_detector(self._settings.detector, self._weights)
 
-    def process(self, video: Video) -> None:
+    def process(self, item: tuple[Video, Path | None]) -> None:
+        video, boxes = item
         path = extraction_path(self._out, video, self._settings)
         if path.exists():  # a runner may try a bundle twice
             return
@@ -124,7 +132,9 @@ class _Extract(beam.DoFn):
         with attempt(path):
             assert self._detector is not None
             try:
-                extraction = extract_video(video, self._settings, self._detector)
+                extraction = extract_video(
+                    video, self._settings, self._detector, boxes=stored_boxes(boxes)
+                )
             except Exception as error:  # one odd file must not end a run over thousands
                 reason = f"unexpected {type(error).__name__}: {error}"
                 extraction = failed(video, self._settings, reason)
@@ -168,13 +178,16 @@ def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None]) ->
     thread = threading.Thread(target=run, daemon=True, name="beam")
     thread.start()
     seen: set[psutil.Process] = set()
+    working = time.monotonic()
     try:
         while thread.is_alive():
             thread.join(_POLL_SECONDS)
             tick()
             if watched:
                 seen |= set(_workers())
-                if any(not _is_alive(worker) for worker in seen):
+                alive = [worker for worker in seen if _is_alive(worker)]
+                working = time.monotonic() if alive else working
+                if len(alive) < len(seen) or time.monotonic() - working > _START_SECONDS:
                     thread.join(_GRACE_SECONDS)  # at the end of a run, workers end first
                     if thread.is_alive():
                         raise _WorkerDied

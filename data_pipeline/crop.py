@@ -5,8 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-ALIGNMENTS = {"similarity": "a1", "box": "b1"}
-"""Ways to crop, and the version that records carry."""
+from data_pipeline.ops import fit_to_size
+
+ALIGNMENTS = {"similarity": "a1", "box": "b1", "none": "n1"}
+"""Ways to crop, and the version that records carry; "none" is for images that are crops."""
 
 MARGIN = 1.3
 _TEMPLATE_SIZE = 112
@@ -71,7 +73,7 @@ def crop_face(
       box: x0, y0, x1, y1 in pixels.
       landmarks: [5, 2], left eye, right eye, nose, left and right mouth corner on the image.
       size: of the crop in pixels.
-      alignment: "similarity" or "box".
+      alignment: "similarity", "box", or "none": the centre square of the whole image.
 
     Returns:
       uint8 RGB [size, size, 3].
@@ -83,8 +85,10 @@ def crop_face(
         raise ValueError(f"unknown alignment '{alignment}'; available: {', '.join(ALIGNMENTS)}")
     if alignment == "similarity":
         matrix = similarity_transform(landmarks, template(size))
-    else:
+    elif alignment == "box":
         matrix = box_transform(box, size)
+    else:
+        return fit_to_size(image, size)
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )

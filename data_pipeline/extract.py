@@ -1,17 +1,11 @@
-"""Videos to face crops: one atomic file a video, made once.
-
-A file is named by a hash of the video's identity and of the settings, so a rerun makes only what is
-missing, and other settings never mix with old crops.
-"""
+"""From a video to its face crops."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +13,13 @@ import numpy as np
 from data_pipeline.crop import ALIGNMENTS, crop_face
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
-from data_pipeline.video import VideoError, read_frames
+from data_pipeline.extraction import FORMAT, Extraction
+from data_pipeline.locate import Boxes, Located, locate, place
+from data_pipeline.video import open_frames
+
+IMAGE_FORMATS = ("jpeg", "png")
+ORIGINALS = "originals"
+"""Value of `Settings.boxes_from`: a fake gets the boxes of its real video."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +27,35 @@ class Settings:
     """What is done with every video.
 
     Attributes:
-      detector: name of the face detector.
+      detector: name of the face detector; "none" takes images as the crops that they are.
       num_frames: frames a video, spread evenly.
       crop_size: pixels.
       alignment: "similarity" or "box".
+      faces: see `locate`.
+      detect_every: of the chosen frames, detect on every so many and interpolate between.
       min_face: shorter boxes, in pixels of the frame, are no faces.
-      quality: of the crops' JPEG.
+      min_score: fainter detections are none either.
+      image_format: of the crops, "jpeg" or "png".
+      quality: of JPEG.
+      boxes_from: "", `ORIGINALS`, or the folder of an earlier run whose boxes are taken for the
+        same video in any compression, or for fakes of it. A video without such boxes is searched.
     """
 
     detector: str = "mtcnn"
     num_frames: int = 32
     crop_size: int = 380
     alignment: str = "similarity"
+    faces: str = "largest"
+    detect_every: int = 1
     min_face: int = 20
+    min_score: float = 0.0
+    image_format: str = "jpeg"
     quality: int = 95
+    boxes_from: str = ""
+
+    def __post_init__(self) -> None:
+        if self.detector == "none":
+            object.__setattr__(self, "alignment", "none")
 
     @property
     def crop_version(self) -> str:
@@ -49,143 +64,115 @@ class Settings:
 
     def as_text(self) -> str:
         """For fingerprints: equal settings give equal text."""
-        return json.dumps({**dataclasses.asdict(self), "version": self.crop_version})
+        fields = {**dataclasses.asdict(self), "version": self.crop_version, "format": FORMAT}
+        return json.dumps(fields)
 
 
-@dataclasses.dataclass(frozen=True)
-class Extraction:
-    """The crops of one video.
+def extract_video(
+    video: Video, settings: Settings, detector: Detector, *, boxes: Boxes | None = None
+) -> Extraction:
+    """Decodes, detects and crops; what goes wrong with a video is in `problem`, never raised.
 
-    Attributes:
-      meta: identity, label, split and source of the video.
-      jpegs: encoded crops, one a row of the other fields.
-      frame, timestamp, box, landmarks, score: of each crop.
-      problem: why frames or faces are missing, or "".
+    Args:
+      video: its file is read.
+      settings: of all videos.
+      detector: finds faces where `boxes` is None.
+      boxes: found earlier on the same footage.
     """
-
-    meta: dict[str, Any]
-    jpegs: list[bytes]
-    frame: np.ndarray
-    timestamp: np.ndarray
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: np.ndarray
-    problem: str
-
-    def save(self, path: Path) -> None:
-        """Writes the file whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    meta=json.dumps({**self.meta, "problem": self.problem}),
-                    jpegs=np.frombuffer(b"".join(self.jpegs), np.uint8),
-                    sizes=np.array([len(j) for j in self.jpegs], np.int64),
-                    frame=self.frame,
-                    timestamp=self.timestamp,
-                    box=self.box,
-                    landmarks=self.landmarks,
-                    score=self.score,
-                )
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @classmethod
-    def load(cls, path: Path, *, crops: bool = True) -> Extraction:
-        """Reads what `save` wrote.
-
-        Args:
-          path: the file.
-          crops: False leaves `jpegs` empty, and the bulk of the file unread.
-
-        Raises:
-          ValueError: the file is damaged.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                wanted = [name for name in stored.files if crops or name != "jpegs"]
-                fields = {name: stored[name] for name in wanted}
-            meta = json.loads(str(fields.pop("meta")))
-            ends = np.cumsum(fields.pop("sizes"))
-            data = fields.pop("jpegs").tobytes() if crops else b""
-        except Exception as error:  # zipfile, NumPy and JSON each raise their own
-            raise ValueError(f"{path} is damaged ({error}): delete it and rerun") from error
-        starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
-        jpegs = [data[a:b] for a, b in zip(starts, ends, strict=True)] if crops else []
-        return cls(meta=meta, jpegs=jpegs, problem=meta.pop("problem"), **fields)
-
-
-def extract_video(video: Video, settings: Settings, detector: Detector) -> Extraction:
-    """Decodes, detects and crops; what goes wrong with a video is in `problem`, never raised."""
-    kept: list[tuple[int, float, Face, bytes]] = []
+    problems: list[str] = []
+    crops = _Crops(settings)
+    read = 0
     try:
-        read = read_frames(video.path, settings.num_frames)
-        problem = read.problem
-        for frame in read.frames:
-            face = largest_face(detector.detect(frame.image), settings.min_face)
-            if face is None:
-                continue
-            crop = crop_face(
-                frame.image,
-                face.box,
-                face.landmarks,
-                size=settings.crop_size,
-                alignment=settings.alignment,
+        frames = open_frames(video.path, settings.num_frames)
+        located: Iterable[Located]
+        if boxes is not None:
+            located = place(frames, boxes)
+        else:
+            located = locate(
+                frames,
+                detector,
+                faces=settings.faces,
+                every=settings.detect_every,
+                min_face=settings.min_face,
+                min_score=settings.min_score,
             )
-            kept.append((frame.number, frame.timestamp, face, encode_jpeg(crop, settings.quality)))
-        faceless = len(read.frames) - len(kept)
-        if faceless:
-            note = f"no face in {faceless} of {len(read.frames)} frames"
-            problem = f"{problem}; {note}" if problem else note
-    except VideoError as error:
-        problem = str(error)
-    return _extraction(video, settings, kept, problem)
+        for one in located:
+            read += 1
+            crops.add(one)
+        problems.append(frames.problem)
+    except ValueError as error:  # VideoError, and boxes of other footage
+        problems.append(str(error))
+    if crops.faceless:
+        problems.append(f"no face in {crops.faceless} of {read} frames")
+    return crops.extraction(video, "; ".join(filter(None, problems)))
 
 
 def failed(video: Video, settings: Settings, problem: str) -> Extraction:
     """What is kept of a video that gave nothing, and why."""
-    return _extraction(video, settings, [], problem)
+    return _Crops(settings).extraction(video, problem)
 
 
-_META = ("dataset", "subset", "compression", "split", "video_id", "source_id", "label")
+class _Crops:
+    """Collects crops and where they come from."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._rows: list[tuple[int, float, int, Face]] = []
+        self._images: list[bytes] = []
+        self._size = (0, 0)
+        self.faceless = 0
+
+    def add(self, located: Located) -> None:
+        frame, faces = located
+        height, width = frame.image.shape[:2]
+        self._size = (width, height)
+        self.faceless += not faces
+        for track, face in faces:
+            crop = crop_face(
+                frame.image,
+                face.box,
+                face.landmarks,
+                size=self._settings.crop_size,
+                alignment=self._settings.alignment,
+            )
+            self._images.append(encode(crop, self._settings.image_format, self._settings.quality))
+            self._rows.append((frame.number, frame.timestamp, track, face))
+
+    def extraction(self, video: Video, problem: str) -> Extraction:
+        meta = {
+            name: getattr(video, name)
+            for name in (
+                *("dataset", "subset", "compression", "split"),
+                *("video_id", "source_id", "label"),
+            )
+        }
+        faces = [face for *_, face in self._rows]
+        return Extraction(
+            meta={**meta, "crop_version": self._settings.crop_version},
+            crops=self._images,
+            frame=np.array([number for number, *_ in self._rows], np.int32),
+            timestamp=np.array([time for _, time, *_ in self._rows], np.float32),
+            face=np.array([track for _, _, track, _ in self._rows], np.int32),
+            box=np.array([face.box for face in faces], np.float32).reshape(-1, 4),
+            landmarks=np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
+            score=np.array([face.score for face in faces], np.float32),
+            size=np.array(self._size, np.int32),
+            problem=problem,
+        )
 
 
-def _extraction(
-    video: Video,
-    settings: Settings,
-    kept: list[tuple[int, float, Face, bytes]],
-    problem: str,
-) -> Extraction:
-    meta = {name: getattr(video, name) for name in _META}
-    return Extraction(
-        meta={**meta, "crop_version": settings.crop_version},
-        jpegs=[jpeg for *_, jpeg in kept],
-        frame=np.array([number for number, *_ in kept], np.int32),
-        timestamp=np.array([time for _, time, *_ in kept], np.float32),
-        box=np.array([f.box for _, _, f, _ in kept], np.float32).reshape(-1, 4),
-        landmarks=np.array([f.landmarks for _, _, f, _ in kept], np.float32).reshape(-1, 5, 2),
-        score=np.array([f.score for _, _, f, _ in kept], np.float32),
-        problem=problem,
-    )
+def encode(image: np.ndarray, image_format: str, quality: int) -> bytes:
+    """uint8 RGB [H, W, 3] to the bytes of a JPEG or PNG.
 
-
-def largest_face(faces: list[Face], min_face: int) -> Face | None:
-    """The largest face of at least `min_face` pixels on its shorter side, or None."""
-    large = [f for f in faces if min(f.box[2] - f.box[0], f.box[3] - f.box[1]) >= min_face]
-    return max(large, key=lambda face: face.area, default=None)
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """uint8 RGB [H, W, 3] to JPEG bytes."""
+    Raises:
+      ValueError: an unknown format.
+    """
+    if image_format not in IMAGE_FORMATS:
+        known = ", ".join(IMAGE_FORMATS)
+        raise ValueError(f"unknown image format '{image_format}'; available: {known}")
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if image_format == "jpeg" else []
     bgr = np.ascontiguousarray(image[..., ::-1])
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return cv2.imencode(f".{image_format}", bgr, options)[1].tobytes()
 
 
 def extraction_path(out: Path, video: Video, settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.datasets import SPLITS
-from data_pipeline.extract import Extraction
+from data_pipeline.extraction import Extraction
 from data_pipeline.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
 
 FORMATS = ("array_record", "tfrecord")
@@ -21,7 +21,13 @@ _STAMP = "packed.json"
 
 
 def pack(
-    files: Sequence[Path], out: Path, *, name: str, crop_size: int, file_format: str
+    files: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    crop_size: int,
+    image_format: str = "jpeg",
+    file_format: str,
 ) -> Path | None:
     """Builds the records of all crops in `files`, split by split.
 
@@ -30,6 +36,7 @@ def pack(
       out: the build is `<out>/<name>/1.0.0`, made beside it and moved there when it is whole.
       name: of the TFDS data set.
       crop_size: pixels of the crops.
+      image_format: of the crops, "jpeg" or "png".
       file_format: "array_record" (read by index) or "tfrecord" (for `tfds.load`).
 
     Returns:
@@ -53,7 +60,8 @@ def pack(
         return None
     building = out / f".building-{name}"
     shutil.rmtree(building, ignore_errors=True)
-    _write(building, name, by_split, crop_size, file_format)
+    image = {"shape": (crop_size, crop_size, 3), "encoding_format": image_format}
+    _write(building, name, by_split, image, file_format)
     built = building / name / VERSION
     (built / _STAMP).write_text(json.dumps({"stamp": stamp}))
     shutil.rmtree(target, ignore_errors=True)
@@ -64,14 +72,18 @@ def pack(
 
 
 def _write(
-    building: Path, name: str, by_split: dict[str, list[Path]], crop_size: int, file_format: str
+    building: Path,
+    name: str,
+    by_split: dict[str, list[Path]],
+    image: dict[str, Any],
+    file_format: str,
 ) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     features = tfds.features.FeaturesDict(
         {
-            "image": tfds.features.Image(shape=(crop_size, crop_size, 3), encoding_format="jpeg"),
+            "image": tfds.features.Image(**image),
             **{text: tfds.features.Text() for text in (*TEXT_COLUMNS, "crop_version")},
             **{number: np.int32 for number in INT_COLUMNS},
             "timestamp": np.float32,
@@ -107,8 +119,8 @@ class _Examples:
         key = 0
         for path in self._paths:
             extraction = Extraction.load(path)
-            for row, jpeg in zip(_rows(extraction), extraction.jpegs, strict=True):
-                yield key, {"image": jpeg, **row}
+            for row, crop in zip(_rows(extraction), extraction.crops, strict=True):
+                yield key, {"image": crop, **row}
                 key += 1
 
 
@@ -119,7 +131,7 @@ def _rows(extraction: Extraction) -> Iterator[dict[str, Any]]:
             **{name: meta[name] for name in (*TEXT_COLUMNS, "crop_version")},
             "label": meta["label"],
             "frame": int(extraction.frame[i]),
-            "face": 0,
+            "face": int(extraction.face[i]),
             "timestamp": float(extraction.timestamp[i]),
             "box": extraction.box[i],
             "landmarks": extraction.landmarks[i],

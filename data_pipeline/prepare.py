@@ -9,22 +9,24 @@ cores. The same command again continues: videos that are done are not decoded ag
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from data_pipeline.coverage import write_coverage, write_failures, write_missing
 from data_pipeline.crop import ALIGNMENTS
 from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
+from data_pipeline.datasets.option_flags import define_option_flags, given_options
 from data_pipeline.detectors import DETECTORS, create_detector
-from data_pipeline.extract import Extraction, Settings, extraction_path
+from data_pipeline.extract import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
+from data_pipeline.extraction import Extraction
+from data_pipeline.locate import CHOICES
 from data_pipeline.pack import FORMATS, pack
 
 _DATASET = flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
@@ -33,12 +35,27 @@ _OUT = flags.DEFINE_string("out", None, "Where crops and records go.", required=
 _COMPRESSION = flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
 _SPLIT = flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
 _DETECTOR = flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")
-_WEIGHTS = flags.DEFINE_string("detector_weights", None, "The detector's weights (yunet).")
+_WEIGHTS = flags.DEFINE_string("detector_weights", None, "ONNX file of yunet or retinaface.")
 _NUM_FRAMES = flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1)
 _CROP_SIZE = flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32)
-_ALIGNMENT = flags.DEFINE_enum("alignment", "similarity", list(ALIGNMENTS), "How faces are cut.")
+_ALIGNMENT = flags.DEFINE_enum(
+    "alignment", "similarity", [a for a in ALIGNMENTS if a != "none"], "How faces are cut."
+)
+_FACES = flags.DEFINE_enum(
+    "faces", "largest", list(CHOICES), "The largest of each frame, one person's track, or all."
+)
+_DETECT_EVERY = flags.DEFINE_integer(
+    "detect_every", 1, "Detect on every so many of the frames, interpolate between.", lower_bound=1
+)
 _MIN_FACE = flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1)
+_MIN_SCORE = flags.DEFINE_float(
+    "min_score", 0.0, "Drops detections below it, of what the detector reports.", 0.0, 1.0
+)
+_IMAGE_FORMAT = flags.DEFINE_enum("image_format", "jpeg", list(IMAGE_FORMATS), "Of the crops.")
 _QUALITY = flags.DEFINE_integer("quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100)
+_BOXES_FROM = flags.DEFINE_string(
+    "boxes_from", "", f"'{ORIGINALS}' (fakes get their real's boxes), or an earlier run's --out."
+)
 _ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.")
 _FORMAT = flags.DEFINE_enum("format", "array_record", list(FORMATS), "Of the records.")
 _WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one a core.")
@@ -67,6 +84,7 @@ def prepare(
     out: Path,
     *,
     settings: Settings,
+    options: Mapping[str, Any] | None = None,
     compression: str = "c23",
     splits: tuple[str, ...] = SPLITS,
     weights: Path | None = None,
@@ -80,16 +98,30 @@ def prepare(
     Writes below `out`: `videos/` (one file a finished video), `failures.csv`, `coverage.json`,
     `missing.txt` and the TFDS build.
 
+    Args:
+      dataset: name of the data set.
+      root: its folder.
+      out: is made.
+      settings: of every video.
+      options: of the data set.
+      compression: of FaceForensics++.
+      splits: to prepare.
+      weights: the detector's file.
+      allow_missing: whether to go on where videos are missing.
+      file_format: of the records.
+      workers: processes; None for one a core.
+      beam_options: for another runner than this machine's processes.
+
     Raises:
       PrepareError: videos are missing and `allow_missing` is not set, or there is not one face.
       DataSetError, DetectorError: the data set or the detector cannot be opened.
     """
     from data_pipeline.beam import extract  # seconds to import: not for --help or a typo
 
-    listing = open_data_set(dataset).list(root, compression=compression, splits=splits)
+    data_set = open_data_set(dataset, **(options or {}))
+    listing = data_set.list(root, compression=compression, splits=splits)
     _check_missing(listing, root, out, allow_missing)
-    if weights is not None or settings.detector == "yunet":
-        create_detector(settings.detector, weights)  # says what is wrong before any work starts
+    create_detector(settings.detector, weights)  # says what is wrong before any work starts
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
     with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
         extract(
@@ -109,10 +141,17 @@ def prepare(
         if extraction.problem
     ]
     faces = [len(extraction) for extraction in extractions]
-    _write_failures(out / "failures.csv", failures)
-    _write_coverage(out / "coverage.json", listing, faces)
+    write_failures(out / "failures.csv", failures)
+    write_coverage(out / "coverage.json", listing, faces)
     name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
-    records = pack(files, out, name=name, crop_size=settings.crop_size, file_format=file_format)
+    records = pack(
+        files,
+        out,
+        name=name,
+        crop_size=settings.crop_size,
+        image_format=settings.image_format,
+        file_format=file_format,
+    )
     if records is None:
         raise PrepareError(
             f"not one face in {len(files)} videos: see {out / 'failures.csv'}; another --detector "
@@ -133,47 +172,13 @@ def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool)
     message = f"{len(names)} of {total} videos are missing, such as\n  {shown}"
     if not allow_missing:
         raise PrepareError(f"{message}\nComplete the data set, or go on with --allow_missing.")
-    _write_text(out / "missing.txt", "\n".join(names) + "\n")
+    write_missing(out / "missing.txt", listing.missing)
     print(f"warning: {message}\nAll are listed in {out / 'missing.txt'}.", file=sys.stderr)
 
 
-def _write_failures(path: Path, failures: list[tuple[Video, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("dataset", "subset", "compression", "split", "video_id", "label", "problem"))
-    for v, problem in failures:
-        writer.writerow((v.dataset, v.subset, v.compression, v.split, v.video_id, v.label, problem))
-    _write_text(path, text.getvalue())
-
-
-def _write_coverage(path: Path, listing: Listing, faces: list[int]) -> None:
-    """What evaluation needs to score videos without a face too."""
-    without = [
-        {
-            "dataset": v.dataset,
-            "subset": v.subset,
-            "compression": v.compression,
-            "split": v.split,
-            "video_id": v.video_id,
-            "label": v.label,
-        }
-        for v, count in zip(listing.present, faces, strict=True)
-        if not count
-    ]
-    coverage = {
-        "videos": len(listing.present),
-        "missing": len(listing.missing),
-        "faces": sum(faces),
-        "without_face": without,
-    }
-    _write_text(path, json.dumps(coverage, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _boxes_from(value: str) -> str:
+    """A folder's name is made absolute: workers may run elsewhere."""
+    return value if value in ("", ORIGINALS) else str(Path(value).expanduser().absolute())
 
 
 def main(argv: list[str]) -> None:
@@ -187,8 +192,13 @@ def main(argv: list[str]) -> None:
         num_frames=_NUM_FRAMES.value,
         crop_size=_CROP_SIZE.value,
         alignment=_ALIGNMENT.value,
+        faces=_FACES.value,
+        detect_every=_DETECT_EVERY.value,
         min_face=_MIN_FACE.value,
+        min_score=_MIN_SCORE.value,
+        image_format=_IMAGE_FORMAT.value,
         quality=_QUALITY.value,
+        boxes_from=_boxes_from(_BOXES_FROM.value),
     )
     try:
         report = prepare(
@@ -196,6 +206,7 @@ def main(argv: list[str]) -> None:
             Path(_ROOT.value).expanduser().absolute(),
             Path(_OUT.value).expanduser().absolute(),
             settings=settings,
+            options=given_options(),
             compression=_COMPRESSION.value,
             splits=tuple(_SPLIT.value or SPLITS),
             weights=Path(_WEIGHTS.value).expanduser() if _WEIGHTS.value else None,
@@ -216,4 +227,5 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
+    define_option_flags()
     app.run(main)

@@ -1,34 +1,22 @@
-"""Reading frames of a video, or an image, as uint8 RGB."""
+"""Reading chosen frames of a video, or of what stands for one, as uint8 RGB."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
-
-class VideoError(ValueError):
-    """A file that gives no frames; the message says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """A decoded frame.
-
-    Attributes:
-      number: position in the order of display, from 0.
-      timestamp: seconds from the start.
-      image: uint8 RGB [H, W, 3], upright.
-    """
-
-    number: int
-    timestamp: float
-    image: np.ndarray
+from data_pipeline.datasets.files import IMAGE_SUFFIXES
+from data_pipeline.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
+from data_pipeline.stills import (
+    ARCHIVE_SUFFIXES,
+    open_archive,
+    open_folder,
+    open_image,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,60 +27,44 @@ class Frames:
     problem: str = ""
 
 
-def evenly_spread(total: int, count: int) -> list[int]:
-    """Frame numbers at the centres of `count` equal parts of a video of `total` frames.
+def open_frames(path: Path, count: int, *, threads: int = 1) -> FrameStream:
+    """Frames spread evenly over a video, a folder or tar archive of images; the one of an image.
 
-    A video with fewer frames gives each of them once.
-    """
-    if total <= count:
-        return list(range(total))
-    return [int((i + 0.5) * total / count) for i in range(count)]
-
-
-def read_frames(path: Path, count: int, *, threads: int = 1) -> Frames:
-    """Frames spread evenly over a video; the one frame of an image file.
-
-    The number of frames is counted from the packets, since headers lie. A stream that breaks gives
-    the frames before the break.
+    The number of a video's frames is counted from its packets, since headers lie. A stream that
+    breaks gives the frames before the break.
 
     Args:
-      path: a file that FFmpeg or OpenCV reads.
+      path: a file that FFmpeg or OpenCV reads, or a folder of such images.
       count: frames wanted.
       threads: of the decoder.
 
     Raises:
-      VideoError: not one frame can be read.
+      VideoError: it cannot be opened; or, when frames are asked for, not one can be read.
     """
+    if path.is_dir():
+        return open_folder(path, count)
     if not path.is_file():
         raise VideoError(f"no such file: {path}")
     if path.stat().st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)")
-    if path.suffix.lower() in _IMAGE_SUFFIXES:
-        return Frames((Frame(0, 0.0, _read_image(path)),))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return open_image(path)
+    if path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        return open_archive(path, count)
     try:
         with av.open(str(path)) as container:
             times, keys = _scan(container, path)
-        wanted = evenly_spread(len(times), count)
-        with av.open(str(path)) as container:
-            found, problem = _decode(container, times, keys, wanted, threads)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} is not a video that FFmpeg reads: {error}") from error
-    if not found:
-        raise VideoError(f"{path}: no frame decodes ({problem or 'the stream is empty'})")
-    missing = len(wanted) - len(found)
-    if missing and not problem:
-        problem = "the stream ends early"
-    note = f"{missing} of {len(wanted)} frames missing: {problem}" if missing else ""
-    return Frames(tuple(found), note)
+    wanted = evenly_spread(len(times), count)
+    return FrameStream(path, wanted, lambda: _decode(path, times, keys, wanted, threads))
 
 
-def _read_image(path: Path) -> np.ndarray:
-    # From bytes: OpenCV's own reader fails on some file names. It applies the EXIF rotation.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise VideoError(f"{path} is not an image that OpenCV reads, or damaged")
-    return image
+def read_frames(path: Path, count: int, *, threads: int = 1) -> Frames:
+    """All of `open_frames` at once."""
+    stream = open_frames(path, count, threads=threads)
+    frames = tuple(stream)
+    return Frames(frames, stream.problem)
 
 
 def _video_stream(container: av.container.InputContainer, path: Path):
@@ -117,32 +89,29 @@ def _scan(container, path: Path) -> tuple[list[int], list[int]]:
     return sorted(times), sorted(keys)
 
 
-def _decode(container, times, keys, wanted: list[int], threads: int):
+def _decode(path: Path, times, keys, wanted: list[int], threads: int) -> Iterator[Frame]:
     """Decodes up to each wanted frame, jumping where a key frame lies on the way."""
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = threads
-    found: list[Frame] = []
-    position = times[0] if times else 0
-    frames = container.decode(stream)
-    problem = ""
-    for number in wanted:
-        target = times[number]
-        key = max((k for k in keys if k <= target), default=position)
-        if key > position:
-            container.seek(key, stream=stream)
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = threads
+            position = times[0] if times else 0
             frames = container.decode(stream)
-        try:
-            frame = next((f for f in frames if f.pts is None or f.pts >= target), None)
-        except av.FFmpegError as error:
-            problem = str(error)
-            break
-        if frame is None:
-            break
-        position = frame.pts if frame.pts is not None else target
-        seconds = float((target - times[0]) * stream.time_base)
-        found.append(Frame(number, seconds, _upright(frame)))
-    return found, problem
+            for number in wanted:
+                target = times[number]
+                key = max((k for k in keys if k <= target), default=position)
+                if key > position:
+                    container.seek(key, stream=stream)
+                    frames = container.decode(stream)
+                frame = next((f for f in frames if f.pts is None or f.pts >= target), None)
+                if frame is None:
+                    return
+                position = frame.pts if frame.pts is not None else target
+                seconds = float((target - times[0]) * stream.time_base)
+                yield Frame(number, seconds, _upright(frame))
+    except (av.FFmpegError, OSError) as error:
+        raise Broken(str(error)) from error
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

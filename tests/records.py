@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from videos import jpeg
 
-from data_pipeline.extract import Extraction
+from data_pipeline.extraction import Extraction
 from data_pipeline.pack import pack
 
 
@@ -28,12 +28,14 @@ def write_extraction(
             "label": label,
             "crop_version": "a1",
         },
-        jpegs=[jpeg(image) for image in images],
+        crops=[jpeg(image) for image in images],
         frame=np.arange(frames, dtype=np.int32) * 10,
         timestamp=np.arange(frames, dtype=np.float32) / 2,
         box=np.zeros((frames, 4), np.float32),
         landmarks=np.zeros((frames, 5, 2), np.float32),
         score=np.ones(frames, np.float32),
+        face=np.zeros(frames, np.int32),
+        size=np.array([64, 64], np.int32),
         problem="",
     )
     path = folder / f"{split}-{video_id}-{label}.npz"

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from videos import jpeg, moving_square, write_clip
 
-from data_pipeline import extract as extract_module
+from data_pipeline import extraction as extraction_module
 from data_pipeline.crop import template
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
 from data_pipeline.detectors import DetectorError, Face, create_detector
-from data_pipeline.extract import Extraction, Settings, extract_video, extraction_path
+from data_pipeline.extract import Settings, extract_video, extraction_path
+from data_pipeline.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.prepare import PrepareError, prepare
 from data_pipeline.sources import RecordSource
@@ -152,14 +153,14 @@ def test_a_bad_video_is_recorded_not_raised(tmp_path, make, problem):
     path = tmp_path / "bad.mp4"
     make(path)
     extraction = extract_video(video(path), SETTINGS, OneFace())
-    assert extraction.jpegs == [] and problem in extraction.problem
+    assert extraction.crops == [] and problem in extraction.problem
 
 
 def test_frames_without_a_face_are_recorded(tmp_path):
     path = write_clip(tmp_path / "half.mp4", 40)
     extraction = extract_video(video(path), SETTINGS, OneFace(above=90))
     assert extraction.problem == "no face in 2 of 4 frames"
-    assert len(extraction.jpegs) == len(extraction.frame) == 2
+    assert len(extraction.crops) == len(extraction.frame) == 2
 
 
 def test_failures_and_coverage_are_written(tmp_path, fake_workers):
@@ -188,7 +189,7 @@ def test_nothing_at_all_is_an_error(tmp_path, fake_workers):
 def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "a.mp4", 10)
     extraction = extract_video(video(path), SETTINGS, OneFace())
-    monkeypatch.setattr(extract_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
+    monkeypatch.setattr(extraction_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
     with pytest.raises(OSError):
         extraction.save(tmp_path / "videos" / "a.npz")
     assert list((tmp_path / "videos").iterdir()) == []
@@ -250,8 +251,8 @@ def test_a_csv_lists_files(tmp_path):
 def test_detectors_say_what_they_need(tmp_path):
     with pytest.raises(DetectorError, match="mtcnn, yunet"):
         create_detector("haar")
-    with pytest.raises(DetectorError, match="detector_weights"):
-        create_detector("yunet")
+    with pytest.raises(DetectorError, match=r"retinaface needs --detector_weights=FILE\.onnx"):
+        create_detector("retinaface")
     wrong = tmp_path / "w.onnx"
     wrong.write_bytes(b"x")
     with pytest.raises(DetectorError, match="SHA-256"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from records import write_records
 
-from data_pipeline.extract import Extraction
+from data_pipeline.extraction import Extraction
 from data_pipeline.sources import ArraySource, DataError, RecordSource
 
 
@@ -26,8 +26,8 @@ def test_records_read_by_index_with_their_columns(build):
     images = source.read(np.array([4, 3]))
     from data_pipeline.sources import decode_image
 
-    np.testing.assert_array_equal(images[0], decode_image(stored.jpegs[1]))
-    np.testing.assert_array_equal(images[1], decode_image(stored.jpegs[0]))
+    np.testing.assert_array_equal(images[0], decode_image(stored.crops[1]))
+    np.testing.assert_array_equal(images[1], decode_image(stored.crops[0]))
 
 
 def test_the_records_read_without_our_code(build):
@@ -102,7 +102,7 @@ def test_a_corrupt_image_is_named(tmp_path):
 
     path = write_extraction(tmp_path / "videos", "broken", label=0, split="train")
     good = Extraction.load(path)
-    Extraction(**{**vars(good), "jpegs": [b"not a jpeg"] * 3}).save(path)
+    Extraction(**{**vars(good), "crops": [b"not a jpeg"] * 3}).save(path)
     pack([path], tmp_path, name="bad", crop_size=48, file_format="array_record")
     with pytest.raises(DataError, match="broken"):
         RecordSource(tmp_path, "train").read(np.array([1]))

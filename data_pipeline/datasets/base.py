@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -93,8 +93,7 @@ class DataSet(abc.ABC):
     """Knows where a data set's files are, their labels and their splits.
 
     Attributes:
-      overlap: what the official splits share between them ("original", "person"), and how that is
-        known; `find_leaks` finds it, and it is the data set's own doing.
+      overlap: what the official test split shares with the rest ("original", "person") -> why.
     """
 
     overlap: ClassVar[Mapping[str, str]] = {}
@@ -111,6 +110,19 @@ class DataSet(abc.ABC):
         Raises:
           DataSetError: `root` is not laid out as the data set is.
         """
+
+    def excuse(self, kind: str, videos: Sequence[Video]) -> str:
+        """Why the official split has these videos, which share something, in several splits.
+
+        Args:
+          kind: "video", "original" or "person".
+          videos: all that share it.
+
+        Returns:
+          "" where it should not: always between train and val, of which one is drawn by us.
+        """
+        splits = {video.split for video in videos}
+        return "" if {"train", "val"} <= splits else self.overlap.get(kind, "")
 
 
 def is_present(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ class DeepfakeBench(DataSet):
     counts them. A video that several files name, as the reals of FF-DF and FF-F2F, is one.
 
     Attributes:
-      names: of the files, without ending, such as "FF-DF"; default: all.
+      lists: names of the files, without ending, such as "FF-DF"; default: all.
       json_folder: where they are.
     """
 
@@ -37,7 +37,7 @@ class DeepfakeBench(DataSet):
         "person": "Celeb-DF's official test list names single videos",
     }
 
-    names: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
     json_folder: str = ""
 
     def list(self, root: Path, *, compression: str, splits: tuple[str, ...]) -> Listing:
@@ -54,19 +54,24 @@ class DeepfakeBench(DataSet):
         kept = (v for v in latest.values() if v.split in splits)
         return Listing.of(kept, notes if moved else ())
 
+    def excuse(self, kind: str, videos: Sequence[Video]) -> str:
+        """See `DataSet.excuse`; of its data sets, only Celeb-DF has such an overlap."""
+        celeb = all(video.subset.startswith("Celeb") for video in videos)
+        return super().excuse(kind, videos) if celeb else ""
+
     def _files(self, root: Path) -> tuple[Path, ...]:
         folder = Path(self.json_folder).expanduser() if self.json_folder else root / "dataset_json"
         if not folder.is_dir() and not self.json_folder:
             folder = root
         files = {path.stem: path for path in sorted(folder.glob("*.json"))}
-        absent = sorted(set(self.names) - set(files))
+        absent = sorted(set(self.lists) - set(files))
         if not files or absent:
             wanted = ", ".join(absent) or "list"
             raise DataSetError(
                 f"no {wanted} among DeepfakeBench's lists in {folder}, which holds "
                 f"{', '.join(files) or 'no *.json'}; json_folder says where they are"
             )
-        return tuple(files[name] for name in self.names or files)
+        return tuple(files[name] for name in self.lists or files)
 
 
 def _videos(root: Path, path: Path, compression: str) -> Iterator[Video]:

@@ -41,7 +41,7 @@ class Detector(Protocol):
         ...
 
 
-DETECTORS = ("mtcnn", "yunet")
+DETECTORS = ("mtcnn", "yunet", "retinaface", "none")
 
 
 def create_detector(name: str, weights: Path | None = None) -> Detector:
@@ -49,7 +49,7 @@ def create_detector(name: str, weights: Path | None = None) -> Detector:
 
     Args:
       name: one of `DETECTORS`.
-      weights: YuNet's ONNX file; MTCNN carries its own.
+      weights: the ONNX file of YuNet (None: fetched once) or of RetinaFace; MTCNN carries its own.
 
     Raises:
       DetectorError: the detector is unknown, or its weights are missing or not the tested ones.
@@ -62,4 +62,12 @@ def create_detector(name: str, weights: Path | None = None) -> Detector:
         from data_pipeline.detectors.yunet import YuNetDetector
 
         return YuNetDetector(weights)
+    if name == "retinaface":
+        from data_pipeline.detectors.retinaface import RetinaFaceDetector
+
+        return RetinaFaceDetector(weights)
+    if name == "none":
+        from data_pipeline.detectors.none import WholeImage
+
+        return WholeImage()
     raise DetectorError(f"unknown detector '{name}'; available: {', '.join(DETECTORS)}")

@@ -12,27 +12,27 @@ from data_pipeline.detectors import DetectorError, Face
 
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 _NAME = "face_detection_yunet_2023mar.onnx"
+URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
 
 
 class YuNetDetector:
     """`cv2.FaceDetectorYN` on frames of at most `long_side` pixels.
 
     Args:
-      weights: OpenCV Zoo's face_detection_yunet_2023mar.onnx.
+      weights: OpenCV Zoo's face_detection_yunet_2023mar.onnx; None fetches it once into the user's
+        cache folder.
       min_score: fainter detections are dropped.
       long_side: larger frames are shrunk for detection; boxes are those of the full frame.
 
     Raises:
-      DetectorError: no file, or another one than was tested.
+      DetectorError: no file, another one than was tested, or it cannot be fetched.
     """
 
     def __init__(self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640):
-        if weights is None or not Path(weights).is_file():
-            raise DetectorError(
-                f"yunet needs --detector_weights=…/{_NAME} (OpenCV Zoo, models/"
-                f"face_detection_yunet); got {weights or 'none'}"
-            )
-        digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        weights = _fetch() if weights is None else Path(weights)
+        if not weights.is_file():
+            raise DetectorError(f"no file {weights}: --detector_weights=…/{_NAME} of OpenCV Zoo")
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         if digest != SHA256:
             raise DetectorError(
                 f"{weights} is not {_NAME}: its SHA-256 is {digest}, wanted {SHA256}"
@@ -58,3 +58,17 @@ class YuNetDetector:
             landmarks = (row[4:14] / scale).reshape(5, 2).astype(np.float32)
             faces.append(Face(box, landmarks, float(row[14])))
         return sorted(faces, key=lambda face: -face.area)
+
+
+def _fetch() -> Path:
+    import pooch  # only where a file is fetched
+
+    try:
+        return Path(
+            pooch.retrieve(URL, f"sha256:{SHA256}", fname=_NAME, path=pooch.os_cache("matnet_jax"))
+        )
+    except Exception as error:  # whatever the network, the file system or the hash raises
+        raise DetectorError(
+            f"cannot fetch {URL} ({error}); fetch it elsewhere and give it with "
+            f"--detector_weights=…/{_NAME}"
+        ) from error

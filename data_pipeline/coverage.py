@@ -1,0 +1,57 @@
+"""What a run of `prepare` could not use: failures, videos without a face, absent ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_pipeline.datasets import Listing, Video
+
+_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "label")
+
+
+def write_failures(path: Path, failures: Sequence[tuple[Video, str]]) -> None:
+    """A CSV of videos and what was wrong with them; also those of which a part could be used."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*_COLUMNS, "problem"))
+    writer.writerows((*_identity(video).values(), problem) for video, problem in failures)
+    _write(path, text.getvalue())
+
+
+def write_coverage(path: Path, listing: Listing, faces: Sequence[int]) -> None:
+    """What evaluation needs to score videos without a face too.
+
+    Args:
+      path: a JSON file.
+      listing: the data set's.
+      faces: crops of each present video.
+    """
+    without = [_identity(v) for v, n in zip(listing.present, faces, strict=True) if not n]
+    coverage = {
+        "videos": len(listing.present),
+        "missing": len(listing.missing),
+        "faces": sum(faces),
+        "without_face": without,
+    }
+    _write(path, json.dumps(coverage, indent=2) + "\n")
+
+
+def write_missing(path: Path, videos: Sequence[Video]) -> None:
+    """The paths of absent videos, one a line."""
+    _write(path, "".join(f"{video.path}\n" for video in videos))
+
+
+def _identity(video: Video) -> dict[str, str | int]:
+    return {name: getattr(video, name) for name in _COLUMNS}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    os.replace(temporary, path)

@@ -1,0 +1,39 @@
+"""Command-line flags for the data sets' options: one flag an option, whichever sets have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from data_pipeline.datasets import DATA_SETS, options_of
+
+_NAMES = sorted({option for name in DATA_SETS for option in options_of(name)})
+
+
+def define_option_flags() -> None:
+    """Defines `--manipulations`, `--ffpp`, … ; unset ones are None."""
+    for option in _NAMES:
+        owners = {n: options_of(n)[option] for n in DATA_SETS if option in options_of(n)}
+        default = next(iter(owners.values()))
+        text = f"Option of {', '.join(owners)}."
+        if isinstance(default, bool):
+            flags.DEFINE_bool(option, None, text)
+        elif isinstance(default, tuple):
+            flags.DEFINE_list(option, None, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(option, None, text)
+        elif isinstance(default, float):
+            flags.DEFINE_float(option, None, text)
+        else:
+            flags.DEFINE_string(option, None, text)
+
+
+def given_options() -> dict[str, Any]:
+    """The options that were given, for `open_data_set`."""
+    values = {option: flags.FLAGS[option].value for option in _NAMES}
+    return {
+        option: tuple(value) if isinstance(value, list) else value
+        for option, value in values.items()
+        if value is not None
+    }

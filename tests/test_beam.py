@@ -1,0 +1,97 @@
+"""Extraction in real worker processes and on Beam's portable runner."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from test_prepare import video
+from videos import write_clip
+
+from data_pipeline import beam
+from data_pipeline.attempts import LIMIT, attempt, attempts
+from data_pipeline.beam import ExtractionError, extract
+from data_pipeline.extract import ORIGINALS, Settings, extraction_path
+from data_pipeline.extraction import Extraction
+
+SETTINGS = Settings(detector="none", num_frames=2, crop_size=48)
+
+
+def clips(folder, count=4):
+    return [video(write_clip(folder / f"{i:03}.mp4", 6 + i)) for i in range(count)]
+
+
+def test_local_processes_write_a_file_a_video(tmp_path):
+    videos = clips(tmp_path / "in")
+    broken = tmp_path / "in" / "broken.mp4"
+    broken.write_bytes(b"no video")
+    videos.append(video(broken))
+    out, told = tmp_path / "out ' ü", []
+    extract(videos, SETTINGS, out, workers=2, progress=told.append)
+    loaded = [Extraction.load(extraction_path(out, v, SETTINGS)) for v in videos]
+    assert [len(extraction) for extraction in loaded] == [2, 2, 2, 2, 0]
+    assert "not a video" in loaded[-1].problem and sum(told) == 5
+    kept = {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()}
+    assert len(kept) == 5  # and nothing else
+    extract(videos, SETTINGS, out, workers=2)
+    assert kept == {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()}
+
+
+def test_the_portable_runner_and_reals_before_their_fakes(tmp_path):
+    real = video(write_clip(tmp_path / "in" / "1.mp4", 8), original="1")
+    fake = video(write_clip(tmp_path / "in" / "0_1.mp4", 8), 1, original="1")
+    settings = Settings(detector="none", num_frames=2, crop_size=48, boxes_from=ORIGINALS)
+    options = ["--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    extract([fake, real], settings, tmp_path / "out", beam_options=options)
+    files = [extraction_path(tmp_path / "out", v, settings) for v in (real, fake)]
+    assert files[0].stat().st_mtime_ns < files[1].stat().st_mtime_ns
+    first, second = map(Extraction.load, files)
+    np.testing.assert_array_equal(first.box, second.box)
+
+
+# Beam's own thread ends with its worker's connection.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_killed_worker_loses_nothing(tmp_path):
+    videos = clips(tmp_path / "in", 6)
+    killed = []
+
+    def kill_one():
+        while not (workers := beam._workers()):
+            time.sleep(0.05)
+        time.sleep(1)
+        killed.append(workers[0].pid)
+        os.kill(workers[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    extract(videos, SETTINGS, tmp_path / "out", workers=1)
+    killer.join()
+    assert killed and not any(psutil.pid_exists(pid) for pid in killed)
+    for v in videos:
+        assert len(Extraction.load(extraction_path(tmp_path / "out", v, SETTINGS))) == 2
+
+
+def test_a_video_that_workers_die_on_is_recorded(tmp_path):
+    path = tmp_path / "x.npz"
+    cut_off = []
+    for deaths in range(1, LIMIT + 1):
+        cut_off.append(attempt(path))
+        cut_off[-1].__enter__()  # and no exit: the process is gone
+        assert attempts(path) == deaths
+    [v] = clips(tmp_path, 1)
+    own = extraction_path(tmp_path, v, SETTINGS)
+    own.parent.mkdir()
+    path.with_suffix(".attempts").rename(own.with_suffix(".attempts"))
+    work = beam._Extract(SETTINGS, tmp_path, None)
+    work.setup()
+    work.process((v, None))
+    assert "died 3 times" in Extraction.load(own).problem
+
+
+def test_what_beam_refuses_is_said_in_a_line(tmp_path):
+    with pytest.raises(ExtractionError, match="Beam refuses --runner=NoSuchRunner") as raised:
+        extract(clips(tmp_path, 1), SETTINGS, tmp_path, beam_options=["--runner=NoSuchRunner"])
+    assert "\n" not in str(raised.value)
