@@ -83,18 +83,18 @@ class HueSaturationValue:
 
     def apply(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         hue, saturation, value = draw.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        # FULL: hue in 256 steps, so that a shift wraps by itself; and the way back is faster.
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
         steps = np.arange(256)
-        # OpenCV stores hue in half degrees, 0 to 179.
         tables = np.stack(
             [
-                (steps + hue / 2) % 180,
+                (steps + hue * 256 / 360) % 256,
                 np.clip(steps + saturation, 0, 255),
                 np.clip(steps + value, 0, 255),
             ],
             axis=-1,
         ).astype(np.uint8)
-        return cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB)
+        return cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB_FULL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -92,17 +94,19 @@ def _write(
             "detector_score": np.float32,
         }
     )
-    # In the order of the files, not TFDS's hash order: the index below is then known beforehand.
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=name,
-        version=VERSION,
-        features=features,
-        split_datasets={split: _Examples(by_split[split]) for split in SPLITS if split in by_split},
-        data_dir=str(building),
-        description="Face crops with their video, frame, box, landmarks and label.",
-        file_format=file_format,
-        disable_shuffling=True,
-    )
+    examples = {split: _Examples(by_split[split]) for split in SPLITS if split in by_split}
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells of a download, and there is none
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version=VERSION,
+            features=features,
+            split_datasets=examples,
+            data_dir=str(building),
+            description="Face crops with their video, frame, box, landmarks and label.",
+            file_format=file_format,
+            # In the order of the files, not of hashes: the index below is then known beforehand.
+            disable_shuffling=True,
+        )
     for split, paths in by_split.items():
         parts = [_columns(Extraction.load(path, crops=False)) for path in paths]
         columns: dict[str, Any] = {k: np.concatenate([part[k] for part in parts]) for k in COLUMNS}

@@ -26,6 +26,10 @@ class Sampler:
       groups: [N], a group an example (its manipulation, say), for `group_weights`.
       group_weights: times that examples of a group are in an epoch, where not once; a fraction
         keeps that share of them, another one each epoch.
+      videos: [N], a video an example, for `frames_per_video`.
+      frames_per_video: so many of each video's examples are in an epoch, evenly spread, and others
+        in the next: their places move on by the golden ratio of the distance between two. None for
+        all; a video with fewer has all of its in each epoch.
 
     Raises:
       ValueError: no examples, an unknown balance, or one class only for balance "batch".
@@ -41,6 +45,8 @@ class Sampler:
         balance: str = "repeat",
         groups: np.ndarray | None = None,
         group_weights: Mapping[str, float] | None = None,
+        videos: np.ndarray | None = None,
+        frames_per_video: int | None = None,
     ):
         if balance not in BALANCES:
             raise ValueError(f"unknown balance '{balance}'; available: {', '.join(BALANCES)}")
@@ -57,8 +63,13 @@ class Sampler:
                 raise ValueError(f"no examples of {', '.join(unknown)}; there are {have}")
             for group, weight in group_weights.items():
                 repeats[np.asarray(groups) == group] *= weight
-        self._repeats = repeats
-        self._pools = [np.flatnonzero(np.asarray(labels) == label) for label in (0, 1)]
+        self._repeats, self._labels = repeats, np.asarray(labels)
+        self._frames: _Frames | None = None
+        if frames_per_video:
+            if videos is None:
+                raise ValueError("frames_per_video needs the videos of the examples")
+            self._frames = _Frames(videos, frames_per_video)
+        self._pools = [self._members(label, 0) for label in (0, 1)]
         if balance == "batch":
             if not all(len(pool) for pool in self._pools):
                 raise ValueError("balance 'batch' needs real and fake examples; one is missing")
@@ -100,7 +111,12 @@ class Sampler:
     def _count(self) -> int:
         if self._balance == "batch":
             return 2 * max(len(pool) for pool in self._pools)
-        return max(int(np.floor(self._repeats.sum())), 1)
+        return max(int(np.floor(self._repeats[self._members(-1, 0)].sum())), 1)
+
+    def _members(self, pool: int, epoch: int) -> np.ndarray:
+        """Rows that are in an epoch of a pool: 0 real, 1 fake, -1 both."""
+        rows = np.arange(len(self._labels)) if self._frames is None else self._frames(epoch)
+        return rows if pool < 0 else rows[self._labels[rows] == pool]
 
     def _draw(self, pool: int, start: int, count: int) -> np.ndarray:
         """`count` entries from position `start` of the endless sequence of a pool's epochs."""
@@ -119,22 +135,43 @@ class Sampler:
         if key not in self._cache:
             draw = np.random.default_rng([self._seed, epoch, pool + 1])
             if pool < 0:
-                order = draw.permutation(self._listed(draw))[:size]
+                order = draw.permutation(self._listed(draw, self._members(pool, epoch)))[:size]
             else:
-                order = self._pools[pool][draw.permutation(size)]
+                order = self._members(pool, epoch)[draw.permutation(size)]
             self._cache = {k: v for k, v in self._cache.items() if k == (pool, epoch - 1)}
             self._cache[key] = order
         return self._cache[key]
 
-    def _listed(self, draw: np.random.Generator) -> np.ndarray:
+    def _listed(self, draw: np.random.Generator, members: np.ndarray) -> np.ndarray:
         """Rows by their repeats; the fractional parts are shared out by systematic sampling."""
-        whole = np.floor(self._repeats).astype(np.int64)
-        rows = np.repeat(np.arange(len(whole)), whole)
+        repeats = self._repeats[members]
+        whole = np.floor(repeats).astype(np.int64)
+        rows = np.repeat(members, whole)
         missing = self._epoch_size - len(rows)
         if missing > 0:
-            fraction = self._repeats - whole
+            fraction = repeats - whole
             order = draw.permutation(np.flatnonzero(fraction > 0))
             ticks = np.cumsum(fraction[order])
             chosen = np.searchsorted(ticks, (np.arange(missing) + 0.5) * ticks[-1] / missing)
-            rows = np.concatenate([rows, order[np.minimum(chosen, len(order) - 1)]])
+            rows = np.concatenate([rows, members[order[np.minimum(chosen, len(order) - 1)]]])
         return rows
+
+
+class _Frames:
+    """The examples of each video that an epoch has, in the order of the rows."""
+
+    def __init__(self, videos: np.ndarray, count: int):
+        _, numbers = np.unique(np.asarray(videos), return_inverse=True)
+        self._order = np.argsort(numbers, kind="stable")
+        lengths = np.bincount(numbers)
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        taken = np.minimum(lengths, count)
+        video = np.repeat(np.arange(len(taken)), taken)
+        place = np.arange(len(video)) - np.repeat(np.cumsum(taken) - taken, taken)
+        self._start, self._place = starts[video], place
+        self._spacing = (lengths / taken)[video]
+
+    def __call__(self, epoch: int) -> np.ndarray:
+        shift = epoch * (5**0.5 - 1) / 2 % 1
+        offsets = np.floor((self._place + shift) * self._spacing).astype(np.int64)
+        return np.sort(self._order[self._start + offsets])

@@ -7,7 +7,7 @@ source_id (str), frame, face, label (int32; 0 real, 1 fake), timestamp (float32 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -106,9 +106,11 @@ class RecordSource:
                 f"the records in {self._directory} are not face crops: their features are "
                 f"{', '.join(builder.info.features)}; wanted image, label, video_id, …"
             )
-        decoders = {"image": tfds.decode.SkipDecoding()}
+        # TFDS takes three times as long to decode all fields as it takes to find the image's bytes.
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        self._parse = tf.train.Example.FromString
         try:
-            self._records = builder.as_data_source(split=split, decoders=decoders)
+            self._records = builder.as_data_source(split=split, deserialize_method=raw)
             count = len(self._records)
         except Exception as error:
             raise DataError(
@@ -116,7 +118,8 @@ class RecordSource:
                 "are ArrayRecord files: build them with --format=array_record, and again if a file "
                 "was cut off"
             ) from error
-        self.columns = self._load_columns(split, count)
+        stored = self._stored_columns(split, count)
+        self.columns = _read_columns(builder, split, count) if stored is None else stored
 
     def __len__(self) -> int:
         return len(self.columns["label"])
@@ -129,26 +132,26 @@ class RecordSource:
         """
         rows = [int(i) for i in np.asarray(indices)]
         try:
-            examples: Sequence[Mapping[str, Any]] = self._records.__getitems__(rows)
+            examples = [self._parse(record) for record in self._records.__getitems__(rows)]
         except Exception as error:
             raise DataError(
                 f"cannot read records {rows[:5]}… of {self._directory}: {error}; the file is "
                 "damaged: build the records again"
             ) from error
-        return [self._decode(e["image"], i) for e, i in zip(examples, rows, strict=True)]
+        return [self._decode(example, i) for example, i in zip(examples, rows, strict=True)]
 
-    def _decode(self, encoded: Any, row: int) -> np.ndarray:
+    def _decode(self, example: Any, row: int) -> np.ndarray:
         # A cut-off ArrayRecord file gives examples without their fields, not an error.
-        data = encoded if isinstance(encoded, bytes) else np.asarray(encoded).item()
+        values = example.features.feature["image"].bytes_list.value
         try:
-            return decode_image(data or b"")
+            return decode_image(values[0] if values else b"")
         except DataError as error:
             where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
             raise DataError(
                 f"record {row} of {self._directory} ({where}): {error}; build the records again"
             ) from error
 
-    def _load_columns(self, split: str, count: int) -> dict[str, np.ndarray]:
+    def _stored_columns(self, split: str, count: int) -> dict[str, np.ndarray] | None:
         path = self._directory / f"columns-{split}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as stored:
@@ -160,15 +163,24 @@ class RecordSource:
                 f"{path} does not belong to these records: it has {rows} rows for {count} "
                 "examples. Delete it, and the records themselves are read instead"
             )
-        examples = [self._records[i] for i in range(count)]
-        return complete_columns(
-            {
-                name: np.array([_plain(example[name]) for example in examples])
-                for name in COLUMNS
-                if examples and name in examples[0]
-            },
-            count,
-        )
+        return None
+
+
+def _read_columns(builder: Any, split: str, count: int) -> dict[str, np.ndarray]:
+    """Of a build that `pack` did not make: from the records themselves."""
+    import tensorflow_datasets as tfds
+
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    records = builder.as_data_source(split=split, decoders=decoders)
+    examples = [records[i] for i in range(count)]
+    return complete_columns(
+        {
+            name: np.array([_plain(example[name]) for example in examples])
+            for name in COLUMNS
+            if examples and name in examples[0]
+        },
+        count,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -103,6 +103,8 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     data.ops = "flip"  # augmentation on the host: none, flip, standard, strong
     data.real_repeat = 4  # times that a real example is seen in one epoch
     data.balance = "repeat"  # or "batch": half of each batch is real, half is fake
+    data.frames_per_video = placeholder(int)  # in one epoch, others in the next; None: all
+    data.group_weights = ()  # "subset=times in one epoch", such as ("Deepfakes=2", "FaceSwap=0.5")
     data.synthetic_seed = 0  # another one makes other people
     data.synthetic_identities = placeholder(int)  # people a split; None: as many as is usual
 

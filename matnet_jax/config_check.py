@@ -49,6 +49,14 @@ def _is_positive_duration(value: str) -> bool:
     return _is_duration(value) and duration_in_steps(value, steps_per_epoch=1, batch_size=1) > 0
 
 
+def _is_weight(text: Any) -> bool:
+    try:
+        subset, _, weight = text.rpartition("=")
+        return bool(subset) and 0 <= float(weight) < math.inf
+    except (AttributeError, ValueError):
+        return False
+
+
 _DURATION: Check = (_is_duration, "a number and a unit, such as '10 epochs' or '500 steps'")
 _POSITIVE_DURATION: Check = (_is_positive_duration, "above 0, such as '10 epochs' or '500 steps'")
 
@@ -94,6 +102,11 @@ _CHECKS: dict[str, Check] = {
     "data.ops": _one_of("none", "flip", "standard", "strong"),
     "data.real_repeat": _COUNT,
     "data.balance": _one_of("repeat", "batch"),
+    "data.frames_per_video": _COUNT,
+    "data.group_weights": (
+        lambda v: all(_is_weight(text) for text in v),
+        "of texts such as 'Deepfakes=2': a subset and a number, at least 0",
+    ),
     "data.synthetic_seed": _NOT_NEGATIVE,
     "data.synthetic_identities": _COUNT,
     "train.batch_size": _COUNT,

@@ -1,7 +1,7 @@
 """Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
@@ -60,7 +60,23 @@ def build_sampler(config: ConfigDict, source: Source) -> Sampler:
         seed=config.seed,
         real_repeat=config.data.real_repeat,
         balance=config.data.balance,
+        groups=source.columns["subset"],
+        group_weights=group_weights(config),
+        videos=_videos(source.columns) if config.data.frames_per_video else None,
+        frames_per_video=config.data.frames_per_video,
     )
+
+
+def group_weights(config: ConfigDict) -> dict[str, float]:
+    """Subset -> times that its examples are in an epoch, of ``config.data.group_weights``."""
+    pairs = (text.rpartition("=") for text in config.data.group_weights)
+    return {subset: float(weight) for subset, _, weight in pairs}
+
+
+def _videos(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One text a video: its identity."""
+    parts = [columns[name] for name in ("dataset", "subset", "compression", "video_id")]
+    return np.array(["/".join(row) for row in zip(*parts, strict=True)])
 
 
 def training_batches(

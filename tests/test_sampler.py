@@ -55,6 +55,27 @@ def test_group_weights_repeat_and_thin_out():
     assert (counts[:10] == 2).all() and counts[10:].sum() == 5 and counts[10:].max() == 1
 
 
+def test_some_frames_of_each_video_and_others_in_the_next_epoch():
+    videos = np.repeat(["a", "b", "c"], [10, 3, 8])
+    labels = np.repeat([0, 1, 1], [10, 3, 8])
+    sampler = Sampler(
+        labels, batch_size=1, seed=0, real_repeat=2, videos=videos, frames_per_video=4
+    )
+    assert sampler.steps_per_epoch == 2 * 4 + 3 + 4
+    epochs = rows(sampler, range(15 * 6)).reshape(6, 15)
+    chosen = [sorted(set(epoch)) for epoch in epochs]
+    for epoch, own in zip(epochs, chosen, strict=True):
+        assert [sum(videos[own] == v) for v in "abc"] == [4, 3, 4]
+        assert (np.bincount(epoch, minlength=21)[own] == np.where(labels[own] == 0, 2, 1)).all()
+        gaps = np.diff([row for row in own if videos[row] == "a"])
+        assert set(gaps) <= {2, 3}  # ten frames, four of them: evenly spread
+    assert {row for own in chosen for row in own} == set(range(21))  # all frames, in six epochs
+    balanced = Sampler(
+        labels, batch_size=8, seed=0, balance="batch", videos=videos, frames_per_video=4
+    )
+    assert labels[balanced.batch(3)[0]].sum() == 4
+
+
 def test_seeds_differ_between_examples_and_steps():
     sampler = Sampler(LABELS, batch_size=8, seed=0)
     seeds = np.concatenate([sampler.batch(step)[1] for step in range(50)])
@@ -72,6 +93,7 @@ def test_seeds_differ_between_examples_and_steps():
             {"labels": LABELS, "groups": np.full(25, "x"), "group_weights": {"y": 1.0}},
             "no examples of y; there are x",
         ),
+        ({"labels": LABELS, "frames_per_video": 3}, "needs the videos"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(arguments, message):

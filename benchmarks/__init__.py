@@ -1,0 +1,1 @@
+"""Measurements, each a command that prints lines of JSON; see benchmarks/README.md."""
