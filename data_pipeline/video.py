@@ -67,6 +67,31 @@ def read_frames(path: Path, count: int, *, threads: int = 1) -> Frames:
     return Frames(frames, stream.problem)
 
 
+def every_frame(path: Path) -> Iterator[Frame]:
+    """All frames of a video in order, numbered as `open_frames` numbers them.
+
+    Raises:
+      VideoError: it cannot be opened. A stream that breaks later just ends.
+    """
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path} is not a video that FFmpeg reads: {error}") from error
+    with container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        number = 0
+        start: int | None = None
+        try:
+            for frame in container.decode(stream):
+                time = frame.pts if frame.pts is not None else number
+                start = time if start is None else start
+                yield Frame(number, float((time - start) * stream.time_base), _upright(frame))
+                number += 1
+        except av.FFmpegError:
+            return
+
+
 def _video_stream(container: av.container.InputContainer, path: Path):
     if not container.streams.video:
         raise VideoError(f"{path} has no video stream")

@@ -3,29 +3,39 @@
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, flags, logging
 
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error comes from.")
 
 
-def run_command(main: Callable[[list[str]], None]) -> None:
-    """Parses absl flags and runs `main`.
+def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: bool = False) -> None:
+    """Parses absl flags and runs `main`, whose result is the exit status.
+
+    Args:
+      main: gets the command line without its flags.
+      takes_arguments: whether anything but flags may be left; else it is refused.
 
     What a user can put right (a wrong flag, field, path or checkpoint: `ValueError`, `OSError`)
     ends in one message and status 1, anything else in a traceback.
     """
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    app.run(lambda argv: _guarded(main, argv, takes_arguments), flags_parser=_parse_flags)
 
 
-def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
-    if len(argv) > 1:
+def _guarded(
+    main: Callable[[list[str]], int | None], argv: list[str], takes_arguments: bool
+) -> int | None:
+    if len(argv) > 1 and not takes_arguments:
         _fail(f"not a flag: {' '.join(argv[1:])}; flags are written --name=value")
     try:
-        main(argv)
+        return main(argv)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command continues from the last checkpoint", status=130)
+        _fail(
+            "interrupted; what is done is kept, and the same command continues from there",
+            status=130,
+        )
     except (ValueError, OSError) as error:
         if _TRACEBACK.value:
             raise
@@ -49,9 +59,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
         _fail(f"the config has no field {lines[0]}. " + " ".join(lines[1:]))
     except OSError as error:
         _fail(str(error))
-    raise AssertionError("unreachable")
 
 
-def _fail(message: str, status: int = 1) -> None:
+def _fail(message: str, status: int = 1) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)

@@ -72,7 +72,7 @@ def tiles(overlay: Overlay) -> Tiles:
     return Tiles(
         face=_data_uri(face),
         maps=[
-            _data_uri(_laid_over(face, attention[..., k] / (peak or 1.0)))
+            _data_uri(laid_over(face, attention[..., k] / (peak or 1.0)))
             for k in range(attention.shape[-1])
         ],
         peak=peak,
@@ -109,7 +109,7 @@ def legend_gradient(stops: int = 12) -> str:
     return f"linear-gradient(to right, {', '.join(matplotlib.colors.to_hex(c) for c in colors)})"
 
 
-def _laid_over(face: Image.Image, attention: np.ndarray) -> Image.Image:
+def laid_over(face: Image.Image, attention: np.ndarray) -> Image.Image:
     """Blends a map with values in [0, 1], [h,w], over the greyed face."""
     grown = Image.fromarray(attention, mode="F").resize(face.size, Image.Resampling.BILINEAR)
     weight = np.clip(np.asarray(grown), 0, 1)[..., None]

@@ -1,0 +1,165 @@
+"""The faces of media files, decoded, detected and cropped ahead of the device."""
+
+import dataclasses
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_pipeline.crop import crop_face
+from data_pipeline.detectors import Detector
+from data_pipeline.extract import Settings
+from data_pipeline.frames import Frame
+from data_pipeline.locate import locate
+from data_pipeline.ops import fit_to_size
+from data_pipeline.video import open_frames
+
+Media = str | Path | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """A face to score: uint8 RGB [S, S, 3], and where it is from."""
+
+    file: int
+    track: int
+    frame: int
+    timestamp: float
+    box: tuple[float, float, float, float]
+    image: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """No more faces come of a file: how many frames were looked at, and what was wrong."""
+
+    file: int
+    frames: int
+    problem: str
+
+
+class Faces:
+    """The faces of files, in any order of files and each file's in order of time.
+
+    Args:
+      media: paths, or images as uint8 RGB [H, W, 3].
+      settings: as for records: frames a file, crop, which faces.
+      image_size: pixels that the network takes; crops are made as for records and then resized.
+      make_detector: a detector for each thread.
+      workers: threads.
+      ahead: crops that may wait; more do not fit, whatever the length of a video.
+    """
+
+    def __init__(
+        self,
+        media: Sequence[Media],
+        settings: Settings,
+        *,
+        image_size: int,
+        make_detector: Callable[[], Detector],
+        workers: int,
+        ahead: int,
+    ):
+        self._media, self._settings, self._image_size = media, settings, image_size
+        self._make_detector = make_detector
+        self._workers = min(workers, max(len(media), 1))
+        self._queue: queue.Queue[Crop | End | BaseException] = queue.Queue(maxsize=ahead)
+        self._stop = threading.Event()
+
+    def __iter__(self) -> Iterator[Crop | End]:
+        numbers = iter(range(len(self._media)))
+        lock = threading.Lock()
+
+        def work() -> None:
+            detector: Detector | None = None
+            try:
+                while not self._stop.is_set():
+                    with lock:
+                        number = next(numbers, None)
+                    if number is None:
+                        return
+                    detector = detector or self._make_detector()
+                    for item in self._of_file(number, detector):
+                        if not self._put(item):
+                            return
+            except BaseException as error:  # handed to the thread that reads
+                self._put(error)
+
+        cv2.setNumThreads(1)  # a thread a file: OpenCV's own would only fight them
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(self._workers)]
+        for thread in threads:
+            thread.start()
+        try:
+            ended = 0
+            while ended < len(self._media):
+                item = self._queue.get()
+                if isinstance(item, BaseException):
+                    raise item
+                ended += isinstance(item, End)
+                yield item
+        finally:
+            self._stop.set()
+
+    def _put(self, item: Crop | End | BaseException) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _of_file(self, number: int, detector: Detector) -> Iterator[Crop | End]:
+        settings = self._settings
+        frames_seen, with_face, problems = 0, 0, []
+        try:
+            stream = _open(self._media[number], settings.num_frames)
+            located = locate(
+                stream,
+                detector,
+                faces=settings.faces,
+                every=settings.detect_every,
+                min_face=settings.min_face,
+                min_score=settings.min_score,
+            )
+            with closing(located):  # type: ignore[type-var]
+                for frame, faces in located:
+                    frames_seen += 1
+                    with_face += bool(faces)
+                    for track, face in faces:
+                        crop = crop_face(
+                            frame.image,
+                            face.box,
+                            face.landmarks,
+                            size=settings.crop_size,
+                            alignment=settings.alignment,
+                        )
+                        x0, y0, x1, y1 = (float(v) for v in face.box)
+                        yield Crop(
+                            number,
+                            track,
+                            frame.number,
+                            frame.timestamp,
+                            (x0, y0, x1, y1),
+                            fit_to_size(crop, self._image_size),
+                        )
+            problems.append(getattr(stream, "problem", ""))
+        except (ValueError, OSError) as error:  # VideoError, and what the file system says
+            problems.append(str(error))
+        if frames_seen and not with_face:
+            problems.append(f"no face in {frames_seen} frames")
+        yield End(number, frames_seen, "; ".join(filter(None, problems)))
+
+
+def _open(media: Media, count: int):
+    if isinstance(media, np.ndarray):
+        if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3:
+            raise ValueError(
+                f"an image is uint8 RGB [H, W, 3]; got {media.dtype} {list(media.shape)}"
+            )
+        return [Frame(0, 0.0, media)]
+    return open_frames(Path(media), count)

@@ -1,0 +1,111 @@
+"""A trained network as a function of face crops, from a workdir or from an exported file."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matnet_jax.export import PREPROCESS_FILE, STABLEHLO_FILE, load_trained, predict
+from matnet_jax.model import Preprocess
+from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Scores batches of crops.
+
+    Attributes:
+      image_size: pixels of the crops it takes.
+      batch_size: of the one shape that is compiled; a multiple of the devices.
+      about: what it is, as JSON values: checkpoint and step.
+      run: uint8 [batch_size, S, S, 3] -> a dict with ``score`` and perhaps ``attention_maps``.
+    """
+
+    image_size: int
+    batch_size: int
+    about: Mapping[str, Any]
+    run: Callable[[np.ndarray], dict[str, jax.Array]]
+
+    def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores up to `batch_size` crops.
+
+        Args:
+          crops: uint8 RGB [n, S, S, 3].
+
+        Returns:
+          P(fake) float32 [n], and attention maps float32 [n, h, w, M], None of a plain classifier.
+        """
+        padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
+        padded[: len(crops)] = crops
+        out = jax.device_get(self.run(padded))
+        maps = out.get("attention_maps")
+        return out["score"][: len(crops)], None if maps is None else maps[: len(crops)]
+
+
+def trained_network(
+    workdir: str | Path, *, checkpoint: str | int = "best", batch_size: int = 32
+) -> Network:
+    """The network of a checkpoint, over all devices of this process.
+
+    Raises:
+      CheckpointError, ConfigError: see `load_trained`.
+    """
+    model, variables, metadata = load_trained(workdir, checkpoint)
+    mesh = data_mesh(jax.local_devices())
+    variables = replicate(variables, mesh)
+
+    def score(variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+        out = predict(model, variables, model.preprocess.normalize(images))
+        return {name: out[name] for name in ("score", "attention_maps") if name in out}
+
+    step = jax.jit(
+        score,
+        in_shardings=(replicated(mesh), batch_sharded(mesh)),
+        out_shardings=replicated(mesh),
+    )
+    return Network(
+        image_size=model.image_size,
+        batch_size=-(-batch_size // mesh.size) * mesh.size,
+        about={"workdir": str(Path(workdir).absolute()), "step": metadata["step"]},
+        run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
+    )
+
+
+def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
+    """The network that `python -m matnet_jax.export` wrote as StableHLO, on one device.
+
+    Raises:
+      FileNotFoundError: there is no such export.
+      ValueError: it is damaged, or of another platform than this machine's.
+    """
+    folder = Path(folder)
+    path = folder / STABLEHLO_FILE
+    if not path.is_file() or not (folder / PREPROCESS_FILE).is_file():
+        raise FileNotFoundError(
+            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; `python -m matnet_jax.export "
+            "--workdir=… --out=…` writes them"
+        )
+    details = json.loads((folder / PREPROCESS_FILE).read_text(encoding="utf-8"))
+    try:
+        exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    except Exception as error:  # flatbuffers' own kinds
+        raise ValueError(f"{path} is damaged ({error}): export it again") from error
+    backend = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if backend not in exported.platforms:
+        raise ValueError(
+            f"{path} is for {', '.join(exported.platforms)}, and this machine has {backend}: "
+            f"export it again with --platforms={backend}"
+        )
+    preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
+    step = jax.jit(lambda images: exported.call(preprocess.normalize(images)))
+    return Network(
+        image_size=details["image_size"],
+        batch_size=batch_size,
+        about={"export": str(folder.absolute()), **details.get("checkpoint", {})},
+        run=lambda crops: step(jnp.asarray(crops)),
+    )

@@ -1,0 +1,158 @@
+"""Scores of media files: faces found on the host, batched across files, scored on the device."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.detectors import create_detector
+from data_pipeline.extract import Settings
+from data_pipeline.ops import fit_to_size
+from matnet_jax.metrics.videos import AGGREGATIONS
+from matnet_jax.predict.media import Crop, End, Faces, Media
+from matnet_jax.predict.network import Network, exported_network, trained_network
+from matnet_jax.predict.results import THUMBNAIL, FaceScore, Prediction, Track
+
+SETTINGS = Settings(faces="all")
+_TOP = 10  # faces that "top_k_mean" takes
+_MIN_SHARE = 0.1
+"""A track on fewer of the frames than this does not decide over a file that has longer ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """Scores images and videos.
+
+    Attributes:
+      network: of `trained_network` or `exported_network`.
+      settings: how faces are found and cropped; as the records were that it was trained on.
+      detector_weights: the detector's file.
+      threshold: over which a file's label is fake.
+      aggregation: of a track's faces, one of `metrics.videos.AGGREGATIONS`.
+      workers: threads that decode and detect; None for one a core.
+      keep_attention: whether faces carry their attention maps and a thumbnail.
+    """
+
+    network: Network
+    settings: Settings = SETTINGS
+    detector_weights: Path | None = None
+    threshold: float = 0.5
+    aggregation: str = "mean"
+    workers: int | None = None
+    keep_attention: bool = False
+
+    def __post_init__(self) -> None:
+        if self.aggregation not in AGGREGATIONS:
+            raise ValueError(
+                f"unknown aggregation '{self.aggregation}'; available: {', '.join(AGGREGATIONS)}"
+            )
+
+    @classmethod
+    def from_workdir(
+        cls,
+        workdir: str | Path,
+        *,
+        checkpoint: str | int = "best",
+        batch_size: int = 32,
+        **fields: Any,
+    ) -> "Predictor":
+        """The network of a training or conversion; `fields` are this class's.
+
+        Raises:
+          CheckpointError, ConfigError: see `export.load_trained`.
+        """
+        network = trained_network(workdir, checkpoint=checkpoint, batch_size=batch_size)
+        return cls(network, **fields)
+
+    @classmethod
+    def from_export(cls, folder: str | Path, *, batch_size: int = 32, **fields: Any) -> "Predictor":
+        """The network that `python -m matnet_jax.export` wrote; `fields` are this class's.
+
+        Raises:
+          FileNotFoundError, ValueError: see `exported_network`.
+        """
+        return cls(exported_network(folder, batch_size=batch_size), **fields)
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Network and settings as JSON values: predictions are comparable where they are equal."""
+        return {
+            **self.network.about,
+            **dataclasses.asdict(self.settings),
+            "threshold": self.threshold,
+            "aggregation": self.aggregation,
+        }
+
+    def __call__(self, media: Media) -> Prediction:
+        """Scores a file, or an image as uint8 RGB [H, W, 3].
+
+        A file that cannot be read has an `error` and no score.
+
+        Raises:
+          DetectorError: the detector cannot be set up.
+        """
+        return next(iter(self.predict([media])))
+
+    def predict(self, media: Sequence[Media]) -> Iterator[Prediction]:
+        """Scores files as they are finished, in no certain order; batches go across files.
+
+        Memory does not grow with the length of a video: frames are read as they are needed, and
+        of each face its score and box are kept.
+
+        Raises:
+          DetectorError: the detector cannot be set up.
+        """
+        size = self.network.batch_size
+        faces = Faces(
+            media,
+            self.settings,
+            image_size=self.network.image_size,
+            make_detector=lambda: create_detector(self.settings.detector, self.detector_weights),
+            workers=self.workers or len(os.sched_getaffinity(0)),
+            ahead=2 * size,
+        )
+        scored: dict[int, list[tuple[int, FaceScore]]] = {}
+        ended: dict[int, End] = {}
+        batch: list[Crop] = []
+        left = len(media)
+        for item in faces:
+            if isinstance(item, Crop):
+                batch.append(item)
+            else:
+                ended[item.file] = item
+                left -= 1
+            if len(batch) == size or (batch and not left):
+                self._score(batch, scored)
+                batch = []
+            waiting = {crop.file for crop in batch}
+            for file in sorted(set(ended) - waiting):
+                yield self._prediction(media[file], ended.pop(file), scored.pop(file, []))
+
+    def _score(self, batch: list[Crop], scored: dict[int, list[tuple[int, FaceScore]]]) -> None:
+        scores, maps = self.network(np.stack([crop.image for crop in batch]))
+        for i, crop in enumerate(batch):
+            attention = maps[i] if self.keep_attention and maps is not None else None
+            seen = None if attention is None else fit_to_size(crop.image, THUMBNAIL)
+            face = FaceScore(
+                crop.frame, crop.timestamp, crop.box, float(scores[i]), attention, seen
+            )
+            scored.setdefault(crop.file, []).append((crop.track, face))
+
+    def _prediction(self, media: Media, end: End, faces: list[tuple[int, FaceScore]]) -> Prediction:
+        name = "" if isinstance(media, np.ndarray) else str(media)
+        by_track: dict[int, list[FaceScore]] = {}
+        for track, face in faces:
+            by_track.setdefault(track, []).append(face)
+        aggregate = AGGREGATIONS[self.aggregation]
+        tracks = [
+            Track(number, float(aggregate(np.sort([face.score for face in own]), _TOP)), tuple(own))
+            for number, own in by_track.items()
+        ]
+        tracks.sort(key=lambda track: -track.score)
+        long = [track for track in tracks if len(track.faces) >= _MIN_SHARE * end.frames]
+        score = max((track.score for track in long or tracks), default=None)
+        problem = end.problem or ("" if tracks else "no face found")
+        return Prediction(name, score, self.threshold, end.frames, tuple(tracks), problem)

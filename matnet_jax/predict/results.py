@@ -1,0 +1,196 @@
+"""What comes of a file, and the files that keep it."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matnet_jax.scores import atomic_text_file
+
+COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
+LABELS = ("real", "fake")
+THUMBNAIL = 128  # pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceScore:
+    """One face of one frame.
+
+    Attributes:
+      frame: its number, from 0.
+      timestamp: seconds.
+      box: x0, y0, x1, y1 in pixels of the frame.
+      score: P(fake).
+      attention: the network's maps [h, w, M], where they were asked for; not written to files.
+      thumbnail: with them, the crop that was scored: uint8 RGB [`THUMBNAIL`, `THUMBNAIL`, 3].
+    """
+
+    frame: int
+    timestamp: float
+    box: tuple[float, float, float, float]
+    score: float
+    attention: np.ndarray | None = None
+    thumbnail: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One person in view: faces joined over frames, and their score."""
+
+    number: int
+    score: float
+    faces: tuple[FaceScore, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What comes of a file.
+
+    Attributes:
+      input: the path as it was given.
+      score: P(fake), None where there was no face to score.
+      threshold: over which the label is fake.
+      frames: frames that were looked at.
+      tracks: the people in it, the highest score first.
+      error: why there is no score, or why frames are missing; "" where all went well.
+    """
+
+    input: str
+    score: float | None
+    threshold: float
+    frames: int
+    tracks: tuple[Track, ...] = ()
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """``real``, ``fake``, or ``""`` without a score."""
+        return "" if self.score is None else LABELS[self.score > self.threshold]
+
+    @property
+    def faces(self) -> int:
+        """Faces that were scored, over all frames and people."""
+        return sum(len(track.faces) for track in self.tracks)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; attention maps are left out."""
+        return {
+            "input": self.input,
+            "score": self.score,
+            "label": self.label,
+            "threshold": self.threshold,
+            "frames": self.frames,
+            "faces": self.faces,
+            "error": self.error,
+            "tracks": [
+                {
+                    "track": track.number,
+                    "score": track.score,
+                    "faces": [
+                        {
+                            "frame": face.frame,
+                            "timestamp": face.timestamp,
+                            "box": list(face.box),
+                            "score": face.score,
+                        }
+                        for face in track.faces
+                    ],
+                }
+                for track in self.tracks
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Prediction":
+        """What `as_json` gave.
+
+        Raises:
+          KeyError, TypeError: it did not give this.
+        """
+        tracks = tuple(
+            Track(
+                track["track"],
+                track["score"],
+                tuple(
+                    FaceScore(f["frame"], f["timestamp"], tuple(f["box"]), f["score"])
+                    for f in track["faces"]
+                ),
+            )
+            for track in values["tracks"]
+        )
+        fields = {name: values[name] for name in ("input", "score", "threshold", "frames", "error")}
+        return cls(**fields, tracks=tracks)
+
+
+class Log:
+    """Finished files, one a line as they come, so that an interrupted run loses none.
+
+    Args:
+      path: of the log; its first line says with which network and settings.
+      about: those.
+      resume: keeps what an earlier run with the same `about` finished; else the log begins anew.
+
+    Raises:
+      ValueError: the earlier run was another network's, or had other settings.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool):
+        self._path = path
+        self.done: dict[str, Prediction] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if resume and path.exists():
+            self.done = _read(path, about)
+        lines = [about, *(prediction.as_json() for prediction in self.done.values())]
+        with atomic_text_file(path) as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    def add(self, prediction: Prediction) -> None:
+        """Keeps one more file."""
+        self.done[prediction.input] = prediction
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(prediction.as_json()) + "\n")
+
+
+def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        before = json.loads(lines[0])
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path} has no readable first line: run without --resume") from error
+    wanted = json.loads(json.dumps(about))
+    if before != wanted:
+        different = [
+            f"{key}: {before.get(key)!r} before, {wanted.get(key)!r} now"
+            for key in sorted({*before, *wanted})
+            if before.get(key) != wanted.get(key)
+        ]
+        raise ValueError(
+            f"{path} is of a run that differs:\n  " + "\n  ".join(different) + "\ntake another "
+            "--out, or go without --resume"
+        )
+    done = {}
+    for line in lines[1:]:
+        try:
+            prediction = Prediction.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            break  # cut off in the middle of a line
+        done[prediction.input] = prediction
+    return done
+
+
+def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
+    """Writes ``predictions.csv``, one row a file, and ``predictions.json``, with every face."""
+    predictions = list(predictions)
+    with atomic_text_file(folder / "predictions.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for p in predictions:
+            score = "" if p.score is None else repr(p.score)
+            writer.writerow((p.input, score, p.label, p.threshold, p.frames, p.faces, p.error))
+    with atomic_text_file(folder / "predictions.json") as file:
+        json.dump([p.as_json() for p in predictions], file, indent=1, ensure_ascii=False)
+        file.write("\n")

@@ -1,0 +1,325 @@
+"""Scores of files: the same crops as in training, all that is done kept, errors in their rows."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import jax
+import numpy as np
+import pytest
+from test_train import tiny_config
+from videos import jpeg, moving_square, write_clip
+
+from data_pipeline.crop import template
+from data_pipeline.detectors import Face
+from data_pipeline.extract import Settings, extract_video, extraction_path
+from data_pipeline.pack import pack
+from data_pipeline.sources import RecordSource
+from matnet_jax.build import build_model, build_optimizer, build_plan
+from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.export import export_stablehlo, load_trained
+from matnet_jax.predict import Predictor
+from matnet_jax.predict import predictor as predictor_module
+from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name, predict_files
+from matnet_jax.predict.network import Network, exported_network, trained_network
+from matnet_jax.predict.results import LABELS
+from matnet_jax.scorer import Scorer
+from matnet_jax.sharding import data_mesh
+from matnet_jax.train_state import create_train_state
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = Settings(num_frames=8, crop_size=64, faces="all", alignment="box", min_face=1)
+
+
+class Squares:
+    """Finds the two bright squares of `moving_square`, the red one on the later half only."""
+
+    def detect(self, image):
+        faces = [face(8, 8, 40, 40)]
+        if image[10, 10, 0] > 150:
+            faces.append(face(60, 50, 110, 80))
+        return faces
+
+
+def face(x0, y0, x1, y1) -> Face:
+    landmarks = template(32) + np.array([x0, y0])
+    return Face(np.array([x0, y0, x1, y1], np.float32), landmarks.astype(np.float32), 0.9)
+
+
+class Brightness:
+    """A network whose score is the crop's mean brightness; keeps what it was given."""
+
+    def __init__(self, batch_size=4):
+        self.sizes, self.crops = [], []
+        self.network = Network(48, batch_size, {"workdir": "brightness", "step": 1}, self.run)
+
+    def run(self, images):
+        real = images.reshape(len(images), -1).any(axis=1).sum()
+        self.sizes.append(int(real))
+        self.crops += list(images[:real])
+        maps = np.ones((len(images), 4, 4, 2), np.float32)
+        return {"score": images.mean((1, 2, 3)) / 255, "attention_maps": maps}
+
+
+@pytest.fixture
+def squares(monkeypatch):
+    monkeypatch.setattr(predictor_module, "create_detector", lambda name, weights: Squares())
+
+
+@pytest.fixture
+def stub(squares):
+    stub = Brightness()
+    stub.predictor = Predictor(stub.network, settings=SETTINGS)
+    return stub
+
+
+def test_a_video_its_people_and_the_highest_score(stub, tmp_path):
+    prediction = stub.predictor(write_clip(tmp_path / "a.mp4", 64))
+    assert prediction.frames == 8 and not prediction.error
+    assert sorted(len(track.faces) for track in prediction.tracks) == [3, 8]
+    assert prediction.score == prediction.tracks[0].score > prediction.tracks[1].score
+    assert prediction.label == LABELS[prediction.score > 0.5] and prediction.faces == 11
+    [bright] = [track for track in prediction.tracks if len(track.faces) == 8]
+    assert [f.frame for f in bright.faces] == [4, 12, 20, 28, 36, 44, 52, 60]
+    assert np.all(np.diff([f.score for f in bright.faces]) > 0)  # the square brightens
+    assert bright.faces[0].timestamp == pytest.approx(4 / 25)
+
+
+def test_a_face_of_a_moment_does_not_decide(stub, tmp_path, monkeypatch):
+    class Glimpse:
+        def detect(self, image):
+            once = 60 < image[10, 10, 0] < 68
+            return [face(8, 8, 40, 40)] + ([face(60, 50, 110, 80)] if once else [])
+
+    monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Glimpse())
+    settings = dataclasses.replace(SETTINGS, num_frames=30)
+    predictor = dataclasses.replace(stub.predictor, settings=settings)
+    prediction = predictor(write_clip(tmp_path / "a.mp4", 30))
+    assert min(len(track.faces) for track in prediction.tracks) < 3
+    longest = max(prediction.tracks, key=lambda track: len(track.faces))
+    assert prediction.score == longest.score
+
+
+def test_images_as_files_and_as_arrays(stub, tmp_path):
+    path = tmp_path / "i.png"
+    path.write_bytes(jpeg(moving_square(5)))
+    from_file, from_array = stub.predictor(path), stub.predictor(moving_square(5))
+    assert from_file.frames == from_array.frames == 1 and from_array.input == ""
+    assert from_file.score == pytest.approx(from_array.score, abs=0.02)
+    wrong = stub.predictor(np.zeros((8, 8), np.float32))
+    assert wrong.score is None and "uint8 RGB [H, W, 3]; got float32 [8, 8]" in wrong.error
+
+
+def test_batches_go_across_files(stub, tmp_path):
+    paths = []
+    for i in range(6):
+        paths.append(tmp_path / f"{i}.jpg")
+        paths[-1].write_bytes(jpeg(moving_square(i)))
+    predictions = list(stub.predictor.predict(paths))
+    assert stub.sizes == [4, 2] and {p.input for p in predictions} == set(map(str, paths))
+    by_name = {p.input: p.score for p in predictions}
+    assert by_name[str(paths[5])] > by_name[str(paths[0])]
+
+
+def test_files_that_cannot_be_scored_have_a_reason(stub, tmp_path, monkeypatch):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    good = write_clip(tmp_path / "good.mp4", 8)
+    results = {p.input: p for p in stub.predictor.predict([empty, tmp_path / "no.mp4", good])}
+    assert "0 bytes" in results[str(empty)].error and results[str(empty)].label == ""
+    assert "no such file" in results[str(tmp_path / "no.mp4")].error
+    assert results[str(good)].score is not None
+
+    class Nobody:
+        def detect(self, image):
+            return []
+
+    monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Nobody())
+    assert stub.predictor(good).error == "no face in 8 frames"
+
+
+def test_what_fails_in_a_thread_is_raised(stub, tmp_path, monkeypatch):
+    class Broken:
+        def detect(self, image):
+            raise MemoryError("too large")
+
+    monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Broken())
+    with pytest.raises(MemoryError, match="too large"):
+        stub.predictor(write_clip(tmp_path / "a.mp4", 8))
+
+
+def test_unknown_aggregation(stub):
+    with pytest.raises(ValueError, match="mean, max, median"):
+        dataclasses.replace(stub.predictor, aggregation="mode")
+
+
+def test_inputs_are_files_and_what_folders_hold(tmp_path):
+    for name in ("b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "sub/c 'é'.mkv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_inputs([str(tmp_path), str(tmp_path / "b.mp4"), str(tmp_path / "notes.txt")])
+    assert [Path(p).name for p in found] == ["a.jpg", "b.mp4", "c 'é'.mkv", "notes.txt"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoInputsError, match="holds no images or videos"):
+        find_inputs([str(tmp_path / "empty")])
+
+
+def test_predictions_on_disk_and_a_rerun(stub, tmp_path):
+    paths = [str(write_clip(tmp_path / f"{i},<i>.mp4", 8 + i)) for i in range(3)]
+    paths.append(str(tmp_path / "gone.mp4"))
+    out = tmp_path / "out"
+    done = predict_files(stub.predictor, paths, out)
+    rows = list(csv.DictReader((out / "predictions.csv").open()))
+    assert list(rows[0]) == "input score label threshold frames faces error".split()
+    assert [row["input"] for row in rows] == paths and rows[3]["error"] and not rows[3]["score"]
+    assert [float(row["score"]) for row in rows[:3]] == [p.score for p in done[:3]]
+    details = json.loads((out / "predictions.json").read_text())
+    assert details[0]["tracks"][0]["faces"][0].keys() == {"frame", "timestamp", "box", "score"}
+
+    stub.sizes.clear()
+    again = predict_files(stub.predictor, [*paths, paths[0]], out, resume=True)
+    assert stub.sizes == [] and [p.score for p in again[:4]] == [p.score for p in done]
+    other = dataclasses.replace(stub.predictor, threshold=0.9)
+    with pytest.raises(ValueError, match=r"threshold: 0.5 before, 0.9 now"):
+        predict_files(other, paths, out, resume=True)
+
+
+def test_an_interrupted_run_keeps_what_is_done(stub, tmp_path, monkeypatch):
+    paths = [str(write_clip(tmp_path / f"{i}.mp4", 8)) for i in range(4)]
+    out = tmp_path / "out"
+    from matnet_jax.predict.results import Log
+
+    add = Log.add
+
+    def interrupt(self, prediction):
+        add(self, prediction)
+        if len(self.done) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Log, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(stub.predictor, paths, out)
+    assert len(list(csv.DictReader((out / "predictions.csv").open()))) == 2
+    with (out / "predictions.jsonl").open("a") as file:
+        file.write('{"input": "cut o')  # killed in the middle of a line
+    monkeypatch.setattr(Log, "add", add)
+    before = len(stub.crops)
+    assert len(predict_files(stub.predictor, paths, out, resume=True)) == 4
+    assert 0 < len(stub.crops) - before < before + 8
+
+
+def test_annotated_copies(stub, tmp_path):
+    clip = write_clip(tmp_path / "<script>.mp4", 40)
+    image = tmp_path / "still.jpg"
+    image.write_bytes(jpeg(moving_square(60)))
+    out = tmp_path / "out"
+    done = predict_files(stub.predictor, [str(clip), str(image)], out, overlay=True)
+    assert not any(p.error for p in done)
+    movie = out / "overlays" / f"{overlay_name(str(clip))}.mp4"
+    with av.open(str(movie)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        assert stream.codec_context.name == "h264" and len(frames) == 40
+        assert (frames[0].width, frames[0].height) == (640, 96 + 128)
+        assert frames[-1].time == pytest.approx(39 / 25, abs=0.01)
+    plain = frames[20].to_ndarray(format="rgb24")
+    left = (640 - 128) // 2
+    edge = plain[20, left + 8].astype(int)  # the box's left side
+    assert abs(edge - moving_square(20)[20, 8].astype(int)).max() > 40
+    assert plain[96:, :256].any() and plain[96:, 256:].any()  # maps, plot
+    assert {p.suffix for p in (out / "overlays").iterdir()} == {".mp4", ".png", ".jpg"}
+
+
+def workdir(folder: Path, config) -> Path:
+    """A run with a checkpoint of the network as it was initialised."""
+    tx = build_optimizer(config, build_plan(config, 3).learning_rate)
+    model = build_model(config)
+    metadata = {
+        "config": json.loads(config.to_json_best_effort()),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "window": {},
+    }
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        state = create_train_state(model, tx, config.seed)
+        checkpoints.save(3, state, metadata=metadata, metrics={"video_auc": 0.5})
+        checkpoints.wait()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return workdir(tmp_path_factory.mktemp("run"), tiny_config())
+
+
+def test_training_and_serving_see_the_same(trained, tmp_path, squares):
+    """Through prepare and evaluation, and through prediction: the same crops and scores."""
+    from test_prepare import video
+
+    clip = video(write_clip(tmp_path / "a.mp4", 32))
+    settings = dataclasses.replace(SETTINGS, faces="largest")
+    path = extraction_path(tmp_path, clip, settings)
+    extract_video(clip, settings, Squares()).save(path)
+    pack([path], tmp_path, name="t", crop_size=64, file_format="array_record")
+    source = RecordSource(tmp_path, "train")
+
+    stub = Brightness(batch_size=8)
+    Predictor(stub.network, settings=settings)(clip.path)
+    from data_pipeline.pipeline import eval_batches
+
+    [batch] = eval_batches(source, batch_size=8, image_size=48)
+    stored = batch["image"].astype(float)
+    seen = np.stack(stub.crops).astype(float)
+    assert stored.shape == seen.shape
+    assert np.abs(stored - seen).mean() < 1.5 and np.abs(stored - seen).max() < 40  # JPEG
+
+    model, variables, _ = load_trained(trained)
+    mesh = data_mesh(jax.devices()[:1])
+    scores, _ = Scorer(model, mesh, batch_size=8).score(variables, source)
+    prediction = Predictor.from_workdir(trained, batch_size=8, settings=settings)(clip.path)
+    [track] = prediction.tracks
+    assert [f.frame for f in track.faces] == scores["frame"].tolist()
+    np.testing.assert_allclose([f.score for f in track.faces], scores["score"], atol=0.02)
+
+
+def test_a_workdir_and_its_export_agree(trained, tmp_path):
+    model, variables, _ = load_trained(trained)
+    export_stablehlo(model, variables, tmp_path / "exported", platforms=("cpu",))
+    crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    own, maps = trained_network(trained, batch_size=5)(crops)
+    exported, exported_maps = exported_network(tmp_path / "exported", batch_size=5)(crops)
+    np.testing.assert_allclose(own, exported, atol=1e-5)
+    np.testing.assert_allclose(maps, exported_maps, atol=1e-5)
+    assert Predictor.from_export(tmp_path / "exported").network.image_size == 32
+    with pytest.raises(FileNotFoundError, match=r"no model.stablehlo"):
+        exported_network(tmp_path)
+    (tmp_path / "exported" / "model.stablehlo").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        exported_network(tmp_path / "exported")
+
+
+def test_the_command(trained, tmp_path):
+    good = write_clip(tmp_path / "good clip.mp4", 8)
+    command = [sys.executable, str(ROOT / "run_eval.py"), f"--workdir={trained}"]
+    options = ["--detector=none", f"--out={tmp_path / 'out'}", "--batch_size=8", "--overlay"]
+    done = subprocess.run(
+        [*command, *options, "--inputs", str(good), str(tmp_path / "gone.mp4")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "1 of 2 files scored" in done.stdout and "no such file" in done.stderr
+    assert len(list((tmp_path / "out" / "overlays").glob("good clip-*.mp4"))) == 1
+    again = subprocess.run(
+        [*command, *options, "--resume", "--inputs", str(good)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    refused = subprocess.run([*command, "x.mp4"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "come after --inputs" in refused.stderr
