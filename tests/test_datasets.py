@@ -228,7 +228,23 @@ def test_a_csv_with_everything(tmp_path):
         open_data_set("folder").list(path, compression="", splits=SPLITS)
 
 
-@pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"folder"}))
+def test_the_embedded_set_goes_the_way_of_every_other(tmp_path):
+    data_set = open_data_set("synthetic", identities=3, size=32)
+    found = data_set.list(tmp_path / "drawn", compression="", splits=("train", "test"))
+    assert len(found.present) == 2 * 3 * 2
+    again = data_set.list(tmp_path / "drawn", compression="", splits=("train", "test"))
+    assert again == found
+    fake = next(v for v in found.present if v.label)
+    assert fake.original in {v.video_id for v in found.present if not v.label}
+    settings = Settings(detector="none", num_frames=8, crop_size=32)
+    assert list(extract_video(fake, settings, WholeImage()).frame) == [0, 1, 2, 3]
+    train, test = (
+        {p for v in found.present if v.split == s for p in v.people} for s in ("train", "test")
+    )
+    assert not train & test
+
+
+@pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"folder", "synthetic"}))
 def test_another_folder_is_told_from_the_data_set(tmp_path, name):
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataSetError) as raised:

@@ -17,6 +17,7 @@ from data_pipeline.datasets.dfdc_preview import DFDCPreview
 from data_pipeline.datasets.ffiw import FFIW
 from data_pipeline.datasets.ffpp import FaceForensics
 from data_pipeline.datasets.folder import Folder
+from data_pipeline.datasets.synthetic import Synthetic
 from data_pipeline.datasets.wilddeepfake import WildDeepfake
 
 DATA_SETS: dict[str, Callable[..., DataSet]] = {
@@ -32,6 +33,7 @@ DATA_SETS: dict[str, Callable[..., DataSet]] = {
     "df40": DF40,
     "deepfakebench": DeepfakeBench,
     "folder": Folder,
+    "synthetic": Synthetic,
 }
 
 

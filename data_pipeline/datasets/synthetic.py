@@ -1,0 +1,72 @@
+"""The embedded data set as folders of frames, so that it goes the way of every other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_pipeline.datasets.base import DataSet, Listing, Video
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthetic(DataSet):
+    """Draws its clips below `root`, a folder of PNG frames each, where they are not there yet.
+
+    The frames are cut faces: prepare them with `--detector=none`.
+
+    Attributes:
+      identities: people a split.
+      size: of the frames in pixels.
+      seed: another one makes other people.
+    """
+
+    identities: int = 16
+    size: int = 128
+    seed: int = 0
+
+    def list(self, root: Path, *, compression: str, splits: tuple[str, ...]) -> Listing:
+        """See `DataSet.list`."""
+        from data_pipeline.synthetic import make_clips  # SciPy: not for every other data set
+
+        videos: list[Video] = []
+        for split in splits:
+            folder = root / f"{self.identities}-{self.size}px-seed{self.seed}" / split
+            images, columns = make_clips(
+                split, seed=self.seed, num_identities=self.identities, image_size=self.size
+            )
+            for name in np.unique(columns["video_id"]):
+                rows = np.flatnonzero(columns["video_id"] == name)
+                _draw(folder / str(name), images[rows], columns["frame"][rows])
+                subset, person = (str(columns[k][rows[0]]) for k in ("subset", "source_id"))
+                videos.append(
+                    Video(
+                        dataset="synthetic",
+                        subset=subset,
+                        compression="jpeg",
+                        split=split,
+                        video_id=str(name),
+                        source_id=person,
+                        label=int(columns["label"][rows[0]]),
+                        path=folder / str(name),
+                        original=str(name).removesuffix(f"_{subset}"),
+                        people=(person,),
+                    )
+                )
+        return Listing.of(videos)
+
+
+def _draw(folder: Path, images: np.ndarray, numbers: np.ndarray) -> None:
+    """A folder of frames, whole or not at all."""
+    if folder.is_dir():
+        return
+    building = folder.with_name(f".{folder.name}")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    for image, number in zip(images, numbers, strict=True):
+        cv2.imwrite(str(building / f"{number:04d}.png"), image[..., ::-1])
+    os.replace(building, folder)
