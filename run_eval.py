@@ -52,6 +52,10 @@ def _evaluate() -> None:
     metrics = evaluate(
         config, _WORKDIR.value, checkpoint=_CHECKPOINT.value, split=_SPLIT.value, out=_OUT.value
     )
+    import jax
+
+    if jax.process_index():
+        return
     for level in ("frame", "video"):
         values = metrics[level]
         counts = f"{values['n_real']} real, {values['n_fake']} fake"

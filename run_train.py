@@ -1,7 +1,9 @@
 """Trains a detector: ``python run_train.py --config=FILE --workdir=DIR [--config.a.b=c]``.
 
-The same command again continues where the last one ended.
+The same command again continues where the last one ended. Status 75: SIGTERM came, all is saved.
 """
+
+import sys
 
 from absl import flags
 from ml_collections import config_flags
@@ -13,18 +15,31 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints,
 flags.mark_flags_as_required(["config", "workdir"])
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     del argv
     config = _CONFIG.value
+    import jax
+
+    from matnet_jax.preemption import STATUS, Preempted
     from matnet_jax.train import train  # after the flags: --help and typos answer at once
 
-    result = train(config, _WORKDIR.value)
-    best = result["best_step"]
-    print(
-        f"trained to step {result['step']}; best by validation: "
-        + (f"step {best}" if best is not None else "undefined (no validation with both classes)")
-        + f"\nnext: python run_eval.py --config=… --workdir={_WORKDIR.value}"
-    )
+    try:
+        result = train(config, _WORKDIR.value)
+    except Preempted as preempted:
+        print(f"{preempted}; the same command continues", file=sys.stderr)
+        return STATUS
+    if jax.process_index() == 0:
+        best = result["best_step"]
+        print(
+            f"trained to step {result['step']}; best by validation: "
+            + (
+                f"step {best}"
+                if best is not None
+                else "undefined (no validation with both classes)"
+            )
+            + f"\nnext: python run_eval.py --config=… --workdir={_WORKDIR.value}"
+        )
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, where no cluster tells it (docs/pods.md)."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of the whole job.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error comes from.")
 
 
@@ -30,6 +35,9 @@ def _guarded(
     if len(argv) > 1 and not takes_arguments:
         _fail(f"not a flag: {' '.join(argv[1:])}; flags are written --name=value")
     try:
+        from matnet_jax.distributed import find_job, join  # JAX: after the flags
+
+        join(find_job(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value))
         return main(argv)
     except KeyboardInterrupt:
         _fail(

@@ -112,6 +112,10 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     train.batch_size = 48  # global: over all devices of all processes
     train.duration = "10 epochs"  # here and below: epochs, steps or examples
     train.log_every = "50 steps"
+    train.remat = False  # computes activations again in the backward pass: less memory
+    train.accumulate = 1  # parts of a batch that are computed one after the other
+    train.on_nonfinite = "stop"  # or "skip": a step with a NaN changes nothing, and is counted
+    train.hang_seconds = 1800.0  # without a step, after which the watchdog complains
     train.ema_decay = placeholder(float)  # a step; None: no averaged parameters
 
     optimizer = config.optimizer = ConfigDict()
@@ -136,7 +140,8 @@ def default_config(recipe: str = "paper") -> ConfigDict:
 
     checkpoint = config.checkpoint = ConfigDict()
     checkpoint.every = "1 epoch"  # and with every validation
-    checkpoint.keep = 2  # so many of the latest; the best is kept beside them
+    checkpoint.keep = 2  # so many of the latest
+    checkpoint.keep_best = 1  # beside them
     if recipe == "released":
         _set_released(config)
     return config.lock()

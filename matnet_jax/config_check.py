@@ -112,6 +112,9 @@ _CHECKS: dict[str, Check] = {
     "train.batch_size": _COUNT,
     "train.duration": _POSITIVE_DURATION,
     "train.log_every": _POSITIVE_DURATION,
+    "train.accumulate": _COUNT,
+    "train.on_nonfinite": _one_of("stop", "skip"),
+    "train.hang_seconds": _POSITIVE,
     "train.ema_decay": _RATE,
     "optimizer.name": _one_of(*OPTIMIZERS),
     "optimizer.learning_rate": _POSITIVE,
@@ -130,6 +133,7 @@ _CHECKS: dict[str, Check] = {
     "validation.batch_size": _COUNT,
     "checkpoint.every": _POSITIVE_DURATION,
     "checkpoint.keep": _COUNT,
+    "checkpoint.keep_best": _COUNT,
 }
 
 
@@ -155,6 +159,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.{field} must be {_type_name(wanted)}; got {value!r}"
         elif field in _CHECKS and not _CHECKS[field][0](value):
             yield f"config.{field} must be {_CHECKS[field][1]}; got {value!r}"
+    if values.get("train.accumulate") != 1 and values.get("losses.batch_reduction") == "sum":
+        yield "config.train.accumulate > 1 needs config.losses.batch_reduction = 'mean'"
     if values.get("data.source") == "records" and not values.get("data.dir"):
         yield "config.data.dir is empty; give the folder that data_pipeline.prepare wrote (--out)"
 

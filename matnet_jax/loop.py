@@ -13,8 +13,10 @@ from tqdm import tqdm
 
 from matnet_jax.build import Plan
 from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.preemption import Preempted, Preemption
 from matnet_jax.sharding import global_batch
 from matnet_jax.watch import Mean, MetricsLog, NonFiniteError
+from matnet_jax.watchdog import Watchdog
 
 Metrics = dict[str, float | None]
 
@@ -31,6 +33,8 @@ class Loop:
       metadata: saved with each checkpoint, beside the running means under "window".
       log: None in processes that write no logs.
       mesh: of the devices that batches are split over.
+      preemption: asked after each step whether to save and end.
+      watchdog: is told what the loop does.
     """
 
     plan: Plan
@@ -40,6 +44,8 @@ class Loop:
     metadata: Mapping[str, Any]
     log: MetricsLog | None
     mesh: Mesh
+    preemption: Preemption
+    watchdog: Watchdog
 
     def run(
         self, state: Any, batches: Iterator[dict[str, np.ndarray]], key: jax.Array, window: Mean
@@ -57,6 +63,7 @@ class Loop:
 
         Raises:
           NonFiniteError: a metric became NaN or infinite. The last good checkpoint stays.
+          Preempted: the run was asked to end, and everything up to its step is saved.
         """
         plan, first = self.plan, int(state.step)
         validated = None
@@ -71,8 +78,10 @@ class Loop:
         pending: tuple[int, dict[str, jax.Array]] | None = None
         with bar:
             for step in range(first + 1, plan.total_steps + 1):
+                self.watchdog.now("waiting for data", step)
                 with clock.waiting():
                     host_batch = next(batches)
+                self.watchdog.now("training", step)
                 batch = global_batch(host_batch, self.mesh)
                 with jax.transfer_guard("disallow"):
                     state, metrics = self.train_step(state, batch, key)
@@ -86,7 +95,8 @@ class Loop:
                 last = step == plan.total_steps
                 logs = last or step % plan.log_every == 0
                 validates = last or step % plan.validate_every == 0
-                saves = validates or step % plan.checkpoint_every == 0
+                ends = not last and self.preemption.reached(step)
+                saves = ends or validates or step % plan.checkpoint_every == 0
                 if not (logs or saves):
                     continue
                 # Before anything is written, this step's metrics too must be finite.
@@ -95,19 +105,23 @@ class Loop:
                 if logs:
                     self._log_training(step, window.pop(), clock, bar)
                 if validates:
-                    with clock.paused():
+                    with clock.paused(), self.watchdog.during("validating", step):
                         bar.set_description("validating")
                         validated = self.validate(state)
                         bar.set_description(None)
                     self._write(step, "val", validated)
                 if saves:
-                    with clock.paused():
+                    with clock.paused(), self.watchdog.during("saving", step):
                         self.checkpoints.save(
                             step,
                             state,
                             metadata={**self.metadata, "window": window.state()},
                             metrics=validated if validates else None,
                         )
+                if ends:
+                    self.checkpoints.wait()
+                    raise Preempted(f"asked to end: everything up to step {step} is saved")
+        self.watchdog.now("saving", plan.total_steps)
         self.checkpoints.wait()
         return state
 

@@ -87,6 +87,7 @@ class BackboneNetwork(nn.Module):
       stochastic_depth_rate: of the last EfficientNet block; earlier ones less, linearly.
       batch_norm_momentum, batch_norm_epsilon: the backbone's; None for its own.
       same_max_pool: Xception's max-pools padded as Keras pads them.
+      remat: the backbone's blocks are computed again in the backward pass, instead of kept.
       mean, std: of pixels in [0, 1], for `preprocess`.
     """
 
@@ -102,6 +103,7 @@ class BackboneNetwork(nn.Module):
     batch_norm_momentum: float | None = None
     batch_norm_epsilon: float | None = None
     same_max_pool: bool = False
+    remat: bool = False
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -120,7 +122,7 @@ class BackboneNetwork(nn.Module):
         if self.padding not in ("same", "nominal"):
             raise ValueError(f"unknown padding '{self.padding}'; available: same, nominal")
         # Without a parent the backbone can be asked for its channels; `setup` adopts it.
-        fields: dict[str, Any] = {"dtype": self.dtype, "parent": None}
+        fields: dict[str, Any] = {"dtype": self.dtype, "remat": self.remat, "parent": None}
         if self.batch_norm_momentum is not None:
             fields["bn_momentum"] = self.batch_norm_momentum
         if self.batch_norm_epsilon is not None:

@@ -51,19 +51,38 @@ def global_batch(host_batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Puts a tree of arrays, equal in every process, on all devices of `mesh`."""
-    return jax.device_put(tree, replicated(mesh))
+    sharding = replicated(mesh)
+
+    def put(x: Any) -> jax.Array:
+        if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            # Keys cannot be put on other processes' devices, the numbers that they are can.
+            data = jax.device_put(jax.random.key_data(x), sharding)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+        return jax.device_put(x, sharding)
+
+    return jax.tree.map(put, tree)
 
 
-def check_divisible(batch_size: int, devices: int, *, name: str = "batch_size") -> None:
+def check_divisible(
+    batch_size: int, devices: int, *, parts: int = 1, name: str = "batch_size"
+) -> None:
     """Refuses a global batch that the devices cannot share equally.
+
+    Args:
+      batch_size: global.
+      devices: of all processes.
+      parts: that each device computes one after the other.
+      name: of the batch size, for the message.
 
     Raises:
       ValueError: naming the nearest batch sizes that can be.
     """
-    if batch_size % devices:
-        below, above = batch_size // devices * devices, -(-batch_size // devices) * devices
+    unit = devices * parts
+    if batch_size % unit:
+        below, above = batch_size // unit * unit, -(-batch_size // unit) * unit
         nearest = f"{below} or {above}" if below else f"{above}"
+        times = f" times {parts} accumulated parts" if parts > 1 else ""
         raise ValueError(
-            f"{name} = {batch_size} (the global batch) is not divisible by the {devices} devices; "
-            f"take {nearest}"
+            f"{name} = {batch_size} (the global batch) is not divisible by the {devices} devices"
+            f"{times}; take {nearest}"
         )

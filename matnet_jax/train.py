@@ -19,11 +19,13 @@ from matnet_jax.data import build_sampler, open_source, training_batches
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
+from matnet_jax.preemption import Preemption
 from matnet_jax.scorer import Scorer
 from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
 from matnet_jax.train_state import TrainState, create_train_state
 from matnet_jax.train_step import make_train_step
 from matnet_jax.watch import Mean, MetricsLog
+from matnet_jax.watchdog import Watchdog
 from matnet_jax.workdir import locked, versions, write_json
 
 # What a rerun may change: it moves the end, the reports or the rates, not what is trained.
@@ -31,6 +33,9 @@ _MAY_CHANGE = (
     "data.dir",
     "train.duration",
     "train.log_every",
+    "train.hang_seconds",
+    "train.remat",
+    "train.on_nonfinite",
     "optimizer.",
     "validation.",
     "checkpoint.",
@@ -54,10 +59,16 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
       WorkdirError: another run holds the workdir, or it is not writable.
       CheckpointError: the workdir's checkpoints are of another network or config, or unreadable.
       NonFiniteError: a loss or gradient became NaN or infinite; the message has the step.
+      Preempted: SIGTERM came, and everything up to the step in the message is saved.
     """
     validate(config)
     mesh = data_mesh()
-    check_divisible(config.train.batch_size, mesh.size, name="config.train.batch_size")
+    check_divisible(
+        config.train.batch_size,
+        mesh.size,
+        parts=config.train.accumulate,
+        name="config.train.batch_size",
+    )
     check_divisible(config.validation.batch_size, mesh.size, name="config.validation.batch_size")
     workdir = Path(workdir).absolute()
     config, weights = starting_weights(config, workdir)
@@ -79,6 +90,8 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             center_rate=plan.center_rate,
             centers_move_twice=config.centers.move_twice,
             ema_decay=config.train.ema_decay,
+            accumulate=config.train.accumulate,
+            skip_nonfinite=config.train.on_nonfinite == "skip",
         ),
         donate_argnums=0,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
@@ -112,8 +125,16 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         if is_main:
             stack.enter_context(locked(workdir))
         checkpoints = stack.enter_context(
-            Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
+            Checkpoints(
+                workdir / "checkpoints",
+                keep=config.checkpoint.keep,
+                keep_best=config.checkpoint.keep_best,
+            )
         )
+        watchdog = stack.enter_context(
+            Watchdog(workdir / ".processes", jax.process_index(), seconds=config.train.hang_seconds)
+        )
+        preemption = stack.enter_context(Preemption())
         restored = restore(checkpoints, abstract_state, metadata["config"])
         state, window = restored or (replicate(initial_state(), mesh), Mean())
         step = int(state.step)
@@ -125,7 +146,17 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         batches = stack.enter_context(
             contextlib.closing(training_batches(config, source, sampler, model.image_size, step))
         )
-        loop = Loop(plan, train_step, validate_state, checkpoints, metadata, log, mesh)
+        loop = Loop(
+            plan,
+            train_step,
+            validate_state,
+            checkpoints,
+            metadata,
+            log,
+            mesh,
+            preemption,
+            watchdog,
+        )
         state = loop.run(state, batches, replicate(jax.random.key(config.seed), mesh), window)
         return {"step": int(state.step), "best_step": checkpoints.best_step}
 

@@ -16,6 +16,7 @@ import optax
 
 from matnet_jax import agda as agda_lib
 from matnet_jax import losses
+from matnet_jax.accumulate import accumulated
 from matnet_jax.agda import AGDAOptions
 from matnet_jax.model import MAT, MATOutput, PlainClassifier
 from matnet_jax.train_state import TrainState
@@ -186,6 +187,8 @@ def make_train_step(
     center_rate: Callable[[jax.Array], jax.Array | float],
     centers_move_twice: bool = False,
     ema_decay: float | None = None,
+    accumulate: int = 1,
+    skip_nonfinite: bool = False,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """Builds the training step; jit it with the state donated.
 
@@ -194,22 +197,36 @@ def make_train_step(
       tx: the optimiser whose state the `TrainState` holds.
       center_rate: α of eq. 4 as a function of the step.
       ema_decay: decay a step of the averaged parameters; needs a state created with `ema`.
+      accumulate: parts of the batch that are computed one after the other; see `accumulated`.
+      skip_nonfinite: a step whose loss or gradient is NaN or infinite changes nothing but the step
+        count; the metric ``skipped`` is 1 then, and the others are 0.
 
     Returns:
       train_step(state, batch, key) -> (state, metrics). batch: image [B, H, W, 3] uint8, label [B]
       int32, mask [B] float32 (0 leaves an example out of the losses). key: the run's root key; the
       step folds in `state.step`, so a restart draws what an uninterrupted run draws. metrics:
       float32 scalars over the global batch.
+
+    Raises:
+      ValueError: a sum over the batch cannot be accumulated from means.
     """
+    if accumulate > 1 and options.batch_reduction == "sum":
+        raise ValueError("accumulate > 1 averages the parts of a batch: not for a 'sum' over it")
     loss = make_loss(model, options=options, agda=agda, centers_move_twice=centers_move_twice)
+
+    def gradient(params, collections, batch, key, rate):
+        (_, (collections, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
+            params, collections, batch, key, rate
+        )
+        return grads, collections, metrics
+
+    gradient = accumulated(gradient, accumulate)
 
     def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         rate = center_rate(state.step)
         collections = {"batch_stats": state.batch_stats, "feature_centers": state.feature_centers}
         step_key = jax.random.fold_in(key, state.step)
-        (_, (collections, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
-            state.params, collections, batch, step_key, rate
-        )
+        grads, collections, metrics = gradient(state.params, collections, batch, step_key, rate)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
@@ -223,7 +240,7 @@ def make_train_step(
         if ema_decay is not None:
             ema_params = optax.incremental_update(params, state.ema_params, 1.0 - ema_decay)
         metrics |= {"grad_norm": optax.tree.norm(grads), "center_rate": jnp.asarray(rate)}
-        state = TrainState(
+        new_state = TrainState(
             step=state.step + 1,
             params=params,
             opt_state=opt_state,
@@ -231,7 +248,13 @@ def make_train_step(
             feature_centers=collections.get("feature_centers", {}),
             ema_params=ema_params,
         )
-        return state, metrics
+        if skip_nonfinite:
+            finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+            unchanged = dataclasses.replace(state, step=new_state.step)
+            new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new_state, unchanged)
+            metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
+            metrics["skipped"] = 1.0 - finite.astype(jnp.float32)
+        return new_state, metrics
 
     return train_step
 

@@ -102,12 +102,17 @@ def _columns(rows: list[dict[str, str]]) -> list[str]:
 class Mean:
     """Mean of each metric over the steps since the last log, kept exactly across a restart."""
 
-    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0):
+    def __init__(
+        self,
+        sums: Mapping[str, float] | None = None,
+        count: int = 0,
+        skipped: int | None = None,
+    ):
         self.sums: dict[str, float] = dict(sums or {})
-        self.count = count
+        self.count, self.skipped = count, skipped
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Adds one step's metrics.
+        """Adds one step's metrics; of a skipped step, only that it was skipped.
 
         Raises:
           NonFiniteError: if one is NaN or infinite; the message has the step.
@@ -116,16 +121,30 @@ class Mean:
         if bad:
             listed = ", ".join(f"{name} = {value}" for name, value in bad.items())
             raise NonFiniteError(f"{listed} at step {step}")
-        for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        self.count += 1
+        skipped = metrics.get("skipped")
+        if skipped is not None:
+            self.skipped = (self.skipped or 0) + int(skipped)
+        if not skipped:
+            for name, value in metrics.items():
+                if name != "skipped":
+                    self.sums[name] = self.sums.get(name, 0.0) + float(value)
+            self.count += 1
 
     def pop(self) -> dict[str, float]:
-        """The means, and starts again."""
+        """The means, and ``skipped_steps`` where steps can be skipped; and starts again.
+
+        Raises:
+          NonFiniteError: all steps were skipped.
+        """
+        if self.skipped and not self.count:
+            raise NonFiniteError(f"all {self.skipped} steps since the last log were skipped")
         means = {name: value / self.count for name, value in self.sums.items()}
+        if self.skipped is not None:
+            means["skipped_steps"] = float(self.skipped)
+            self.skipped = 0
         self.sums, self.count = {}, 0
         return means
 
     def state(self) -> dict[str, object]:
         """JSON values from which ``Mean(**state)`` continues."""
-        return {"sums": dict(self.sums), "count": self.count}
+        return {"sums": dict(self.sums), "count": self.count, "skipped": self.skipped}

@@ -14,8 +14,10 @@ import pytest
 from matnet_jax.build import Plan
 from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.loop import Loop
+from matnet_jax.preemption import Preempted, Preemption
 from matnet_jax.sharding import batch_sharded, data_mesh, replicate, replicated
 from matnet_jax.watch import Mean, MetricsLog, NonFiniteError, read_metrics
+from matnet_jax.watchdog import Watchdog
 from matnet_jax.workdir import WorkdirError, locked
 
 
@@ -55,7 +57,15 @@ def run(tmp_path):
         out_shardings=replicated(mesh),
     )
 
-    def run(total_steps, *, poison=None, stop_after=None, log_every=3, checkpoint_every=4):
+    def run(
+        total_steps,
+        *,
+        poison=None,
+        stop_after=None,
+        log_every=3,
+        checkpoint_every=4,
+        preemption=None,
+    ):
         plan = Plan(
             steps_per_epoch=5,
             total_steps=total_steps,
@@ -86,7 +96,10 @@ def run(tmp_path):
             if stop_after is not None:
                 source = itertools.islice(source, stop_after - first)
             log = MetricsLog(tmp_path, step=first)
-            loop = Loop(plan, jitted, validate, checkpoints, {}, log, mesh)
+            watchdog = Watchdog(tmp_path, 0, seconds=60)
+            asked = preemption or Preemption()
+            parts = (plan, jitted, validate, checkpoints, {}, log, mesh, asked, watchdog)
+            loop = Loop(*parts)
             try:
                 state = loop.run(state, source, replicate(jax.random.key(0), mesh), window)
             finally:
@@ -102,6 +115,26 @@ def run(tmp_path):
 
     run.traces = traces
     return run
+
+
+class AskedAt:
+    def __init__(self, step):
+        self._step = step
+
+    def reached(self, step):
+        return step == self._step
+
+
+def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(run, tmp_path):
+    with pytest.raises(Preempted, match="step 5 is saved"):
+        run(18, preemption=AskedAt(5))
+    done = run(18)
+    assert done.first == 5
+    rows = [(row["step"], row["loss"]) for row in read_metrics(tmp_path)]
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        steps = checkpoints.steps
+    (tmp_path / "whole").mkdir()
+    assert steps[-1] == 18 and [int(step) for step, _ in rows][:3] == [3, 6, 8]
 
 
 def test_periods(run, tmp_path):

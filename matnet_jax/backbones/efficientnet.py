@@ -128,6 +128,7 @@ class EfficientNet(nn.Module):
       nominal_size: size that SAME padding is computed from (the released code's way); None pads
         by the real sizes.
       stochastic_depth_rate: grows linearly with the block index from 0 to this.
+      remat: keeps only what goes from block to block, and computes the rest again.
     """
 
     width: float
@@ -136,6 +137,7 @@ class EfficientNet(nn.Module):
     stochastic_depth_rate: float = 0.2
     bn_momentum: float = 0.99
     bn_epsilon: float = 1e-3
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -165,10 +167,11 @@ class EfficientNet(nn.Module):
         endpoints = {"stem": x}
 
         repeats = [math.ceil(stage.repeats * self.depth) for stage in STAGES]
+        block_type = nn.remat(MBConv, static_argnums=(2,)) if self.remat else MBConv
         block = 0
         for i, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
             for repeat in range(count):
-                x = MBConv(
+                x = block_type(
                     features=channels[f"L{i}"],
                     kernel_size=stage.kernel_size,
                     stride=stage.stride if repeat == 0 else 1,

@@ -83,11 +83,13 @@ class Xception(nn.Module):
     Attributes:
       same_max_pool: pads max-pools as TensorFlow's SAME does; Keras's weights were made so, with
         `bn_epsilon` 1e-3.
+      remat: keeps only what goes from block to block, and computes the rest again.
     """
 
     same_max_pool: bool = False
     bn_momentum: float = 0.9
     bn_epsilon: float = 1e-5
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -107,8 +109,9 @@ class Xception(nn.Module):
         conv2 = Conv(64, padding=valid, dtype=self.dtype, name="conv2")
         x = norm(conv2(norm(conv1(images), "bn1")), "bn2")
         endpoints = {"b0": x}
+        block_type = nn.remat(XceptionBlock, static_argnums=(2,)) if self.remat else XceptionBlock
         for i, block in enumerate(BLOCKS, start=1):
-            x = XceptionBlock(
+            x = block_type(
                 block,
                 self.same_max_pool,
                 self.bn_momentum,

@@ -1,0 +1,37 @@
+"""One process of a training job on tiny data: what tests start several of.
+
+python job.py WORKDIR [field=value …]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import test_train  # noqa: E402
+
+import matnet_jax.evaluate  # noqa: E402
+import matnet_jax.train  # noqa: E402
+from matnet_jax.distributed import find_job, join  # noqa: E402
+from matnet_jax.preemption import STATUS, Preempted  # noqa: E402
+
+
+def main() -> int:
+    join(find_job(), heartbeat_seconds=10)
+    for module in (matnet_jax.train, matnet_jax.evaluate):
+        module.open_source = lambda config, split, size: test_train.tiny_source(split)
+    workdir, *fields = sys.argv[1:]
+    overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}
+    config = test_train.tiny_config(**overrides)
+    try:
+        matnet_jax.train.train(config, workdir)
+    except Preempted as error:
+        print(error, file=sys.stderr)
+        return STATUS
+    matnet_jax.evaluate.evaluate(config, workdir, checkpoint="latest")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A batch in parts, memory against time, and steps that are skipped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_train import tiny_config
+from tiny import batch, tiny_model
+
+from matnet_jax.accumulate import accumulated
+from matnet_jax.build import build_model
+from matnet_jax.config import ConfigError
+from matnet_jax.config_check import validate
+from matnet_jax.model import init_variables
+from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+from matnet_jax.train_state import create_train_state
+from matnet_jax.train_step import LossOptions, make_train_step
+from matnet_jax.watch import Mean, NonFiniteError
+
+
+def linear(params, collections, part, key, rate):
+    """A loss that is a mean, a collection that is linear in the batch's mean."""
+
+    def loss(params):
+        return jnp.mean((part["x"] @ params - part["y"]) ** 2)
+
+    value, grads = jax.value_and_grad(loss)(params)
+    moved = collections + rate * (part["x"].mean(0) - collections)
+    return grads, moved, {"loss": value}
+
+
+def test_what_is_linear_in_the_mean_is_that_of_the_whole_batch():
+    draw = np.random.default_rng(0)
+    whole = {"x": draw.normal(size=(12, 3)).astype("f"), "y": draw.normal(size=12).astype("f")}
+    args = (jnp.ones(3), jnp.zeros(3), whole, jax.random.key(0), 0.1)
+    for parts in (2, 3, 12):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+            jax.jit(accumulated(linear, parts))(*args),
+            linear(*args),
+        )
+    assert accumulated(linear, 1) is linear
+
+
+def test_parts_draw_different_numbers():
+    def noise(params, collections, part, key, rate):
+        return jax.random.normal(key), collections, {}
+
+    averaged = accumulated(noise, 2)(0.0, 0.0, {"x": jnp.zeros(4)}, jax.random.key(0), 0.0)[0]
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(2)]
+    draws = [float(jax.random.normal(key)) for key in keys]
+    assert float(averaged) == pytest.approx(np.mean(draws)) and draws[0] != draws[1]
+
+
+def test_a_batch_split_over_devices_is_not_moved():
+    mesh = data_mesh(jax.devices()[:4])
+    run = jax.jit(
+        accumulated(linear, 2),
+        in_shardings=(replicated(mesh), replicated(mesh), batch_sharded(mesh), None, None),
+        out_shardings=replicated(mesh),
+    )
+    whole = global_batch({"x": np.ones((16, 3), "f"), "y": np.ones(16, "f")}, mesh)
+    args = (jnp.ones(3), jnp.zeros(3), whole, jax.random.key(0), 0.1)
+    text = run.lower(*args).compile().as_text()
+    assert "all-to-all" not in text and "all-gather" not in text and "all-reduce" in text
+
+
+def step_of(model, **options):
+    tx = optax.sgd(0.1)
+    step = make_train_step(
+        model, tx, options=LossOptions(), agda=None, center_rate=lambda step: 0.05, **options
+    )
+    return create_train_state(model, tx, 0), jax.jit(step)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(stochastic_depth_rate=0.0)
+
+
+def test_rematerialisation_changes_no_result(model):
+    results = []
+    for remat in (False, True):
+        state, step = step_of(model.clone(remat=remat))
+        results.append(step(state, batch(4), jax.random.key(0)))
+    # Float tolerance: the compiler fuses what is computed again in another way.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), *results)
+    params = [init_variables(model.clone(remat=r), 0)["params"] for r in (False, True)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_rematerialisation_holds_back_every_block(model):
+    """The compiler for CPUs undoes it: what it saves is measured for TPUs (benchmarks.tpu_aot)."""
+    counts = []
+    for remat in (False, True):
+        state, step = step_of(model.clone(remat=remat))
+        text = step.lower(state, batch(4), jax.random.key(0)).as_text()
+        counts.append(text.count("optimization_barrier"))
+    assert counts[0] == 0 and counts[1] >= 8  # the network has 8 blocks
+
+
+def test_a_skipped_step_changes_nothing_but_its_number(model):
+    state, step = step_of(model, skip_nonfinite=True)
+    poisoned = replace_mean(batch(4))
+    skipped, metrics = step(state, poisoned, jax.random.key(0))
+    assert metrics["skipped"] == 1 and metrics["loss"] == 0 and skipped.step == 1
+    jax.tree.map(np.testing.assert_array_equal, skipped.params, state.params)
+    jax.tree.map(np.testing.assert_array_equal, skipped.batch_stats, state.batch_stats)
+    moved, metrics = step(skipped, batch(4), jax.random.key(0))
+    assert metrics["skipped"] == 0 and np.isfinite(metrics["loss"]) and moved.step == 2
+
+
+def replace_mean(given):
+    """A NaN in the mask reaches the loss, as a NaN anywhere in the network would."""
+    return given | {"mask": np.array([np.nan, 1, 1, 1], np.float32)}
+
+
+def test_skipped_steps_are_counted_and_not_averaged():
+    mean = Mean()
+    mean.add(1, {"loss": 2.0, "skipped": 0.0})
+    mean.add(2, {"loss": 0.0, "skipped": 1.0})
+    mean = Mean(**mean.state())
+    assert mean.pop() == {"loss": 2.0, "skipped_steps": 1.0}
+    mean.add(3, {"loss": 0.0, "skipped": 1.0})
+    with pytest.raises(NonFiniteError, match="all 1 steps"):
+        mean.pop()
+
+
+def test_what_cannot_be_accumulated_is_refused():
+    config = tiny_config(**{"train.accumulate": 2, "losses.batch_reduction": "sum"})
+    with pytest.raises(ConfigError, match="batch_reduction = 'mean'"):
+        validate(config)
+    assert build_model(tiny_config(**{"train.remat": True})).remat
+    from matnet_jax.sharding import check_divisible
+
+    with pytest.raises(ValueError, match="2 devices times 3 accumulated parts; take 6 or 12"):
+        check_divisible(8, 2, parts=3)
+    assert replicate(jnp.ones(2), data_mesh(jax.devices()[:2])).shape == (2,)

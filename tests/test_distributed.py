@@ -1,0 +1,196 @@
+"""Several processes, for real: the same run as in one, and what happens when one dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.distributed import DistributedError, Job, find_job
+from matnet_jax.launch import start, wait
+from matnet_jax.preemption import STATUS
+from matnet_jax.scores import read_scores
+from matnet_jax.watch import read_metrics
+
+JOB = str(Path(__file__).parent / "job.py")
+FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.every="4 steps"')
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+@pytest.fixture
+def job(environment, monkeypatch, tmp_path):
+    """job(name, processes, devices) -> the processes of a job whose workdir is tmp_path/name."""
+    started = []
+
+    def begin(name, processes, devices, fields=FIELDS):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        for key, value in {**environment, "XLA_FLAGS": flags}.items():
+            monkeypatch.setenv(key, value)
+        started.extend(found := start([JOB, str(tmp_path / name), *fields], processes))
+        return found
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def network(workdir):
+    """Parameters, statistics and centers, whatever devices wrote them."""
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.read_model("latest")
+
+
+def close(one, other, **tolerance):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, **tolerance), network(one), network(other)
+    )
+
+
+def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(job, tmp_path):
+    for name, processes, devices in (("2x4", 2, 4), ("1x8", 1, 8), ("1x1", 1, 1)):
+        assert wait(job(name, processes, devices)) == 0
+    runs = {name: tmp_path / name for name in ("2x4", "1x8", "1x1")}
+    for other in ("1x8", "1x1"):
+        # Adam divides by the root of tiny squares: what differs in the last bits, differs there.
+        close(runs["2x4"], runs[other], rtol=2e-2, atol=2e-3)
+        rows = [read_metrics(runs[name]) for name in ("2x4", other)]
+        assert len(rows[0]) == len(rows[1]) == 5
+        for a, b in zip(*rows, strict=True):
+            assert a.keys() == b.keys()
+            for name in ("loss", "cross_entropy", "grad_norm", "video_auc"):
+                if name in a:
+                    assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-2), name
+        scores = [read_scores(runs[name] / "eval/test/scores.csv") for name in ("2x4", other)]
+        assert len(scores[0]["score"]) == 12  # each face once, whoever scored it
+        np.testing.assert_array_equal(scores[0]["frame"], scores[1]["frame"])
+        np.testing.assert_allclose(scores[0]["score"], scores[1]["score"], atol=0.02)
+    assert not list((runs["2x4"] / ".processes").iterdir())
+
+
+def test_a_job_goes_on_with_other_devices(job, tmp_path):
+    half = (FIELDS[0].replace("4", "2"), *FIELDS[1:])
+    assert wait(job("moved", 2, 2, half)) == 0
+    assert wait(job("moved", 1, 1)) == 0
+    steps = [row["step"] for row in read_metrics(tmp_path / "moved") if row["split"] == "train"]
+    assert steps == ["1", "2", "3", "4"]
+
+
+def wait_for_step(workdir, step, processes):
+    end = time.monotonic() + 240
+    while time.monotonic() < end:
+        rows = read_metrics(workdir)
+        if rows and int(rows[-1]["step"]) >= step:
+            return
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+    raise AssertionError("no progress")
+
+
+def test_the_others_end_when_one_is_killed(job, tmp_path, capfd):
+    processes = job("killed", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
+    wait_for_step(tmp_path / "killed", 2, processes)
+    processes[1].send_signal(signal.SIGKILL)
+    begin = time.monotonic()
+    assert wait(processes) == -signal.SIGKILL
+    assert time.monotonic() - begin < 60
+    assert all(process.poll() is not None for process in processes)
+    assert "process 1 was killed by signal 9" in capfd.readouterr().err
+
+
+def test_sigterm_to_one_process_saves_in_all(job, tmp_path):
+    processes = job("asked", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
+    wait_for_step(tmp_path / "asked", 2, processes)
+    processes[0].send_signal(signal.SIGTERM)
+    assert [process.wait(120) for process in processes] == [STATUS, STATUS]
+    saved = max(int(p.name) for p in (tmp_path / "asked/checkpoints").glob("[0-9]*"))
+    logged = [row for row in read_metrics(tmp_path / "asked") if row["split"] == "train"]
+    assert saved == int(logged[-1]["step"])
+
+
+def test_the_launcher_restarts_a_job_that_lost_a_process(environment, tmp_path):
+    """The script dies in its first life, in one of two processes."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, sys, time\n"
+        f"mark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
+        "index = os.environ['JAX_PROCESS_ID']\n"
+        "assert os.environ['JAX_NUM_PROCESSES'] == '2' and sys.argv[1] == '--flag'\n"
+        "if index == '1' and not mark.exists():\n"
+        "    mark.touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "while not mark.exists():\n"
+        "    time.sleep(0.05)\n"
+    )
+    command = [sys.executable, "-m", "matnet_jax.launch", "--processes=2"]
+    rest = ["--", str(script), "--flag"]
+    env = {**environment, "PYTHONPATH": str(Path(JOB).parents[1])}
+    done = subprocess.run(
+        [*command, "--restarts=1", *rest], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "process 1 was killed by signal 9" in done.stderr and "0 restarts left" in done.stderr
+    (tmp_path / "mark").unlink()
+    done = subprocess.run([*command, *rest], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + 9
+
+
+@pytest.mark.parametrize(
+    ("environment", "job"),
+    [
+        ({}, None),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, None),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, Job()),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, Job()),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, Job()),
+        ({"JAX_NUM_PROCESSES": "1"}, None),
+        (
+            {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "2"},
+            Job("a:1", 3, 2),
+        ),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "a:1",
+                "JAX_NUM_PROCESSES": "3",
+                "JOB_COMPLETION_INDEX": "0",
+            },
+            Job("a:1", 3, 0),
+        ),
+    ],
+)
+def test_the_job_is_found_in_the_environment(environment, job):
+    assert find_job(environment=environment) == job
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"JAX_COORDINATOR_ADDRESS": "a:1"}, "needs num_processes, process_id too"),
+        ({"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES is 'two', wanted a whole number"),
+        (
+            {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "2"},
+            "process_id is 0 to 1; got 2",
+        ),
+    ],
+)
+def test_an_incomplete_job_is_refused(environment, message):
+    with pytest.raises(DistributedError, match=message):
+        find_job(environment=environment)
