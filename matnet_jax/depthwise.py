@@ -161,9 +161,10 @@ def _by_reduction(padded, grad, shape, stride: int) -> jax.Array:
     ]
     zeros = [jnp.zeros((), dtype)] * len(products)
     sums = lax.reduce(
-        products, zeros, lambda a, b: [i + j for i, j in zip(a, b, strict=True)], (0, 1, 2)
+        products, zeros, lambda a, b: [i + j for i, j in zip(a, b, strict=True)], (1, 2)
     )
-    return jnp.stack(sums).reshape(shape)
+    # Over the batch apart: XLA makes no all-reduce of a variadic reduction over devices.
+    return jnp.sum(jnp.stack(sums), axis=1).reshape(shape)
 
 
 def _by_rows(padded, grad, shape, stride: int) -> jax.Array:

@@ -1,0 +1,94 @@
+"""Facts about the compiled step: what it talks about with its host and with other devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import batch, tiny_model
+
+from matnet_jax.agda import AGDAOptions
+from matnet_jax.hlo import collectives, donated, host_transfers
+from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+from matnet_jax.train_state import create_train_state
+from matnet_jax.train_step import LossOptions, make_train_step
+
+
+@pytest.fixture(scope="module")
+def step():
+    """The whole step on 8 devices: state, batch, key, compiled program."""
+    mesh = data_mesh()
+    model = tiny_model()
+    tx = optax.adam(1e-3)
+    function = make_train_step(
+        model,
+        tx,
+        options=LossOptions(),
+        agda=AGDAOptions(),
+        center_rate=lambda step: 0.05 * 0.9 ** (step // 2),
+    )
+    jitted = jax.jit(
+        function,
+        donate_argnums=0,
+        in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
+        out_shardings=replicated(mesh),
+    )
+    state = replicate(create_train_state(model, tx, 0), mesh)
+    key = replicate(jax.random.key(0), mesh)
+    return jitted, state, global_batch(batch(8), mesh), key
+
+
+@pytest.fixture(scope="module")
+def text(step):
+    jitted, *arguments = step
+    return jitted.lower(*arguments).compile().as_text()
+
+
+def test_nothing_goes_to_the_host(text):
+    assert host_transfers(text) == []
+
+
+def test_the_state_is_donated(text, step):
+    _, state, *_ = step
+    assert donated(text) == len(jax.tree.leaves(state))
+
+
+def test_devices_exchange_sums_alone(text, step):
+    """Gradients, and of each batch norm its statistics and their gradients, in both passes.
+
+    The CPU's compiler sums each pass's gradients over devices, those of GPU and TPU their sum.
+    """
+    _, state, *_ = step
+    found = collectives(text)
+    assert set(found) == {"all-reduce"}
+    gradients = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.params))
+    statistics = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.batch_stats))
+    # Forward and backward in two passes: four times the statistics; a few scalars and centers.
+    assert gradients <= found["all-reduce"].bytes <= 2 * gradients + 6 * statistics + 20_000
+
+
+def test_it_compiles_once_whatever_the_step(step):
+    jitted, state, images, key = step
+    for _ in range(3):  # over a decay of α
+        state, metrics = jitted(state, images, key)
+    assert jitted._cache_size() == 1 and np.isfinite(metrics["loss"])
+
+
+def test_collectives_are_counted_with_their_bytes():
+    found = collectives(
+        "HloModule m\n"
+        "  %a = (f32[4,2]{1,0}, bf16[3]{0}) all-reduce(%x, %y), channel_id=1\n"
+        "  ROOT %b = f32[8]{0} all-gather-start(%z)\n"
+        "  %c = f32[] add(%p, %q)\n"
+    )
+    assert found["all-reduce"].count == 1 and found["all-reduce"].bytes == 4 * 2 * 4 + 3 * 2
+    assert found["all-gather"].bytes == 16
+
+
+def test_a_callback_is_seen():
+    def talks(x):
+        jax.debug.print("{}", x)
+        return x + 1
+
+    compiled = jax.jit(talks).lower(jnp.ones(3)).compile()
+    assert host_transfers(compiled.as_text())
