@@ -12,6 +12,7 @@ from matnet_jax.commands import run_command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/demo.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, config.")
+_PROFILE = flags.DEFINE_string("profile_steps", "", "Such as 10:15: traced to WORKDIR/profile.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     from matnet_jax.train import train  # after the flags: --help and typos answer at once
 
     try:
-        result = train(config, _WORKDIR.value)
+        result = train(config, _WORKDIR.value, profile_steps=_PROFILE.value)
     except Preempted as preempted:
         print(f"{preempted}; the same command continues", file=sys.stderr)
         return STATUS

@@ -18,12 +18,10 @@ from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
-from matnet_jax.scorer import Scorer
+from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.scores import Columns, write_metrics, write_scores
 from matnet_jax.sharding import check_divisible, data_mesh, replicated
 from matnet_jax.workdir import versions
-
-SAMPLE_FACES = 8  # in the report, half of them real
 
 
 class NothingToScoreError(ValueError):
@@ -134,19 +132,6 @@ def load_network(
         variables = checkpoints.restore_model(step, abstract)
     average = variables.pop("ema_params")
     return step, model, variables | ({"params": average} if has_average else {})
-
-
-def sample_rows(scores: Columns, count: int = SAMPLE_FACES) -> np.ndarray:
-    """Rows of faces to show: real and fake in turn, each of another video, spread over them all."""
-    chosen = []
-    for label in (0, 1):
-        rows = np.flatnonzero(scores["label"] == label)
-        identity = np.stack([scores[k][rows] for k in VIDEO_IDENTITY], axis=1)
-        _, first = np.unique(identity, axis=0, return_index=True)
-        spread = np.linspace(0, len(first) - 1, num=min(count // 2, len(first))).round()
-        chosen.append(rows[first[spread.astype(int)]])
-    longest = max(map(len, chosen))
-    return np.array([part[i] for i in range(longest) for part in chosen if i < len(part)], np.int64)
 
 
 def most_wrong_rows(scores: Columns) -> np.ndarray:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from matnet_jax.build import Plan
 from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.preemption import Preempted, Preemption
+from matnet_jax.profiling import Profiler
 from matnet_jax.sharding import global_batch
 from matnet_jax.watch import Mean, MetricsLog, NonFiniteError
 from matnet_jax.watchdog import Watchdog
@@ -35,6 +36,7 @@ class Loop:
       mesh: of the devices that batches are split over.
       preemption: asked after each step whether to save and end.
       watchdog: is told what the loop does.
+      profiler: is told of each step before it.
     """
 
     plan: Plan
@@ -46,6 +48,7 @@ class Loop:
     mesh: Mesh
     preemption: Preemption
     watchdog: Watchdog
+    profiler: Profiler
 
     def run(
         self, state: Any, batches: Iterator[dict[str, np.ndarray]], key: jax.Array, window: Mean
@@ -78,6 +81,7 @@ class Loop:
         pending: tuple[int, dict[str, jax.Array]] | None = None
         with bar:
             for step in range(first + 1, plan.total_steps + 1):
+                self.profiler.before(step)
                 self.watchdog.now("waiting for data", step)
                 with clock.waiting():
                     host_batch = next(batches)
@@ -159,10 +163,11 @@ class _Clock:
         self.reset()
 
     def reset(self) -> None:
-        self._start, self._images, self._waited = time.monotonic(), 0, 0.0
+        self._start, self._images, self._steps, self._waited = time.monotonic(), 0, 0, 0.0
 
     def count(self, images: int) -> None:
         self._images += images
+        self._steps += 1
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -183,6 +188,15 @@ class _Clock:
         read = {
             "images_per_second": self._images / seconds,
             "data_wait_fraction": self._waited / seconds,
+            "step_seconds": seconds / max(self._steps, 1),
+            **_memory(),
         }
         self.reset()
         return read
+
+
+def _memory() -> dict[str, float]:
+    """The most that the first local device ever held, where it tells."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    peak = stats.get("peak_bytes_in_use")
+    return {} if peak is None else {"device_memory_gb": peak / 1e9}

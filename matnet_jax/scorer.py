@@ -9,11 +9,14 @@ from jax.sharding import Mesh
 
 from data_pipeline.pipeline import eval_batches
 from data_pipeline.sources import Source
+from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.report import Overlay
 from matnet_jax.scores import Columns
 from matnet_jax.sharding import batch_sharded, global_batch, replicated
 from matnet_jax.train_step import make_eval_step
+
+SAMPLE_FACES = 8  # that are shown, half of them real
 
 
 class Scorer:
@@ -105,6 +108,19 @@ class Scorer:
                     )
                 )
         return made
+
+
+def sample_rows(columns: Mapping[str, np.ndarray], count: int = SAMPLE_FACES) -> np.ndarray:
+    """Rows of faces to show: real and fake in turn, each of another video, spread over them all."""
+    chosen = []
+    for label in (0, 1):
+        rows = np.flatnonzero(columns["label"] == label)
+        identity = np.stack([columns[k][rows] for k in VIDEO_IDENTITY], axis=1)
+        _, first = np.unique(identity, axis=0, return_index=True)
+        spread = np.linspace(0, len(first) - 1, num=min(count // 2, len(first))).round()
+        chosen.append(rows[first[spread.astype(int)]])
+    longest = max(map(len, chosen))
+    return np.array([part[i] for i in range(longest) for part in chosen if i < len(part)], np.int64)
 
 
 class _Rows:

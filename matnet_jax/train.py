@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from matnet_jax.attention_watch import AttentionWatch
 from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes
@@ -20,7 +21,8 @@ from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
 from matnet_jax.preemption import Preemption
-from matnet_jax.scorer import Scorer
+from matnet_jax.profiling import profiler
+from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
 from matnet_jax.train_state import TrainState, create_train_state
 from matnet_jax.train_step import make_train_step
@@ -43,13 +45,14 @@ _MAY_CHANGE = (
 )
 
 
-def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -> dict[str, Any]:
     """Trains, validates and saves checkpoints; a rerun continues from the newest checkpoint.
 
     Args:
       config: as `matnet_jax.config.default_config` makes it.
       workdir: made when it is not there. Gets ``config.json``, ``versions.json``, ``metrics.csv``,
         ``tb/`` and ``checkpoints/``.
+      profile_steps: such as ``10:15``; see `profiler`.
 
     Returns:
       ``step`` reached and ``best_step`` by validation (None if no validation had both classes).
@@ -99,9 +102,15 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     )
     scorer = Scorer(model, mesh, batch_size=config.validation.batch_size)
 
+    attention = AttentionWatch(scorer, validation_source, sample_rows(validation_source.columns))
+    log: MetricsLog | None = None
+
     def validate_state(state: TrainState) -> Metrics:
         scores, loss = scorer.score(state.eval_variables, validation_source)
-        return {"loss": loss, **headline(summarise(scores))}
+        numbers, picture = attention.look(state.eval_variables)
+        if log is not None and picture is not None:
+            log.picture(int(state.step), "val/attention", picture)
+        return {"loss": loss, **headline(summarise(scores)), **numbers}
 
     def create_state(variables: dict[str, Any]) -> TrainState:
         ema = config.train.ema_decay is not None
@@ -138,7 +147,6 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         restored = restore(checkpoints, abstract_state, metadata["config"])
         state, window = restored or (replicate(initial_state(), mesh), Mean())
         step = int(state.step)
-        log = None
         if is_main:
             write_json(workdir / "config.json", metadata["config"])
             write_json(workdir / "versions.json", metadata["versions"])
@@ -156,6 +164,7 @@ def train(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
             mesh,
             preemption,
             watchdog,
+            stack.enter_context(profiler(profile_steps, workdir / "profile")),
         )
         state = loop.run(state, batches, replicate(jax.random.key(config.seed), mesh), window)
         return {"step": int(state.step), "best_step": checkpoints.best_step}

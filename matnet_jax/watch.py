@@ -1,12 +1,18 @@
 """Following a training run: a CSV file, TensorBoard events, and a check for NaN."""
 
+import contextlib
 import csv
 import io
 import math
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+import numpy as np
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from matnet_jax.scores import atomic_text_file
 
@@ -32,12 +38,16 @@ class MetricsLog:
     def __init__(self, workdir: Path, *, step: int = 0):
         self._path = workdir / "metrics.csv"
         self._rows = [row for row in read_metrics(workdir) if int(row["step"]) <= step]
-        self._columns = _columns(self._rows)
+        # The file's own order: a metric that is undefined so far has a column, and no values.
+        self._columns = _header(workdir) or _columns(self._rows)
         self._rewrite()
-        # TensorBoard drops events at and after purge_step that older event files hold.
-        self._tensorboard = SummaryWriter(
-            logdir=str(workdir / "tb"), purge_step=step + 1 if step else None, flush_secs=10
-        )
+        # Written here and now: tensorboardX's own thread dies on a full disk, and waits for itself.
+        (workdir / "tb").mkdir(exist_ok=True)
+        self._events = EventsWriter(str(workdir / "tb" / "events"), f".{os.getpid()}")
+        if step:
+            # TensorBoard drops what older files hold from this step on.
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._event(event_pb2.Event(step=step + 1, session_log=start))
 
     def write(
         self,
@@ -56,28 +66,61 @@ class MetricsLog:
           split: ``train`` or ``val``.
           metrics: by name; None (undefined) leaves the field empty.
           times: values that depend on the machine's speed; to TensorBoard alone.
+
+        Raises:
+          OSError: a file could not be written, on a full disk say.
         """
         row = {"step": str(step), "epoch": f"{epoch:.6g}", "split": split}
         row |= {k: "" if value is None else repr(float(value)) for k, value in metrics.items()}
         self._rows.append(row)
-        if set(row) <= set(self._columns):
-            with open(self._path, "a", newline="") as file:
-                csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
-        else:
-            self._columns = _columns(self._rows)
-            self._rewrite()
-        for name, value in {**metrics, **(times or {})}.items():
-            if value is not None:
-                self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+        with _explained(self._path):
+            if set(row) <= set(self._columns):
+                with open(self._path, "a", newline="") as file:
+                    csv.DictWriter(file, self._columns, lineterminator="\n").writerow(row)
+            else:
+                self._columns += [name for name in row if name not in self._columns]
+                self._rewrite()
+        values = {**metrics, **(times or {})}
+        parts = [
+            summary.scalar(f"{split}/{name}", value).value[0]
+            for name, value in values.items()
+            if value is not None
+        ]
+        self._event(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=parts)))
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Shows uint8 RGB [H, W, 3] in TensorBoard."""
+        shown = summary.image(name, image, dataformats="HWC")
+        self._event(event_pb2.Event(step=step, summary=shown))
 
     def close(self) -> None:
-        self._tensorboard.close()
+        """Closes the file of events."""
+        with contextlib.suppress(OSError):  # each event was flushed, or its error raised
+            self._events.close()
+
+    def _event(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        with _explained(self._path.parent / "tb"):
+            self._events.write_event(event)
+            self._events.flush()
 
     def _rewrite(self) -> None:
         with atomic_text_file(self._path) as file:
             writer = csv.DictWriter(file, self._columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Says what to do about a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be written ({error.strerror}); free some space and rerun: training "
+            "goes on from the last checkpoint"
+        ) from error
 
 
 def read_metrics(workdir: Path) -> list[dict[str, str]]:
@@ -92,6 +135,14 @@ def read_metrics(workdir: Path) -> list[dict[str, str]]:
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(whole))
     return [{name: value for name, value in row.items() if value} for row in rows]
+
+
+def _header(workdir: Path) -> list[str]:
+    """Columns of a ``metrics.csv`` whose first line is whole."""
+    path = workdir / "metrics.csv"
+    first, newline, _ = path.read_text().partition("\n") if path.exists() else ("", "", "")
+    names = first.split(",") if newline else []
+    return names if names[: len(_KEYS)] == _KEYS else []
 
 
 def _columns(rows: list[dict[str, str]]) -> list[str]:

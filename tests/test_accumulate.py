@@ -127,6 +127,18 @@ def test_skipped_steps_are_counted_and_not_averaged():
         mean.pop()
 
 
+def test_bfloat16_computes_and_nothing_is_kept_in_it(model):
+    results = []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        state, step = step_of(model.clone(dtype=dtype))
+        results.append(step(state, batch(4), jax.random.key(0)))
+    (_, exact), (state, metrics) = results
+    assert {x.dtype for x in jax.tree.leaves(state)} == {jnp.dtype("float32"), jnp.dtype("int32")}
+    assert {x.dtype for x in metrics.values()} == {jnp.dtype("float32")}
+    for name in ("loss", "cross_entropy", "ril"):
+        assert float(metrics[name]) == pytest.approx(float(exact[name]), rel=0.03)
+
+
 def test_what_cannot_be_accumulated_is_refused():
     config = tiny_config(**{"train.accumulate": 2, "losses.batch_reduction": "sum"})
     with pytest.raises(ConfigError, match="batch_reduction = 'mean'"):

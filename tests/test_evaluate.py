@@ -12,9 +12,9 @@ from data_pipeline.sources import ArraySource
 from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.data import read_coverage
-from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows, sample_rows
+from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.model import init_variables
-from matnet_jax.scorer import Scorer
+from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.scores import read_scores
 from matnet_jax.sharding import data_mesh, replicate
 from matnet_jax.train_state import create_train_state

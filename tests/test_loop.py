@@ -15,6 +15,7 @@ from matnet_jax.build import Plan
 from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.loop import Loop
 from matnet_jax.preemption import Preempted, Preemption
+from matnet_jax.profiling import Profiler
 from matnet_jax.sharding import batch_sharded, data_mesh, replicate, replicated
 from matnet_jax.watch import Mean, MetricsLog, NonFiniteError, read_metrics
 from matnet_jax.watchdog import Watchdog
@@ -99,7 +100,7 @@ def run(tmp_path):
             watchdog = Watchdog(tmp_path, 0, seconds=60)
             asked = preemption or Preemption()
             parts = (plan, jitted, validate, checkpoints, {}, log, mesh, asked, watchdog)
-            loop = Loop(*parts)
+            loop = Loop(*parts, Profiler(0, 0, tmp_path))
             try:
                 state = loop.run(state, source, replicate(jax.random.key(0), mesh), window)
             finally:
@@ -207,7 +208,8 @@ def test_log_is_cut_back_and_a_torn_line_dropped(tmp_path):
         file.write("4,0.4,train,0.")
     MetricsLog(tmp_path, step=2).close()
     text = (tmp_path / "metrics.csv").read_text()
-    assert text == "step,epoch,split,loss\n1,0.1,train,0.1\n2,0.2,train,0.2\n"
+    # Columns stay, so that what is logged again comes out in the order of a run never cut.
+    assert text == ("step,epoch,split,loss,undefined,auc\n1,0.1,train,0.1,,\n2,0.2,train,0.2,,\n")
 
 
 def test_a_new_metric_adds_a_column(tmp_path):

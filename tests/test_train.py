@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -120,6 +121,7 @@ def test_a_run_and_its_exact_continuation(tiny_data, tmp_path):
     validations = [row for row in rows if row["split"] == "val"]
     assert [int(row["step"]) for row in validations] == [3, 6]
     assert 0 <= float(validations[0]["video_auc"]) <= 1
+    assert float(validations[1]["center_distance"]) > 0
 
     # A first call that ends at step 3, between two logs, and a second one that goes on.
     first = tiny_config(**{"train.duration": "3 steps", "train.log_every": "7 steps"})
@@ -153,6 +155,26 @@ def test_a_workdir_of_another_config_is_refused_with_the_differences(tiny_data, 
         (tmp_path / "metrics.csv").read_bytes(),
         (tmp_path / "config.json").read_bytes(),
     ) == before
+
+
+def test_what_tensorboard_shows(tiny_data, tmp_path):
+    import tensorflow as tf
+
+    overrides = {"train.accumulate": 2, "train.on_nonfinite": "skip", "train.duration": "3 steps"}
+    train(tiny_config(**overrides), tmp_path, profile_steps="2:3")
+    shown = {}
+    for path in map(str, (tmp_path / "tb").glob("events*")):
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            for value in tf.compat.v1.Event.FromString(record).summary.value:
+                shown[value.tag] = value
+    scalars = {"train/images_per_second", "train/step_seconds", "train/data_wait_fraction"}
+    assert scalars | {"val/center_distance", "train/skipped_steps"} <= set(shown)
+    picture = shown["val/attention"].image
+    # A row a face, of each of the five videos one or none; two maps beside the face.
+    assert picture.width == 3 * 112 and picture.height in {112 * n for n in range(2, 9)}
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    with pytest.raises(ValueError, match="like 10:15"):
+        train(tiny_config(), tmp_path / "other", profile_steps="15:10")
 
 
 def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
@@ -208,12 +230,45 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    # And in the middle of a save.
+    process = start(tmp_path / "killed")
+    saves = tmp_path / "killed" / "checkpoints"
+    while not list(saves.glob("*.orbax-checkpoint-tmp*")) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     last = start(tmp_path / "killed")
     assert last.wait() == 0, last.stderr.read()
     for name in ("metrics.csv", "config.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     pairs = zip(parameters(tmp_path / "killed"), parameters(tmp_path / "whole"), strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path):
+    """Files of a limited size, as on a disk that is full."""
+    job = [sys.executable, str(ROOT / "tests" / "job.py"), str(tmp_path / "run")]
+    environment = dict(
+        os.environ,
+        XLA_FLAGS="",
+        JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+    )
+    common = {"env": environment, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([*job, 'train.duration="2 steps"'], **common)
+    assert done.returncode == 0, done.stderr
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    failed = subprocess.run([*job, 'train.duration="4 steps"'], preexec_fn=limit, **common)
+    assert failed.returncode == 1
+    assert "could not be written" in failed.stderr
+    with Checkpoints(tmp_path / "run/checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.resolve("latest") == 2 and checkpoints.read_model("latest")["params"]
+    done = subprocess.run([*job, 'train.duration="4 steps"'], **common)
+    assert done.returncode == 0, done.stderr
 
 
 def test_training_starts_from_an_earlier_run_and_goes_on_without_it(tiny_data, tmp_path):

@@ -82,6 +82,23 @@ def tiles(overlay: Overlay) -> Tiles:
     )
 
 
+def laid_over_faces(overlays: Sequence[Overlay], side: int = 112) -> np.ndarray:
+    """A row a face: the face, then each of its maps over it; uint8 RGB.
+
+    Args:
+      overlays: of at least one face.
+      side: of a tile in pixels.
+    """
+    rows = []
+    for overlay in overlays:
+        face = Image.fromarray(overlay.image).resize((side, side), Image.Resampling.LANCZOS)
+        peak = float(overlay.attention.max(initial=0.0)) or 1.0
+        maps = np.moveaxis(np.asarray(overlay.attention, np.float32) / peak, -1, 0)
+        tiles = [face, *(laid_over(face, one) for one in maps)]
+        rows.append(np.hstack([np.asarray(tile) for tile in tiles]))
+    return np.vstack(rows)
+
+
 def statistics(overlays: Sequence[Overlay]) -> list[dict]:
     """`map_statistics` over the real, the fake and all overlays, means of their defined values."""
     groups = (
