@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ from data_pipeline.crop import ALIGNMENTS, crop_face
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
 from data_pipeline.extraction import FORMAT, Extraction
+from data_pipeline.frames import Frame
 from data_pipeline.locate import Boxes, Located, locate, place
 from data_pipeline.video import open_frames
 
@@ -84,19 +85,7 @@ def extract_video(
     read = 0
     try:
         frames = open_frames(video.path, settings.num_frames)
-        located: Iterable[Located]
-        if boxes is not None:
-            located = place(frames, boxes)
-        else:
-            located = locate(
-                frames,
-                detector,
-                faces=settings.faces,
-                every=settings.detect_every,
-                min_face=settings.min_face,
-                min_score=settings.min_score,
-            )
-        for one in located:
+        for one in place(frames, boxes) if boxes is not None else find(frames, detector, settings):
             read += 1
             crops.add(one)
         problems.append(frames.problem)
@@ -105,6 +94,25 @@ def extract_video(
     if crops.faceless:
         problems.append(f"no face in {crops.faceless} of {read} frames")
     return crops.extraction(video, "; ".join(filter(None, problems)))
+
+
+def find(frames: Iterable[Frame], detector: Detector, settings: Settings) -> Iterator[Located]:
+    """The faces of frames, as `locate` finds them with these settings."""
+    return locate(
+        frames,
+        detector,
+        faces=settings.faces,
+        every=settings.detect_every,
+        min_face=settings.min_face,
+        min_score=settings.min_score,
+    )
+
+
+def cut(image: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
+    """The crop of a face with these settings: for records and for prediction alike."""
+    return crop_face(
+        image, face.box, face.landmarks, size=settings.crop_size, alignment=settings.alignment
+    )
 
 
 def failed(video: Video, settings: Settings, problem: str) -> Extraction:
@@ -128,13 +136,7 @@ class _Crops:
         self._size = (width, height)
         self.faceless += not faces
         for track, face in faces:
-            crop = crop_face(
-                frame.image,
-                face.box,
-                face.landmarks,
-                size=self._settings.crop_size,
-                alignment=self._settings.alignment,
-            )
+            crop = cut(frame.image, face, self._settings)
             self._images.append(encode(crop, self._settings.image_format, self._settings.quality))
             self._rows.append((frame.number, frame.timestamp, track, face))
 

@@ -4,17 +4,14 @@ import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data_pipeline.crop import crop_face
 from data_pipeline.detectors import Detector
-from data_pipeline.extract import Settings
+from data_pipeline.extract import Settings, cut, find
 from data_pipeline.frames import Frame
-from data_pipeline.locate import locate
 from data_pipeline.ops import fit_to_size
 from data_pipeline.video import open_frames
 
@@ -118,35 +115,19 @@ class Faces:
         frames_seen, with_face, problems = 0, 0, []
         try:
             stream = _open(self._media[number], settings.num_frames)
-            located = locate(
-                stream,
-                detector,
-                faces=settings.faces,
-                every=settings.detect_every,
-                min_face=settings.min_face,
-                min_score=settings.min_score,
-            )
-            with closing(located):  # type: ignore[type-var]
-                for frame, faces in located:
-                    frames_seen += 1
-                    with_face += bool(faces)
-                    for track, face in faces:
-                        crop = crop_face(
-                            frame.image,
-                            face.box,
-                            face.landmarks,
-                            size=settings.crop_size,
-                            alignment=settings.alignment,
-                        )
-                        x0, y0, x1, y1 = (float(v) for v in face.box)
-                        yield Crop(
-                            number,
-                            track,
-                            frame.number,
-                            frame.timestamp,
-                            (x0, y0, x1, y1),
-                            fit_to_size(crop, self._image_size),
-                        )
+            for frame, faces in find(stream, detector, settings):
+                frames_seen += 1
+                with_face += bool(faces)
+                for track, face in faces:
+                    x0, y0, x1, y1 = (float(v) for v in face.box)
+                    yield Crop(
+                        number,
+                        track,
+                        frame.number,
+                        frame.timestamp,
+                        (x0, y0, x1, y1),
+                        fit_to_size(cut(frame.image, face, settings), self._image_size),
+                    )
             problems.append(getattr(stream, "problem", ""))
         except (ValueError, OSError) as error:  # VideoError, and what the file system says
             problems.append(str(error))
