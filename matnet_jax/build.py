@@ -23,7 +23,7 @@ def build_model(config: ConfigDict) -> MAT | PlainClassifier:
       ConfigError: for a value that the network refuses, or an image too small for it.
     """
     fields = {name: value for name, value in _tuples(config.model).items() if value is not None}
-    fields["remat"] = config.train.remat
+    fields["remat"] = config.train.get("remat", False)  # older checkpoints' configs have none
     fields["dtype"] = jnp.dtype(fields["dtype"])
     kind = fields.pop("kind")
     try:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from matnet_jax.attention_watch import AttentionWatch
 from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import adopt_model_fields, changes
+from matnet_jax.config import adopt_model_fields, changes, default_config, flatten
 from matnet_jax.config_check import validate
 from matnet_jax.data import build_sampler, open_source, training_batches
 from matnet_jax.loop import Loop, Metrics
@@ -228,7 +228,17 @@ def restore(
 def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:
     allowed: list[str] = []
     refused: list[str] = []
+    # A field that an older version did not have counts as its default.
+    defaults = json.loads(default_config(now["recipe"]).to_json_best_effort())
+    known, current = dict(flatten(before)), dict(flatten(now))
+    unchanged = {
+        field
+        for field, value in flatten(defaults)
+        if field not in known and current.get(field) == value
+    }
     for field, line in changes(before, now).items():
+        if field in unchanged:
+            continue
         (allowed if field.startswith(_MAY_CHANGE) else refused).append(line)
     if refused:
         raise CheckpointMismatchError(

@@ -177,6 +177,16 @@ def test_what_tensorboard_shows(tiny_data, tmp_path):
         train(tiny_config(), tmp_path / "other", profile_steps="15:10")
 
 
+def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path):
+    now = json.loads(tiny_config().to_json_best_effort())
+    older = json.loads(json.dumps(now))
+    del older["train"]["accumulate"], older["data"]["frames_per_video"]
+    matnet_jax.train._check_config(older, now, tmp_path)
+    now["train"]["accumulate"] = 2
+    with pytest.raises(CheckpointMismatchError, match="accumulate: None before, 2 now"):
+        matnet_jax.train._check_config(older, now, tmp_path)
+
+
 def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
     overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
     config = tiny_config(**overrides)
