@@ -138,6 +138,15 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     validation.every = "1 epoch"
     validation.batch_size = 48  # global
 
+    protocol = config.eval = ConfigDict()  # of evaluation; see metrics.summarise
+    protocol.data_dirs = ()  # records of other data sets, scored together; (): data.dir
+    protocol.aggregation = "mean"  # of a video's frames
+    protocol.top_k = 10  # frames that "top_k_mean" takes
+    protocol.threshold = 0.5
+    protocol.log_loss_epsilon = 1e-15
+    protocol.fit_on_validation = False  # threshold and temperature, on data.dir's split val
+    protocol.num_resamples = 0  # bootstrap draws for intervals
+
     checkpoint = config.checkpoint = ConfigDict()
     checkpoint.every = "1 epoch"  # and with every validation
     checkpoint.keep = 2  # so many of the latest

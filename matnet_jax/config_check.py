@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from matnet_jax.agda import MODES
 from matnet_jax.config import RECIPES, ConfigError, default_config, flatten
+from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.optim import OPTIMIZERS, SCHEDULES, duration_in_steps
 
 
@@ -131,6 +132,11 @@ _CHECKS: dict[str, Check] = {
     "optimizer.final_fraction": _FRACTION,
     "validation.every": _POSITIVE_DURATION,
     "validation.batch_size": _COUNT,
+    "eval.aggregation": _one_of(*AGGREGATIONS),
+    "eval.top_k": _COUNT,
+    "eval.threshold": _FRACTION,
+    "eval.log_loss_epsilon": (lambda v: 0 < v < 0.5, "above 0, below 0.5"),
+    "eval.num_resamples": _NOT_NEGATIVE,
     "checkpoint.every": _POSITIVE_DURATION,
     "checkpoint.keep": _COUNT,
     "checkpoint.keep_best": _COUNT,

@@ -1,7 +1,7 @@
 """Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,6 +37,43 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     return RecordSource(config.data.dir, split)
 
 
+def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
+    """What an evaluation scores: `open_source`'s, or ``config.eval.data_dirs`` together.
+
+    Raises:
+      DataError: the records are not there, or have no such split.
+    """
+    if config.data.source != "records" or not config.eval.data_dirs:
+        return open_source(config, split, image_size)
+    return Joined([RecordSource(folder, split) for folder in config.eval.data_dirs])
+
+
+class Joined:
+    """Several sources, one after the other, as one."""
+
+    def __init__(self, sources: Sequence[Source]):
+        self._sources = sources
+        self._starts = np.cumsum([0, *map(len, sources)])
+        names = sources[0].columns
+        self.columns = {
+            name: np.concatenate([source.columns[name] for source in sources]) for name in names
+        }
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Images at `indices` as uint8 RGB [H, W, 3]."""
+        indices = np.asarray(indices)
+        owners = np.searchsorted(self._starts, indices, side="right") - 1
+        images: dict[int, np.ndarray] = {}
+        for owner in np.unique(owners):
+            where = np.flatnonzero(owners == owner)
+            read = self._sources[owner].read(indices[where] - self._starts[owner])
+            images.update(zip(where.tolist(), read, strict=True))
+        return [images[i] for i in range(len(indices))]
+
+
 def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:
     """The videos of a split in which no face was found, for `metrics.summarise`.
 
@@ -45,10 +82,12 @@ def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:
     """
     if config.data.source != "records":
         return None
-    path = find_build(config.data.dir).parents[1] / "coverage.json"
-    if not path.is_file():
-        return None
-    without_face = json.loads(path.read_text(encoding="utf-8"))["without_face"]
+    without_face = []
+    for folder in config.eval.data_dirs or (config.data.dir,):
+        path = find_build(folder).parents[1] / "coverage.json"
+        if not path.is_file():
+            return None
+        without_face += json.loads(path.read_text(encoding="utf-8"))["without_face"]
     return {"without_face": [video for video in without_face if video["split"] == split]}
 
 

@@ -13,7 +13,7 @@ from matnet_jax.build import build_model
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes
 from matnet_jax.config_check import validate
-from matnet_jax.data import open_source, read_coverage
+from matnet_jax.data import open_evaluation, open_source, read_coverage
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
@@ -59,14 +59,28 @@ def evaluate(
     mesh = data_mesh()
     batch_size = config.validation.batch_size
     check_divisible(batch_size, mesh.size, name="config.validation.batch_size")
-    source = open_source(config, split, build_model(config).image_size)
+    image_size = build_model(config).image_size
+    source = open_evaluation(config, split, image_size)
     if not len(source):
         raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
     step, model, variables = load_network(config, workdir, checkpoint, mesh)
     scorer = Scorer(model, mesh, batch_size=batch_size)
     scores, loss = scorer.score(variables, source)
+    protocol = config.eval
+    validation = None
+    if protocol.fit_on_validation:
+        validation, _ = scorer.score(variables, open_source(config, "val", image_size))
     metrics = {
-        **summarise(scores, coverage=read_coverage(config, split)),
+        **summarise(
+            scores,
+            aggregation=protocol.aggregation,
+            top_k=protocol.top_k,
+            threshold=protocol.threshold,
+            log_loss_epsilon=protocol.log_loss_epsilon,
+            num_resamples=protocol.num_resamples,
+            validation=validation,
+            coverage=read_coverage(config, split),
+        ),
         "loss": loss,
         "config": json.loads(config.to_json_best_effort()),
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},

@@ -40,6 +40,7 @@ _MAY_CHANGE = (
     "train.on_nonfinite",
     "optimizer.",
     "validation.",
+    "eval.",
     "checkpoint.",
     "init.",
 )

@@ -19,8 +19,8 @@ from matnet_jax.preemption import STATUS, Preempted  # noqa: E402
 
 def main() -> int:
     join(find_job(), heartbeat_seconds=10)
-    for module in (matnet_jax.train, matnet_jax.evaluate):
-        module.open_source = lambda config, split, size: test_train.tiny_source(split)
+    matnet_jax.train.open_source = lambda config, split, size: test_train.tiny_source(split)
+    matnet_jax.evaluate.open_evaluation = matnet_jax.train.open_source
     workdir, *fields = sys.argv[1:]
     overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}
     config = test_train.tiny_config(**overrides)

@@ -11,7 +11,7 @@ import matnet_jax.evaluate
 from data_pipeline.sources import ArraySource
 from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
-from matnet_jax.data import read_coverage
+from matnet_jax.data import Joined, read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.model import init_variables
 from matnet_jax.scorer import Scorer, sample_rows
@@ -49,10 +49,33 @@ def small_mesh(monkeypatch):
 def sources(monkeypatch, small_mesh):
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
-    monkeypatch.setattr(
-        matnet_jax.evaluate, "open_source", lambda config, split, size: table[split]
-    )
+    for name in ("open_source", "open_evaluation"):
+        monkeypatch.setattr(matnet_jax.evaluate, name, lambda config, split, size: table[split])
     return table
+
+
+def test_the_protocol_is_the_configs(sources, tmp_path):
+    fields = {"aggregation": "max", "threshold": 0.4, "num_resamples": 20, "log_loss_epsilon": 1e-7}
+    config = tiny_config(
+        **{f"eval.{name}": value for name, value in fields.items()},
+        **{"eval.fit_on_validation": True},
+    )
+    untrained(config, tmp_path)
+    metrics = evaluate(config, tmp_path)
+    assert metrics["protocol"]["aggregation"] == "max" and metrics["protocol"]["threshold"] == 0.4
+    assert metrics["protocol"]["log_loss_epsilon"] == 1e-7
+    assert metrics["intervals"] and metrics["fitted"]
+
+
+def test_data_sets_are_scored_together():
+    first, second = tiny_source("train"), tiny_source("test")
+    joined = Joined([first, second])
+    assert len(joined) == 36
+    rows = np.array([30, 0, 35, 24, 23])
+    for row, image in zip(rows, joined.read(rows), strict=True):
+        source, own = (first, row) if row < 24 else (second, row - 24)
+        np.testing.assert_array_equal(image, source.read(np.array([own]))[0])
+        assert joined.columns["split"][row] == source.columns["split"][own]
 
 
 def test_files_and_metrics(sources, tmp_path):

@@ -89,8 +89,11 @@ def compilation_cache(tmp_path_factory):
 
 @pytest.fixture
 def tiny_data(monkeypatch):
-    for module in (matnet_jax.train, matnet_jax.evaluate):
-        monkeypatch.setattr(module, "open_source", lambda config, split, size: tiny_source(split))
+    for module, name in (
+        (matnet_jax.train, "open_source"),
+        (matnet_jax.evaluate, "open_evaluation"),
+    ):
+        monkeypatch.setattr(module, name, lambda config, split, size: tiny_source(split))
         # Two fake devices: a machine with two cores is slow at playing eight.
         monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
