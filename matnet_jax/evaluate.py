@@ -18,6 +18,7 @@ from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
+from matnet_jax.report.overlays import statistics
 from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.scores import Columns, write_metrics, write_scores
 from matnet_jax.sharding import check_divisible, data_mesh, replicated
@@ -70,6 +71,7 @@ def evaluate(
     validation = None
     if protocol.fit_on_validation:
         validation, _ = scorer.score(variables, open_source(config, "val", image_size))
+    overlays = scorer.overlays(variables, source, sample_rows(scores))
     metrics = {
         **summarise(
             scores,
@@ -82,11 +84,11 @@ def evaluate(
             coverage=read_coverage(config, split),
         ),
         "loss": loss,
+        "attention": {row["faces"]: row for row in statistics(overlays)},
         "config": json.loads(config.to_json_best_effort()),
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},
         "versions": versions(),
     }
-    overlays = scorer.overlays(variables, source, sample_rows(scores))
     most_wrong = scorer.overlays(variables, source, most_wrong_rows(scores))
     if jax.process_index() == 0:
         write_scores(out / "scores.csv", scores)

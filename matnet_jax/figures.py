@@ -1,0 +1,97 @@
+"""Attention maps of trained networks side by side, as in Figures 1, 4, 5 and 6 of the paper.
+
+    python -m matnet_jax.figures runs/paper/none-none runs/paper/ril-none runs/paper/mat \\
+        --out=figures.png [--split=test] [--num_faces=8] [--data_dir=DIR]
+
+The same faces for all networks, a row each; the format is the file's suffix (png, pdf, svg).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from matnet_jax.commands import run_command
+
+_OUT = flags.DEFINE_string("out", "figures.png", "File: .png, .pdf or .svg.")
+_SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Where faces come from.")
+_NUM_FACES = flags.DEFINE_integer("num_faces", 8, "Half real, half fake.", lower_bound=1)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation), latest, or a step.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Other records than the first run's.")
+
+
+def draw_attention(
+    workdirs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    split: str = "test",
+    num_faces: int = 8,
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+) -> None:
+    """Draws the attention maps of several networks over the same faces.
+
+    All maps of a face and network share one scale, from 0 to their highest value.
+
+    Args:
+      workdirs: of training runs; the first one's data give the faces.
+      out: file to write; its suffix says the format.
+      split: of the data.
+      num_faces: half of them real, each of another video.
+      checkpoint: ``best``, ``latest`` or a step.
+      data_dir: records to take the faces from instead.
+
+    Raises:
+      ValueError: a run is of a plain classifier, which has no maps, or the suffix is unknown.
+      CheckpointError, DataError, FileNotFoundError: a run or its data cannot be read.
+    """
+    import jax
+
+    from matnet_jax.data import open_source
+    from matnet_jax.export import load_trained
+    from matnet_jax.report import Overlay
+    from matnet_jax.report.attention_figure import FORMATS, write_attention_figure
+    from matnet_jax.scorer import Scorer, sample_rows
+    from matnet_jax.sharding import data_mesh, replicate
+
+    out, folders = Path(out), [Path(workdir).absolute() for workdir in workdirs]
+    if out.suffix[1:] not in FORMATS:
+        raise ValueError(f"--out={out} has no suffix of {', '.join(FORMATS)}")
+    mesh = data_mesh()
+    overlays: dict[str, list[Overlay]] = {}
+    shown: ConfigDict | None = None
+    for folder in folders:
+        model, variables, metadata = load_trained(folder, checkpoint)
+        if shown is None:
+            shown = ConfigDict(metadata["config"])
+            if data_dir is not None:
+                shown.data.update(source="records", dir=data_dir)
+        source = open_source(shown, split, model.image_size)
+        rows = sample_rows(source.columns, num_faces)
+        scorer = Scorer(model, mesh, batch_size=mesh.size * -(-len(rows) // mesh.size))
+        faces = scorer.overlays(replicate(variables, mesh), source, rows)
+        if not faces:
+            raise ValueError(f"{folder} is a plain classifier: it has no attention maps")
+        overlays[folder.name] = faces
+    if jax.process_index() == 0:
+        write_attention_figure(out, overlays)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    if not argv[1:]:
+        raise ValueError("name at least one workdir of a trained network")
+    draw_attention(
+        argv[1:],
+        _OUT.value,
+        split=_SPLIT.value,
+        num_faces=_NUM_FACES.value,
+        checkpoint=_CHECKPOINT.value,
+        data_dir=_DATA_DIR.value,
+    )
+    print(f"wrote {_OUT.value}")
+
+
+if __name__ == "__main__":
+    run_command(main, takes_arguments=True)

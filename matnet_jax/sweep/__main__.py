@@ -1,0 +1,100 @@
+"""Trains and evaluates the grid of one of the paper's tables, and prints the table.
+
+    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/paper --records=/data/records
+    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \\
+        --config=configs/demo.py --config.train.duration="100 steps"
+
+The same command continues; --only does a part of it, so that several machines share the grid.
+Writes <workdir>/<sweep>.md and .csv (figures: .png too). Ends with status 1 where a run failed.
+"""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from matnet_jax.commands import run_command
+from matnet_jax.sweep.definition import Sweep
+
+_SWEEP = flags.DEFINE_string("sweep", None, "table1 … table6, figures, or a file that has SWEEP.")
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/ffpp.py", "What the runs change.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all runs; sweeps may share it.")
+_RECORDS = flags.DEFINE_string(
+    "records", None, "Folder with ffpp-c23, celeb-df, …: docs/sweeps.md."
+)
+_EMBEDDED = flags.DEFINE_bool("embedded", False, "Drawn faces in place of all data sets.")
+_ONLY = flags.DEFINE_list("only", None, "Names of the runs to do now.")
+_LIST = flags.DEFINE_bool("list", False, "Only print the table as it stands, and the runs.")
+flags.mark_flags_as_required(["sweep", "workdir"])
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; returns the exit status."""
+    del argv
+    import jax
+
+    from matnet_jax.preemption import STATUS, Preempted
+    from matnet_jax.scores import atomic_text_file
+    from matnet_jax.sweep.data import Embedded, Records
+    from matnet_jax.sweep.runner import read_sweep, run_sweep
+    from matnet_jax.sweep.table import as_csv, as_markdown
+
+    assert _SWEEP.value is not None and _WORKDIR.value is not None  # both flags are required
+    name, sweep = load_sweep(_SWEEP.value)
+    workdir = Path(_WORKDIR.value)
+    if (_RECORDS.value is None) == (not _EMBEDDED.value):
+        raise ValueError("give --records=DIR, or --embedded, and not both")
+    datasets = Embedded() if _RECORDS.value is None else Records(_RECORDS.value)
+    failed: dict[str, str] = {}
+    if not _LIST.value:
+        try:
+            failed = run_sweep(
+                sweep, workdir, base=_CONFIG.value, datasets=datasets, only=_ONLY.value
+            )
+        except Preempted as preempted:
+            print(f"{preempted}; the same command continues", file=sys.stderr)
+            return STATUS
+    trained = [run for run in sweep.pictures if (workdir / run / "trained.json").exists()]
+    if trained and not _LIST.value:
+        from matnet_jax.figures import draw_attention
+
+        draw_attention([workdir / run for run in trained], workdir / f"{name}.png")
+    metrics = read_sweep(sweep, workdir)
+    table = as_markdown(sweep, metrics, description=datasets.description, failed=failed)
+    if jax.process_index() == 0:
+        print(table)
+        print("runs: " + ", ".join(run.name for run in sweep.runs))
+        if not _LIST.value:
+            with atomic_text_file(workdir / f"{name}.md") as file:
+                file.write(table)
+            with atomic_text_file(workdir / f"{name}.csv") as file:
+                file.write(as_csv(sweep, metrics, failed))
+            print(f"wrote {workdir / name}.md")
+    return int(bool(failed))
+
+
+def load_sweep(name: str) -> tuple[str, Sweep]:
+    """Name and `SWEEP` of a file, or of one of ``configs/sweeps``.
+
+    Raises:
+      ValueError: there is no such file, or it has no `SWEEP`.
+    """
+    own = Path("configs/sweeps")
+    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
+    if not path.is_file():
+        known = sorted(file.stem for file in own.glob("*.py") if file.stem != "runs")
+        raise ValueError(f"no sweep {name!r}; there are {', '.join(known)}, or give a .py file")
+    sys.path.insert(0, str(Path.cwd()))  # sweeps import configs.sweeps.runs
+    spec = spec_from_file_location(f"sweep_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "SWEEP"):
+        raise ValueError(f"{path} has no SWEEP (see matnet_jax/sweep/definition.py)")
+    return path.stem, module.SWEEP
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,133 @@
+"""Runs a sweep: trains what is not trained, scores what is not scored, writes the table."""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from matnet_jax.config import ConfigError, changes
+from matnet_jax.config_check import validate
+from matnet_jax.evaluate import evaluate
+from matnet_jax.scores import read_metrics
+from matnet_jax.sweep.data import DataSets
+from matnet_jax.sweep.definition import Run, Sweep
+from matnet_jax.train import train
+from matnet_jax.workdir import write_json
+
+Metrics = dict[tuple[str, str], dict[str, Any]]
+
+
+def run_config(base: ConfigDict, run: Run, datasets: DataSets, workdir: Path) -> ConfigDict:
+    """The config that a run trains with.
+
+    Raises:
+      ConfigError: the base and the run's changes do not make a config that can be run.
+    """
+    config = base.copy_and_resolve_references()
+    datasets.select(config, run.data)
+    config.update_from_flattened_dict(dict(run.changes))
+    if run.starts_from is not None:
+        config.init.path = str(workdir / run.starts_from)
+    try:
+        validate(config)
+    except ConfigError as error:
+        raise ConfigError(f"run {run.name}: {error}") from error
+    return config
+
+
+def run_sweep(
+    sweep: Sweep,
+    workdir: str | Path,
+    *,
+    base: ConfigDict,
+    datasets: DataSets,
+    only: Collection[str] | None = None,
+    progress: Callable[[str], None] = print,
+) -> dict[str, str]:
+    """Trains and evaluates the runs of a sweep, each in ``<workdir>/<its name>``.
+
+    A run that ended is not trained again, one that was interrupted continues, and an evaluation
+    whose files are there is kept, unless its config was another. Runs that fail do not keep the
+    others from running.
+
+    Args:
+      sweep: what to run.
+      workdir: of all runs; several sweeps share one, and the runs they have in common.
+      base: the config that runs change.
+      datasets: where the data are.
+      only: names of the runs to do now; None: all. One that starts from another needs it trained.
+      progress: is told what begins.
+
+    Returns:
+      The error of each run that failed, by name.
+
+    Raises:
+      ConfigError: a run's config cannot be run, or `only` has an unknown name; before any training.
+      DataError: a data set is not there; before any training.
+      Preempted: SIGTERM came, and everything up to then is saved.
+    """
+    workdir = Path(workdir).absolute()
+    names = [run.name for run in sweep.runs]
+    unknown = sorted(set(only or ()) - set(names))
+    if unknown:
+        raise ConfigError(f"no runs {', '.join(unknown)}; this sweep has {', '.join(names)}")
+    runs = [run for run in sweep.runs if only is None or run.name in only]
+    needed = [name for run in runs for name in (run.data, *sweep.scored_on(run.name))]
+    datasets.check(list(dict.fromkeys(needed)))
+    configs = {run.name: run_config(base, run, datasets, workdir) for run in runs}
+    failed: dict[str, str] = {}
+    for number, run in enumerate(runs, start=1):
+        progress(f"run {number} of {len(runs)}: {run.name}")
+        if (
+            run.starts_from is not None
+            and not (workdir / run.starts_from / "trained.json").exists()
+        ):
+            failed[run.name] = f"starts from {run.starts_from}, which is not trained"
+            continue
+        try:
+            _train_and_evaluate(sweep, run, configs[run.name], workdir, datasets)
+        except (ValueError, OSError) as error:  # what a user can put right; see commands.py
+            failed[run.name] = str(error)
+    return failed
+
+
+def read_sweep(sweep: Sweep, workdir: str | Path) -> Metrics:
+    """The metrics that are there, by (run, data set)."""
+    found: Metrics = {}
+    for run in sweep.runs:
+        for data in sweep.scored_on(run.name):
+            path = _evaluation(Path(workdir), run.name, data) / "metrics.json"
+            if path.exists():
+                found[run.name, data] = read_metrics(path)
+    return found
+
+
+def _train_and_evaluate(
+    sweep: Sweep, run: Run, config: ConfigDict, workdir: Path, datasets: DataSets
+) -> None:
+    folder = workdir / run.name
+    if not _is_done(folder / "trained.json", config):
+        result = train(config, folder)
+        if jax.process_index() == 0:
+            write_json(folder / "trained.json", {"config": _plain(config), **result})
+    for data in sweep.scored_on(run.name):
+        scored = config.copy_and_resolve_references()
+        datasets.select(scored, data)
+        out = _evaluation(workdir, run.name, data)
+        if not _is_done(out / "metrics.json", scored):
+            evaluate(scored, folder, out=out)
+
+
+def _evaluation(workdir: Path, run: str, data: str) -> Path:
+    return workdir / run / "eval" / data
+
+
+def _is_done(path: Path, config: ConfigDict) -> bool:
+    return path.exists() and not changes(read_metrics(path)["config"], _plain(config))
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json_best_effort())

@@ -1,0 +1,128 @@
+"""A sweep's table: our figures beside the published ones."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from matnet_jax.sweep.definition import Cell, Sweep
+
+# Metrics that are no shares, and so are not printed in percent.
+_NOT_SHARES = ("log_loss", "overlap", "entropy")
+
+NOT_RUN, FAILED, UNDEFINED = "not run", "failed", "undefined"
+
+Metrics = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def our_figure(
+    cell: Cell, metrics: Metrics, failed: Mapping[str, str] | None = None
+) -> float | str:
+    """A cell's own figure as the paper prints it, or why there is none.
+
+    Args:
+      cell: one with a run.
+      metrics: what ``metrics.json`` holds, by (run, data set).
+      failed: errors by run.
+    """
+    assert cell.run is not None
+    if (cell.run, cell.data) not in metrics:
+        return FAILED if failed and cell.run in failed else NOT_RUN
+    value: Any = metrics[cell.run, cell.data]
+    for name in cell.metric.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None:
+        return UNDEFINED
+    return value if _is_no_share(cell) else 100 * value
+
+
+def as_markdown(
+    sweep: Sweep, metrics: Metrics, *, description: str, failed: Mapping[str, str] | None = None
+) -> str:
+    """The table: a column of the paper's figures and one of ours for each of its columns.
+
+    Args:
+      sweep: its rows and columns.
+      metrics: what ``metrics.json`` holds, by (run, data set).
+      description: of the data.
+      failed: errors by run, listed below the table.
+    """
+    header = ["", *(f"{name}, {who}" for name in sweep.columns for who in ("paper", "ours"))]
+    lines = [f"# {sweep.title}", "", f"Data: {description}.", ""]
+    lines += [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
+    others = False
+    for row in sweep.rows:
+        fields = []
+        for cell in row.cells:
+            if cell is None:
+                fields += ["–", "–"]
+                continue
+            published = "–" if cell.published is None else _number(cell, cell.published)
+            if cell.run is None:
+                others = True
+                fields += [f"{published} †", "–"]
+            else:
+                figure = our_figure(cell, metrics, failed)
+                own = figure if isinstance(figure, str) else _number(cell, figure)
+                fields += [published, own]
+        lines.append(_line([row.name, *fields]))
+    notes = [sweep.note] if sweep.note else []
+    if others:
+        notes.append("† Published figures of other systems, not run here.")
+    if any(cell.metric.startswith("frame.") for cell in sweep.cells):
+        notes.append("Figures are of frames; table.csv has those of videos too.")
+    notes += [f"{run} failed: {error}" for run, error in (failed or {}).items()]
+    return "\n".join(lines + [f"\n{note}" for note in notes]) + "\n"
+
+
+def as_csv(sweep: Sweep, metrics: Metrics, failed: Mapping[str, str] | None = None) -> str:
+    """One line a cell: row, column, published, ours, ours_video, run, data, metric, step.
+
+    `ours_video` is the same metric of videos where `ours` is of frames. Undefined and missing
+    figures are words.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ("row", "column", "published", "ours", "ours_video", "run", "data", "metric", "step")
+    )
+    for row in sweep.rows:
+        for column, cell in zip(sweep.columns, row.cells, strict=True):
+            if cell is None:
+                continue
+            ours: Any = ""
+            videos: Any = ""
+            if cell.run is not None:
+                ours = our_figure(cell, metrics, failed)
+                level, _, metric = cell.metric.partition(".")
+                if level == "frame":
+                    of_videos = Cell(None, cell.run, cell.data, f"video.{metric}")
+                    videos = our_figure(of_videos, metrics, failed)
+            checkpoint = metrics.get((cell.run or "", cell.data), {}).get("checkpoint", {})
+            writer.writerow(
+                (
+                    row.name,
+                    column,
+                    "" if cell.published is None else cell.published,
+                    ours,
+                    videos,
+                    cell.run or "published, of another system",
+                    cell.data,
+                    cell.metric,
+                    checkpoint.get("step", ""),
+                )
+            )
+    return text.getvalue()
+
+
+def _is_no_share(cell: Cell) -> bool:
+    return cell.metric.rpartition(".")[2] in _NOT_SHARES
+
+
+def _number(cell: Cell, figure: float) -> str:
+    # A published figure of another system has no metric: the paper prints log losses below 1.
+    return f"{figure:.4f}" if _is_no_share(cell) or figure < 1 else f"{figure:.2f}"
+
+
+def _line(fields: list[str]) -> str:
+    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"

@@ -1,0 +1,233 @@
+"""The paper's tables, end to end at toy size on the embedded data."""
+
+import csv
+import io
+import json
+import os
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from test_train import tiny_config
+
+import matnet_jax.evaluate
+import matnet_jax.sweep.runner
+import matnet_jax.train
+from data_pipeline.sources import DataError
+from matnet_jax.build import build_model
+from matnet_jax.config import ConfigError, default_config
+from matnet_jax.figures import draw_attention
+from matnet_jax.scores import write_metrics
+from matnet_jax.sharding import data_mesh
+from matnet_jax.sweep import Cell, Row, Run, Sweep
+from matnet_jax.sweep.__main__ import load_sweep
+from matnet_jax.sweep.data import Embedded, Records
+from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
+from matnet_jax.sweep.table import as_csv, as_markdown
+
+NAMES = ("table1", "table2", "table3", "table4", "table5", "table6", "figures")
+
+# Each run compiles two steps of its own. These fill at least a row of every table, and one table
+# whole; MATNET_TEST_EVERY_RUN=1 trains all 22, which takes ten minutes.
+RUN = ("maps-1", "mat", "mat-c40", "plain", "mat-dfdc", "none-none")
+EVERY_RUN = os.environ.get("MATNET_TEST_EVERY_RUN") == "1"
+
+
+def toy_config(**overrides):
+    fields = {
+        "model.image_size": 32,
+        "data.synthetic_identities": 2,
+        "train.batch_size": 4,
+        "train.duration": "2 steps",
+        "validation.every": "2 steps",
+        "checkpoint.every": "1 steps",
+    }
+    return tiny_config(**(fields | overrides))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(tmp_path_factory):
+    """A run's validation and its evaluations are one compiled step, and so are c23 and c40."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    mesh = data_mesh(jax.devices()[:1])
+    for module in (matnet_jax.train, matnet_jax.evaluate, matnet_jax.sharding):
+        monkeypatch.setattr(module, "data_mesh", lambda: mesh)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """Of all sweeps, so that what they have in common runs once."""
+    return tmp_path_factory.mktemp("paper")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_runs_of_a_table_are_networks(name, tmp_path):
+    _, sweep = load_sweep(name)
+    for run in sweep.runs:
+        for base in (default_config(), toy_config(**{"model.image_size": 64})):
+            build_model(run_config(base, run, Records(tmp_path), tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_from_training_to_its_cells(name, workdir):
+    _, sweep = load_sweep(name)
+    said: list[str] = []
+    options = {"base": toy_config(), "datasets": Embedded(), "progress": said.append}
+    only = [run.name for run in sweep.runs if run.name in RUN or EVERY_RUN]
+    assert run_sweep(sweep, workdir, only=only, **options) == {}
+    assert len(said) == len(only)
+    metrics = read_sweep(sweep, workdir)
+    rows = list(csv.DictReader(io.StringIO(as_csv(sweep, metrics))))
+    for row in rows:
+        if row["run"] in only:
+            # Maps of an untrained network may be 0 everywhere, and then have no overlap.
+            undefined = row["ours"] == "undefined" and row["metric"].startswith("attention")
+            assert undefined or float(row["ours"]) >= 0
+            assert row["step"] == "2"
+        elif row["data"]:
+            assert row["ours"] == "not run" and row["step"] == ""
+    table = as_markdown(sweep, metrics, description="toy")
+    assert table.count("| not run ") == sum(row["ours"] == "not run" for row in rows)
+    assert "failed" not in table
+    for row in sweep.rows:
+        assert f"| {row.name} |" in table
+
+
+def test_runs_that_tables_share_are_one():
+    runs: dict[str, Run] = {}
+    for name in NAMES:
+        for run in load_sweep(name)[1].runs:
+            assert runs.setdefault(run.name, run) == run
+    assert runs["mat"].changes == {} and len(runs) == 22
+
+
+def test_the_published_figures():
+    """One of each table, as SPEC's section 7 restates the paper."""
+    for name, row, column, wanted in (
+        ("table1", "SL_t = L2, SL_a = L5", "FF++ HQ ACC", "97.26"),
+        ("table2", "MAT (Xception)", "LQ AUC", "87.26"),
+        ("table2", "EfficientNet-B4", "HQ AUC", "99.18"),
+        ("table3", "MAT", "log loss", "0.1679"),
+        ("table4", "MAT", "Celeb-DF AUC", "67.44"),
+        ("table5", "M = 3", "Celeb-DF AUC", "66.86"),
+        ("table6", "AMS, soft AGDA", "FF++ HQ ACC", "96.78"),
+    ):
+        _, sweep = load_sweep(name)
+        cells = list(csv.DictReader(io.StringIO(as_csv(sweep, {}))))
+        (cell,) = [c for c in cells if (c["row"], c["column"]) == (row, column)]
+        assert cell["published"] == wanted and cell["ours"] == "not run"
+
+
+def test_others_are_marked_and_missing_cells_say_so():
+    _, sweep = load_sweep("table2")
+    lines = as_markdown(sweep, {}, description="toy").splitlines()
+    (other,) = [line for line in lines if line.startswith("| F3-Net")]
+    assert other == "| F3-Net | 90.43 † | – | 93.30 † | – | 97.52 † | – | 98.10 † | – |"
+    (own,) = [line for line in lines if line.startswith("| MAT (EfficientNet-B4)")]
+    assert own.count("not run") == 4
+    assert "† Published figures of other systems, not run here." in lines
+
+
+def small_sweep(**changes):
+    """One run that trains, and one that starts from it."""
+    runs = (Run("first", "a", changes), Run("second", "b", starts_from="first"))
+    rows = tuple(Row(run.name, (Cell(1.0, run.name, "a", "frame.acc"),)) for run in runs)
+    return Sweep("small", ("ACC",), runs, rows)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What is trained and evaluated, with nothing computed."""
+    made: list[str] = []
+
+    def train(config, folder):
+        if folder.name == "ril-none":
+            raise ValueError("the loss became NaN")
+        made.append(f"train {folder.name}")
+        return {"step": 2, "best_step": 2}
+
+    def evaluate(config, folder, *, out):
+        made.append(f"evaluate {folder.name} on {out.name}")
+        plain = json.loads(config.to_json_best_effort())
+        metrics = {"frame": {"acc": 0.75}, "config": plain, "checkpoint": {"step": 2}}
+        write_metrics(out / "metrics.json", metrics)
+
+    monkeypatch.setattr(matnet_jax.sweep.runner, "train", train)
+    monkeypatch.setattr(matnet_jax.sweep.runner, "evaluate", evaluate)
+    return made
+
+
+def test_a_rerun_does_only_what_is_missing(tmp_path, calls):
+    options = {"datasets": Embedded(), "progress": lambda text: None}
+    sweep = small_sweep()
+
+    def run(only=None, **fields):
+        calls.clear()
+        return run_sweep(sweep, tmp_path, base=toy_config(**fields), only=only, **options)
+
+    assert run(only=["second"]) == {"second": "starts from first, which is not trained"}
+    assert calls == []
+    assert run(only=["first"]) == {}
+    assert calls == ["train first", "evaluate first on a"]
+    assert run() == {}
+    assert calls == ["train second", "evaluate second on a"]
+    (tmp_path / "first/eval/a/metrics.json").unlink()
+    assert run() == {} and calls == ["evaluate first on a"]
+    # Another config is another evaluation, and asks `train`, which says what it can continue.
+    assert run(**{"eval.threshold": 0.4}) == {}
+    assert len(calls) == 4
+
+
+def test_a_run_that_fails_leaves_the_others(tmp_path, calls):
+    _, sweep = load_sweep("figures")
+    options = {"base": toy_config(), "datasets": Embedded(), "progress": lambda text: None}
+    failed = run_sweep(sweep, tmp_path, only=["ril-none", "mat"], **options)
+    assert failed == {"ril-none": "the loss became NaN"}
+    assert calls == ["train mat", "evaluate mat on ffpp-c23"]
+    table = as_markdown(sweep, read_sweep(sweep, tmp_path), description="toy", failed=failed)
+    lines = {line.split(" | ")[0]: line for line in table.splitlines()}
+    assert "failed" in lines["| Figure 5: RIL alone"]
+    assert "not run" in lines["| Figure 4: no RIL, no AGDA"]
+    assert "ril-none failed: the loss became NaN" in table
+
+
+def test_what_is_wrong_is_said_before_training(tmp_path):
+    sweep = small_sweep()
+    with pytest.raises(DataError, match=r"a: no folder .*\n  b: no folder"):
+        run_sweep(sweep, tmp_path, base=toy_config(), datasets=Records(tmp_path / "records"))
+    with pytest.raises(ConfigError, match="no runs third; this sweep has first, second"):
+        run_sweep(sweep, tmp_path, base=toy_config(), datasets=Embedded(), only=["third"])
+    with pytest.raises(ConfigError, match="run first: (?s:.*)num_attentions must be at least 1"):
+        bad = small_sweep(**{"model.num_attentions": 0})
+        run_sweep(bad, tmp_path, base=toy_config(), datasets=Embedded())
+    with pytest.raises(ValueError, match=r"no sweep 'table7'; there are figures, table1"):
+        load_sweep("table7")
+    with pytest.raises(ValueError, match="starts from first, not a run before it"):
+        Sweep("wrong", (), (Run("second", "b", starts_from="first"),), ())
+
+
+def test_the_papers_figures_of_trained_networks(workdir, tmp_path):
+    """Also of networks with unlike numbers of maps; the faces are the first run's."""
+    runs = [workdir / name for name in ("none-none", "maps-1")]
+    if not all((run / "trained.json").exists() for run in runs):
+        pytest.fail("the tests above train these runs")
+    draw_attention(runs, tmp_path / "figure.png", num_faces=4)
+    picture = cv2.imread(str(tmp_path / "figure.png"))
+    assert picture.shape[1] > 6 * 112 and picture.shape[0] > 4 * 112
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+    with pytest.raises(ValueError, match="no suffix of png, pdf, svg"):
+        draw_attention(runs, tmp_path / "figure.jpg")
+    with pytest.raises(ValueError, match="plain is a plain classifier"):
+        draw_attention([workdir / "plain"], tmp_path / "plain.png")
