@@ -146,6 +146,7 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     protocol.log_loss_epsilon = 1e-15
     protocol.fit_on_validation = False  # threshold and temperature, on data.dir's split val
     protocol.num_resamples = 0  # bootstrap draws for intervals
+    protocol.robustness = ()  # disturbances to score again under, or ("all",); see disturb.py
 
     checkpoint = config.checkpoint = ConfigDict()
     checkpoint.every = "1 epoch"  # and with every validation

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from data_pipeline.disturb import DISTURBANCES
 from matnet_jax.agda import MODES
 from matnet_jax.config import RECIPES, ConfigError, default_config, flatten
 from matnet_jax.metrics.videos import AGGREGATIONS
@@ -137,6 +138,10 @@ _CHECKS: dict[str, Check] = {
     "eval.threshold": _FRACTION,
     "eval.log_loss_epsilon": (lambda v: 0 < v < 0.5, "above 0, below 0.5"),
     "eval.num_resamples": _NOT_NEGATIVE,
+    "eval.robustness": (
+        lambda v: all(name in (*DISTURBANCES, "all") for name in v),
+        f"of {', '.join(DISTURBANCES)}, or ('all',)",
+    ),
     "checkpoint.every": _POSITIVE_DURATION,
     "checkpoint.keep": _COUNT,
     "checkpoint.keep_best": _COUNT,

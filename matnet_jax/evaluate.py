@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from data_pipeline.disturb import DISTURBANCES
 from matnet_jax.build import build_model
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes
@@ -19,6 +20,7 @@ from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
 from matnet_jax.report.overlays import statistics
+from matnet_jax.robustness import measure_robustness
 from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.scores import Columns, write_metrics, write_scores
 from matnet_jax.sharding import check_divisible, data_mesh, replicated
@@ -89,6 +91,23 @@ def evaluate(
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},
         "versions": versions(),
     }
+    if protocol.robustness:
+        names = list(DISTURBANCES) if "all" in protocol.robustness else protocol.robustness
+        metrics["robustness"] = measure_robustness(
+            lambda disturbed: scorer.score(variables, disturbed)[0],
+            source,
+            names,
+            aggregation=protocol.aggregation,
+            top_k=protocol.top_k,
+            kept=out / "robustness.json",
+            identity={
+                **metrics["checkpoint"],
+                "split": split,
+                "data": json.loads(config.data.to_json_best_effort()),
+                "data_dirs": list(protocol.data_dirs),
+                "protocol": metrics["protocol"],
+            },
+        )
     most_wrong = scorer.overlays(variables, source, most_wrong_rows(scores))
     if jax.process_index() == 0:
         write_scores(out / "scores.csv", scores)

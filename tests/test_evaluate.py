@@ -11,6 +11,7 @@ import matnet_jax.evaluate
 from data_pipeline.sources import ArraySource
 from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.config import ConfigError
 from matnet_jax.data import Joined, read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.model import init_variables
@@ -115,6 +116,17 @@ def test_scores_are_the_networks_one_by_one(sources):
     own = np.take_along_axis(np.asarray(wanted), source.columns["label"][:, None], axis=1)
     assert loss == pytest.approx(-np.log(own).mean(), rel=1e-4)
     np.testing.assert_array_equal(scores["video_id"], source.columns["video_id"])
+
+
+def test_robustness_is_in_the_metrics_and_the_report(sources, tmp_path):
+    config = tiny_config(**{"eval.robustness": ("jpeg_quality",)})
+    untrained(config, tmp_path)
+    points = evaluate(config, tmp_path)["robustness"]["jpeg_quality"]
+    assert [point["strength"] for point in points] == [95, 75, 50, 30]
+    assert all(0 <= point["frame_auc"] <= 1 for point in points)
+    assert "robustness to jpeg_quality" in (tmp_path / "eval/test/report.html").read_text()
+    with pytest.raises(ConfigError, match="eval.robustness must be of h264_crf, jpeg_quality"):
+        evaluate(tiny_config(**{"eval.robustness": ("rain",)}), tmp_path)
 
 
 def test_an_example_that_batching_loses_is_an_error(sources, monkeypatch):

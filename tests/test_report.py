@@ -384,9 +384,9 @@ def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(ful
 def test_robustness_curves_and_their_gaps(tmp_path):
     table = scores()
     points = [
-        {"strength": 40, "video_auc": None},
-        {"strength": 30, "video_auc": 0.8},
         {"strength": 20, "video_auc": 0.9, "frame_auc": 0.85},
+        {"strength": 30, "video_auc": 0.8},
+        {"strength": 40, "video_auc": None},
     ]
     metrics = {
         **summarise(table),

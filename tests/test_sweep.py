@@ -213,7 +213,7 @@ def test_what_is_wrong_is_said_before_training(tmp_path):
         run_sweep(bad, tmp_path, base=toy_config(), datasets=Embedded())
     with pytest.raises(ValueError, match=r"no sweep 'table7'; there are figures, table1"):
         load_sweep("table7")
-    with pytest.raises(ValueError, match="starts from first, not a run before it"):
+    with pytest.raises(ValueError, match="starts from first, which is not before it"):
         Sweep("wrong", (), (Run("second", "b", starts_from="first"),), ())
 
 

@@ -188,29 +188,37 @@ def training_curves(history: Mapping[str, np.ndarray] | None) -> list[Chart]:
     return charts
 
 
-def robustness(curves: Mapping[str, Sequence[Mapping[str, float | None]]]) -> list[Chart]:
-    """AUC against the strength of each disturbance.
+def robustness(
+    curves: Mapping[str, Sequence[Mapping[str, float | None]]],
+    undisturbed: Mapping[str, float | None],
+) -> list[Chart]:
+    """AUC against the strength of each disturbance, growing to the right.
 
     Args:
-      curves: disturbance -> points `{"strength", "video_auc", "frame_auc"}`; an AUC of None, or
-        none at all, leaves a gap.
+      curves: disturbance -> points `{"strength", "video_auc", "frame_auc"}`, mild ones first; an
+        AUC of None, or none at all, leaves a gap.
+      undisturbed: AUC by level of the images as they are, drawn as a level line.
     """
     made = []
     for name, points in curves.items():
-        ordered = sorted(points, key=lambda point: point["strength"] or 0.0)
-        known = [p for p in ordered if p.get("video_auc") is not None]
+        known = [p for p in points if p.get("video_auc") is not None]
         if not known:
             made.append(Chart(name, message="AUC is undefined at every strength."))
             continue
 
-        def draw(axes: Axes, ordered=ordered) -> None:
-            strength = [point["strength"] for point in ordered]
+        def draw(axes: Axes, name=name, points=points) -> None:
+            strength = np.array([point["strength"] for point in points], np.float64)
             for level, color in (("frame", FRAME), ("video", VIDEO)):
-                areas = np.array([point.get(f"{level}_auc") for point in ordered], np.float64)
+                areas = np.array([point.get(f"{level}_auc") for point in points], np.float64)
                 if np.isfinite(areas).any():
                     axes.plot(strength, areas, color=color, marker="o", markersize=3, label=level)
+                    before = undisturbed.get(level)
+                    if before is not None:
+                        axes.axhline(before, color=color, linewidth=0.8, linestyle=(0, (1, 2)))
             axes.axhline(0.5, color=INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
-            axes.set(xlabel="strength", ylabel="AUC", ylim=(None, 1.01))
+            axes.set(xlabel=name.replace("_", " "), ylabel="AUC", ylim=(None, 1.01))
+            if len(strength) > 1 and strength[0] > strength[-1]:
+                axes.invert_xaxis()  # a quality: lower is stronger
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.legend(loc="best")
 

@@ -110,7 +110,10 @@ def write_report(
                 *charts.by_subset(metrics.get("by_subset", {})),
             ],
             subset_histograms=_subset_histograms(videos, threshold),
-            robustness=charts.robustness(metrics.get("robustness", {})),
+            robustness=charts.robustness(
+                metrics.get("robustness", {}),
+                undisturbed={level: metrics[level]["auc"] for level in ("frame", "video")},
+            ),
             training=charts.training_curves(history),
             worst=_rows(most_wrong_videos(videos)),
             worst_faces=[tiles(overlay) for overlay in most_wrong or ()],

@@ -1,0 +1,73 @@
+"""A detector's AUC on the same faces under disturbances of graded strength."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data_pipeline.disturb import DISTURBANCES, Disturbed
+from data_pipeline.sources import Source
+from matnet_jax.metrics import video_scores
+from matnet_jax.metrics.binary import METRICS
+from matnet_jax.scores import Columns
+from matnet_jax.workdir import write_json
+
+Curves = dict[str, list[dict[str, float | None]]]
+
+
+def measure_robustness(
+    score: Callable[[Source], Columns],
+    source: Source,
+    names: Sequence[str],
+    *,
+    aggregation: str = "mean",
+    top_k: int = 10,
+    kept: Path,
+    identity: Mapping[str, Any],
+) -> Curves:
+    """Scores a source under each disturbance and strength.
+
+    Args:
+      score: a source -> its columns with ``score``; called in every process.
+      source: undisturbed.
+      names: of `DISTURBANCES`.
+      aggregation, top_k: of a video's frames.
+      kept: file of the points measured so far, from which an interrupted call continues.
+      identity: of what is measured (checkpoint, data); points kept for another are not used.
+
+    Returns:
+      name -> points ``{"strength", "video_auc", "frame_auc"}``, mild ones first; an AUC is None
+      where a class is missing.
+    """
+    points = _read(kept, identity)
+    for name in names:
+        for strength in DISTURBANCES[name].strengths:
+            if any(point["strength"] == strength for point in points.get(name, ())):
+                continue
+            frames = score(Disturbed(source, name, strength))
+            videos = video_scores(frames, aggregation=aggregation, top_k=top_k)
+            point = {
+                "strength": strength,
+                **{
+                    f"{level}_auc": METRICS["auc"](columns["label"], columns["score"])
+                    for level, columns in (("video", videos), ("frame", frames))
+                },
+            }
+            points.setdefault(name, []).append(point)
+            if jax.process_index() == 0:
+                write_json(kept, {"of": dict(identity), "points": points})
+    order = {name: DISTURBANCES[name].strengths for name in names}
+    return {
+        name: sorted(points[name], key=lambda point: order[name].index(point["strength"]))
+        for name in names
+    }
+
+
+def _read(kept: Path, identity: Mapping[str, Any]) -> Curves:
+    try:
+        found = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found["points"] if found.get("of") == dict(identity) else {}

@@ -1,0 +1,111 @@
+"""Disturbances, and what they do to a detector whose weakness is known."""
+
+import json
+
+import numpy as np
+import pytest
+from test_ops import picture
+
+import data_pipeline.disturb as disturb
+from data_pipeline.disturb import DISTURBANCES, Disturbed
+from data_pipeline.sources import ArraySource
+from matnet_jax.robustness import measure_robustness
+
+
+def clip_source(videos: int = 4, frames: int = 3, size: int = 41) -> ArraySource:
+    """Coarse pictures; the fakes, every other video, are paler and carry a fine checkerboard."""
+    images, labels, names, numbers = [], [], [], []
+    board = (np.indices((size, size)).sum(0) % 2 * 40 - 20).astype(np.int16)[..., None]
+    for video in range(videos):
+        for frame in range(frames):
+            image = picture(video, size, size).astype(np.int16) // (2 + 4 * (video % 2)) + 60
+            images.append((image + board * (video % 2)).clip(0, 255).astype(np.uint8))
+            labels.append(video % 2)
+            names.append(f"v{video}")
+            numbers.append(10 * frame)
+    order = np.random.default_rng(0).permutation(len(images))
+    columns = {"label": labels, "video_id": names, "frame": numbers}
+    return ArraySource(
+        np.stack(images)[order], {name: np.array(values)[order] for name, values in columns.items()}
+    )
+
+
+def difference(a, b) -> float:
+    return float(np.mean([np.abs(x.astype(float) - y).mean() for x, y in zip(a, b, strict=True)]))
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_stronger_is_further_away(name):
+    images = [picture(i, 41, 40) for i in range(3)]
+    before = [image.copy() for image in images]
+    distances = []
+    for strength in DISTURBANCES[name].strengths:
+        done = DISTURBANCES[name].apply(images, strength, 7)
+        again = DISTURBANCES[name].apply(images, strength, 7)
+        assert len(done) == 3 and all(image.shape == (41, 40, 3) for image in done)
+        assert all(image.dtype == np.uint8 for image in done)
+        np.testing.assert_array_equal(np.stack(done), np.stack(again))
+        distances.append(difference(done, images))
+    assert distances == sorted(distances) and distances[0] > 0
+    np.testing.assert_array_equal(np.stack(images), np.stack(before))
+
+
+def test_h264_is_faithful_at_a_low_crf_and_takes_unequal_sizes():
+    images = [picture(0, 48, 48), picture(1, 48, 48), picture(2, 33, 35)]
+    done = disturb.h264(images, 1)
+    assert [image.shape for image in done] == [image.shape for image in images]
+    assert difference(done, images) < 6  # what 4:2:0 loses
+    assert difference(disturb.h264(images, 40), images) > 2 * difference(done, images)
+
+
+def test_a_disturbed_source_does_not_depend_on_how_it_is_read():
+    source = clip_source()
+    whole = Disturbed(source, "h264_crf", 36).read(np.arange(len(source)))
+    other = Disturbed(source, "h264_crf", 36)
+    for i in np.random.default_rng(1).permutation(len(source)):
+        np.testing.assert_array_equal(other.read(np.array([i]))[0], whole[i])
+    assert other.columns is source.columns and len(other) == len(source)
+    assert difference(whole, source.read(np.arange(len(source)))) > 1
+
+
+def edges(source) -> dict:
+    """A detector of fine checkerboards."""
+    images = np.stack(source.read(np.arange(len(source)))).astype(float)
+    strength = np.abs(np.diff(images, axis=2)).mean(axis=(1, 2, 3))
+    return {**source.columns, "score": 1 - np.exp(-strength / 10)}
+
+
+def test_a_detector_of_fine_texture_fails_under_blur_not_under_saturation(tmp_path):
+    curves = measure_robustness(
+        edges,
+        clip_source(),
+        ["blur_sigma", "saturation"],
+        kept=tmp_path / "robustness.json",
+        identity={"step": 1},
+    )
+    assert [point["strength"] for point in curves["blur_sigma"]] == [0.5, 1, 2, 4]
+    assert all(point["video_auc"] == 1.0 for point in curves["saturation"])
+    assert curves["blur_sigma"][0]["video_auc"] == 1.0
+    assert curves["blur_sigma"][-1]["video_auc"] == 0.0  # what is left is that fakes are paler
+
+
+def test_an_interrupted_measurement_continues(tmp_path):
+    calls = 0
+
+    def score(source):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return edges(source)
+
+    options = {"kept": tmp_path / "robustness.json", "identity": {"step": 1}}
+    with pytest.raises(KeyboardInterrupt):
+        measure_robustness(score, clip_source(), ["contrast"], **options)
+    assert len(json.loads(options["kept"].read_text())["points"]["contrast"]) == 2
+    calls = 10
+    curves = measure_robustness(score, clip_source(), ["contrast"], **options)
+    assert calls == 12 and [p["strength"] for p in curves["contrast"]] == [0.8, 0.6, 0.4, 0.2]
+    # Of another checkpoint, nothing kept counts.
+    measure_robustness(score, clip_source(), ["contrast"], **options | {"identity": {"step": 2}})
+    assert calls == 16
