@@ -78,7 +78,9 @@ def _each(
 
 
 def h264(images: Sequence[np.ndarray], crf: float, seed: int = 0) -> Images:
-    """Encodes the images as a video with x264 (yuv420p, preset medium, no macroblock tree) and decodes it.
+    """Encodes the images as a video with x264 and decodes it.
+
+    In yuv420p, preset medium, without macroblock tree.
 
     Raises:
       ImportError: PyAV is missing (extra ``video``).

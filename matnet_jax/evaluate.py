@@ -19,6 +19,7 @@ from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
+from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
 from matnet_jax.robustness import measure_robustness
 from matnet_jax.scorer import Scorer, sample_rows
@@ -39,7 +40,9 @@ def evaluate(
     split: str = "test",
     out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a checkpoint and writes ``scores.csv``, ``metrics.json`` and ``report.html``.
+    """Evaluates a checkpoint and writes what people read.
+
+    ``scores.csv``, ``metrics.json``, ``report.html`` and ``model-card.md``.
 
     Args:
       config: its recipe and model must be the checkpoint's; its data may be another data set.
@@ -121,7 +124,25 @@ def evaluate(
             overlays=overlays,
             most_wrong=most_wrong,
         )
+        write_model_card(
+            out / "model-card.md",
+            title=workdir.name,
+            split=split,
+            training=training_data(workdir, config),
+            metrics=metrics,
+            scores=scores,
+        )
     return metrics
+
+
+def training_data(workdir: Path, config: ConfigDict) -> str:
+    """What a workdir was trained on, in words; as `config` says where the workdir does not."""
+    path = workdir / "config.json"
+    own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else config.to_dict()
+    data, start = own["data"], own["init"]["path"]
+    if data["source"] == "synthetic":
+        return "the embedded data set, drawn faces" + (f", from {start}" if start else "")
+    return f"the records in {data['dir']}" + (f", from the weights {start}" if start else "")
 
 
 def load_network(

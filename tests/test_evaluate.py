@@ -118,6 +118,21 @@ def test_scores_are_the_networks_one_by_one(sources):
     np.testing.assert_array_equal(scores["video_id"], source.columns["video_id"])
 
 
+def test_the_model_card_has_the_figures(sources, tmp_path):
+    config = tiny_config(**{"eval.robustness": ("jpeg_quality",), "eval.num_resamples": 20})
+    untrained(config, tmp_path / "run")
+    metrics = evaluate(config, tmp_path / "run")
+    card = (tmp_path / "run/eval/test/model-card.md").read_text()
+    assert card.startswith("# Model card: run\n")
+    low, high = metrics["intervals"]["video"]["auc"]
+    video, frame = (f"{100 * metrics[level]['auc']:.2f} %" for level in ("video", "frame"))
+    assert f"| AUC | {video} ({100 * low:.2f} % – {100 * high:.2f} %) | {frame} |" in card
+    assert "| tiny | 3 | 2 | 1 | the publisher's: read them before use |" in card
+    assert "| 1 in 1000 | " in card and "| jpeg_quality | 95: " in card
+    assert "Trained on: the embedded data set, drawn faces." in card
+    assert "\n\n\n" not in card
+
+
 def test_robustness_is_in_the_metrics_and_the_report(sources, tmp_path):
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",)})
     untrained(config, tmp_path)

@@ -84,7 +84,7 @@ def write_report(
     )
     frames = {name: np.asarray(scores[name]) for name in ("label", "score")}
     threshold = float(protocol.get("threshold", 0.5))
-    verdict = _verdict(videos, threshold)
+    counts = verdict(videos, threshold)
     page = (
         environment()
         .get_template("report.html.j2")
@@ -96,8 +96,8 @@ def write_report(
             fitted_rows=FITTED_ROWS,
             threshold=threshold,
             aggregation=protocol.get("aggregation", "mean").replace("_", " "),
-            verdict=verdict,
-            alarms=_alarms(verdict),
+            verdict=counts,
+            alarms=alarms(counts),
             checkpoint=_checkpoint(metrics.get("checkpoint")),
             why={level: _why(metrics[level], level) for level in ("frame", "video")},
             few=min(metrics["video"]["n_real"], metrics["video"]["n_fake"]) < FEW_VIDEOS,
@@ -160,11 +160,11 @@ def read_history(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
         raise ValueError(f"{path} has a field that is no number: {error}") from error
 
 
-def environment() -> Environment:
-    """The pages' templates. All text is escaped; an undefined name is an error."""
+def environment(*, markdown: bool = False) -> Environment:
+    """The pages' templates. In HTML all text is escaped; an undefined name is an error."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        autoescape=not markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -187,7 +187,7 @@ def flattened(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _verdict(videos: Columns, threshold: float) -> dict[str, int]:
+def verdict(videos: Columns, threshold: float) -> dict[str, int]:
     """Counts of videos by truth and decision."""
     called = decide(videos["score"], threshold)
     return {
@@ -197,7 +197,7 @@ def _verdict(videos: Columns, threshold: float) -> dict[str, int]:
     }
 
 
-def _alarms(verdict: Mapping[str, int]) -> list[AlarmPrecision]:
+def alarms(verdict: Mapping[str, int]) -> list[AlarmPrecision]:
     """What an alarm is worth at realistic shares of fakes; [] if a class is missing."""
     made = [
         alarm_precision(
