@@ -29,37 +29,6 @@ from data_pipeline.extraction import Extraction
 from data_pipeline.locate import CHOICES
 from data_pipeline.pack import FORMATS, pack
 
-_DATASET = flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
-_ROOT = flags.DEFINE_string("root", None, "Its folder, or a CSV (folder).", required=True)
-_OUT = flags.DEFINE_string("out", None, "Where crops and records go.", required=True)
-_COMPRESSION = flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
-_SPLIT = flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
-_DETECTOR = flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")
-_WEIGHTS = flags.DEFINE_string("detector_weights", None, "ONNX file of yunet or retinaface.")
-_NUM_FRAMES = flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1)
-_CROP_SIZE = flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32)
-_ALIGNMENT = flags.DEFINE_enum(
-    "alignment", "similarity", [a for a in ALIGNMENTS if a != "none"], "How faces are cut."
-)
-_FACES = flags.DEFINE_enum(
-    "faces", "largest", list(CHOICES), "The largest of each frame, one person's track, or all."
-)
-_DETECT_EVERY = flags.DEFINE_integer(
-    "detect_every", 1, "Detect on every so many of the frames, interpolate between.", lower_bound=1
-)
-_MIN_FACE = flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1)
-_MIN_SCORE = flags.DEFINE_float(
-    "min_score", 0.0, "Drops detections below it, of what the detector reports.", 0.0, 1.0
-)
-_IMAGE_FORMAT = flags.DEFINE_enum("image_format", "jpeg", list(IMAGE_FORMATS), "Of the crops.")
-_QUALITY = flags.DEFINE_integer("quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100)
-_BOXES_FROM = flags.DEFINE_string(
-    "boxes_from", "", f"'{ORIGINALS}' (fakes get their real's boxes), or an earlier run's --out."
-)
-_ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.")
-_FORMAT = flags.DEFINE_enum("format", "array_record", list(FORMATS), "Of the records.")
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one a core.")
-
 _SHOWN = 10
 
 
@@ -187,32 +156,33 @@ def main(argv: list[str]) -> None:
     beam_options = argv[1:]
     if any(not option.startswith("--") for option in beam_options):
         sys.exit(f"error: not a flag: {' '.join(beam_options)}; flags are written --name=value")
+    values = flags.FLAGS
     settings = Settings(
-        detector=_DETECTOR.value,
-        num_frames=_NUM_FRAMES.value,
-        crop_size=_CROP_SIZE.value,
-        alignment=_ALIGNMENT.value,
-        faces=_FACES.value,
-        detect_every=_DETECT_EVERY.value,
-        min_face=_MIN_FACE.value,
-        min_score=_MIN_SCORE.value,
-        image_format=_IMAGE_FORMAT.value,
-        quality=_QUALITY.value,
-        boxes_from=_boxes_from(_BOXES_FROM.value),
+        detector=values.detector,
+        num_frames=values.num_frames,
+        crop_size=values.crop_size,
+        alignment=values.alignment,
+        faces=values.faces,
+        detect_every=values.detect_every,
+        min_face=values.min_face,
+        min_score=values.min_score,
+        image_format=values.image_format,
+        quality=values.quality,
+        boxes_from=_boxes_from(values.boxes_from),
     )
     try:
         report = prepare(
-            _DATASET.value,
-            Path(_ROOT.value).expanduser().absolute(),
-            Path(_OUT.value).expanduser().absolute(),
+            values.dataset,
+            Path(values.root).expanduser().absolute(),
+            Path(values.out).expanduser().absolute(),
             settings=settings,
             options=given_options(),
-            compression=_COMPRESSION.value,
-            splits=tuple(_SPLIT.value or SPLITS),
-            weights=Path(_WEIGHTS.value).expanduser() if _WEIGHTS.value else None,
-            allow_missing=_ALLOW_MISSING.value,
-            file_format=_FORMAT.value,
-            workers=_WORKERS.value,
+            compression=values.compression,
+            splits=tuple(values.split or SPLITS),
+            weights=Path(values.detector_weights).expanduser() if values.detector_weights else None,
+            allow_missing=values.allow_missing,
+            file_format=values.format,
+            workers=values.workers,
             beam_options=beam_options,
         )
     except (ValueError, OSError, RuntimeError) as error:
@@ -221,11 +191,51 @@ def main(argv: list[str]) -> None:
         sys.exit("interrupted; the same command continues with the videos that are left")
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
-        where = Path(_OUT.value) / "failures.csv"
+        where = Path(values.out) / "failures.csv"
         print(f"{len(report.failures)} videos with problems: see {where}")
+
+
+def define_flags() -> None:
+    """The command's flags; not on import, since other commands have flags of the same names."""
+    flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
+    flags.DEFINE_string("root", None, "Its folder, or a CSV (folder).", required=True)
+    flags.DEFINE_string("out", None, "Where crops and records go.", required=True)
+    flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
+    flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
+    flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")
+    flags.DEFINE_string("detector_weights", None, "ONNX file of yunet or retinaface.")
+    flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1)
+    flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32)
+    flags.DEFINE_enum(
+        "alignment", "similarity", [a for a in ALIGNMENTS if a != "none"], "How faces are cut."
+    )
+    flags.DEFINE_enum(
+        "faces", "largest", list(CHOICES), "The largest of each frame, one person's track, or all."
+    )
+    flags.DEFINE_integer(
+        "detect_every",
+        1,
+        "Detect on every so many of the frames, interpolate between.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1)
+    flags.DEFINE_float(
+        "min_score", 0.0, "Drops detections below it, of what the detector reports.", 0.0, 1.0
+    )
+    flags.DEFINE_enum("image_format", "jpeg", list(IMAGE_FORMATS), "Of the crops.")
+    flags.DEFINE_integer("quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100)
+    flags.DEFINE_string(
+        "boxes_from",
+        "",
+        f"'{ORIGINALS}' (fakes get their real's boxes), or an earlier run's --out.",
+    )
+    flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.")
+    flags.DEFINE_enum("format", "array_record", list(FORMATS), "Of the records.")
+    flags.DEFINE_integer("workers", None, "Processes; default: one a core.")
+    define_option_flags()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
-    define_option_flags()
+    define_flags()
     app.run(main)

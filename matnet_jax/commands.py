@@ -7,13 +7,6 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "host:port of process 0, where no cluster tells it (docs/pods.md)."
-)
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of the whole job.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
-_TRACEBACK = flags.DEFINE_bool("traceback", False, "Show where an error comes from.")
-
 
 def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: bool = False) -> None:
     """Parses absl flags and runs `main`, whose result is the exit status.
@@ -26,7 +19,18 @@ def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: boo
     ends in one message and status 1, anything else in a traceback.
     """
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    _define_flags()
     app.run(lambda argv: _guarded(main, argv, takes_arguments), flags_parser=_parse_flags)
+
+
+def _define_flags() -> None:
+    """Not on import: who imports this package has flags of their own."""
+    flags.DEFINE_string(
+        "coordinator", None, "host:port of process 0, where no cluster tells it (docs/pods.md)."
+    )
+    flags.DEFINE_integer("num_processes", None, "Of the whole job.")
+    flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
+    flags.DEFINE_bool("traceback", False, "Show where an error comes from.")
 
 
 def _guarded(
@@ -34,10 +38,11 @@ def _guarded(
 ) -> int | None:
     if len(argv) > 1 and not takes_arguments:
         _fail(f"not a flag: {' '.join(argv[1:])}; flags are written --name=value")
+    values = flags.FLAGS
     try:
         from matnet_jax.distributed import find_job, join  # JAX: after the flags
 
-        join(find_job(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value))
+        join(find_job(values.coordinator, values.num_processes, values.process_id))
         return main(argv)
     except KeyboardInterrupt:
         _fail(
@@ -45,7 +50,7 @@ def _guarded(
             status=130,
         )
     except (ValueError, OSError) as error:
-        if _TRACEBACK.value:
+        if values.traceback:
             raise
         hint = "" if type(error) is not ValueError else "\n(--traceback shows where this arose)"
         _fail(f"{error}{hint}")

@@ -14,12 +14,6 @@ from ml_collections import ConfigDict
 
 from matnet_jax.commands import run_command
 
-_OUT = flags.DEFINE_string("out", "figures.png", "File: .png, .pdf or .svg.")
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Where faces come from.")
-_NUM_FACES = flags.DEFINE_integer("num_faces", 8, "Half real, half fake.", lower_bound=1)
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation), latest, or a step.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Other records than the first run's.")
-
 
 def draw_attention(
     workdirs: Sequence[str | Path],
@@ -82,16 +76,27 @@ def main(argv: list[str]) -> None:
     """Runs the command."""
     if not argv[1:]:
         raise ValueError("name at least one workdir of a trained network")
+    values = flags.FLAGS
     draw_attention(
         argv[1:],
-        _OUT.value,
-        split=_SPLIT.value,
-        num_faces=_NUM_FACES.value,
-        checkpoint=_CHECKPOINT.value,
-        data_dir=_DATA_DIR.value,
+        values.out,
+        split=values.split,
+        num_faces=values.num_faces,
+        checkpoint=values.checkpoint,
+        data_dir=values.data_dir,
     )
-    print(f"wrote {_OUT.value}")
+    print(f"wrote {values.out}")
+
+
+def define_flags() -> None:
+    """The command's flags; not on import, since other commands have flags of the same names."""
+    flags.DEFINE_string("out", "figures.png", "File: .png, .pdf or .svg.")
+    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Where faces come from.")
+    flags.DEFINE_integer("num_faces", 8, "Half real, half fake.", lower_bound=1)
+    flags.DEFINE_string("checkpoint", "best", "best (by validation), latest, or a step.")
+    flags.DEFINE_string("data_dir", None, "Other records than the first run's.")
 
 
 if __name__ == "__main__":
+    define_flags()
     run_command(main, takes_arguments=True)

@@ -60,6 +60,25 @@ def imported(package: str) -> dict[str, str]:
     return names
 
 
+@pytest.mark.parametrize("package", ["matnet_jax", "data_pipeline"])
+def test_no_module_defines_flags_on_import(package):
+    """Two modules that one program imports would clash; `__main__` is nobody's to import."""
+    modules = [path for path in (ROOT / package).rglob("*.py") if path.name != "__main__.py"]
+    top_level = [
+        (path, statement)
+        for path in modules
+        for statement in ast.parse(path.read_text()).body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.If)
+    ]
+    assert top_level
+    assert [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, statement in top_level
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("DEFINE_")
+    ] == []
+
+
 def test_every_dependency_is_pinned():
     wanted = {canonicalize_name(requirement.name) for requirement in requirements()}
     assert wanted - pins().keys() == set()

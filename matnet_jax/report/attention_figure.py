@@ -16,7 +16,7 @@ _DOTS = 160  # an inch
 def write_attention_figure(
     path: str | os.PathLike, overlays: Mapping[str, Sequence[Overlay]]
 ) -> None:
-    """Writes faces and their maps: a row a face, a block a network.
+    """Writes faces and their maps: a row a face, a block a network, its scores at the left.
 
     Args:
       path: of a suffix in `FORMATS`; appears whole or not at all, its folder is made.
@@ -35,20 +35,16 @@ def write_attention_figure(
         dpi=_DOTS,
     )
     axes = figure.subplots(1, len(pictures), width_ratios=widths, squeeze=False)[0]
+    rows = [_SIDE * (i + 0.5) for i in range(len(faces))]
     for (name, picture), own in zip(pictures.items(), axes, strict=True):
         own.imshow(picture)
-        own.set(xticks=[], yticks=[])
+        # Beside a face what it is, beside its maps the network's score.
+        scores = [f"{overlay.score:.2f}" for overlay in overlays.get(name, ())]
+        own.set_yticks(rows, scores or ["fake" if face.label else "real" for face in faces], size=6)
+        own.set_xticks([])
+        own.tick_params(length=0)
         own.spines[:].set_visible(False)
-        if name:
-            scores = ", ".join(f"{overlay.score:.2f}" for overlay in overlays[name])
-            own.set_title(name, size=8, parse_math=False)
-            own.set_xlabel(f"scores: {scores}", size=5)
-    axes[0].set_yticks(
-        [_SIDE * (i + 0.5) for i in range(len(faces))],
-        ["fake" if face.label else "real" for face in faces],
-        size=6,
-    )
-    axes[0].tick_params(length=0)
+        own.set_title(name, size=8, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     figure.savefig(temporary)
