@@ -42,7 +42,7 @@ class ExtractionError(RuntimeError):
 
 
 class _WorkerDied(Exception):
-    """A local worker process ended, which Beam would wait for without end."""
+    """A local worker process ended, which Beam notices at times, and at others waits on forever."""
 
 
 def extract(
@@ -196,6 +196,9 @@ def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None]) ->
         for worker in _workers():
             worker.kill()
     if failure:
+        # Beam may notice a dead worker itself. What a worker raised comes with its traceback.
+        if watched and "Traceback" not in str(failure[0]):
+            raise _WorkerDied from failure[0]
         raise ExtractionError(_last_line(failure[0])) from failure[0]
 
 
