@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -34,21 +34,23 @@ class AttentionModule(nn.Module):
       num_attentions: M.
       version: "paper" is 1×1 convolution, batch norm, ReLU; "released" is 3×3 convolution, batch
         norm, ReLU, 1×1 convolution, batch norm, ELU + 1, times the border mask.
+      bn_group_size: see `BatchNorm`.
     """
 
     num_attentions: int
     version: Literal["paper", "released"] = "paper"
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @nn.compact
     def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        norm: dict[str, Any] = {"dtype": self.dtype, "group_size": self.bn_group_size}
         x = features
         if self.version == "released":
             extract = Conv(x.shape[-1], use_bias=True, dtype=self.dtype, name="extract_conv")
-            x = BatchNorm(dtype=self.dtype, name="extract_bn")(extract(x), train=train)
-            x = nn.relu(x)
+            x = nn.relu(BatchNorm(**norm, name="extract_bn")(extract(x), train=train))
         project = Conv(self.num_attentions, kernel_size=1, dtype=self.dtype, name="project_conv")
-        x = BatchNorm(dtype=self.dtype, name="project_bn")(project(x), train=train)
+        x = BatchNorm(**norm, name="project_bn")(project(x), train=train)
         if self.version == "paper":
             return nn.relu(x)
         return (nn.elu(x) + 1.0) * jnp.asarray(border_mask(x.shape[1:3]), x.dtype)

@@ -50,6 +50,7 @@ def default_config(recipe: str = "paper") -> ConfigDict:
     model.stochastic_depth_rate = placeholder(float)
     model.batch_norm_momentum = placeholder(float)
     model.batch_norm_epsilon = placeholder(float)
+    model.bn_group_size = placeholder(int)  # images that share statistics; None: the global batch
     model.attention_version = placeholder(str)
     model.texture_version = placeholder(str)
     model.ril_version = placeholder(str)

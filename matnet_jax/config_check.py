@@ -74,6 +74,7 @@ _CHECKS: dict[str, Check] = {
     "model.stochastic_depth_rate": _RATE,
     "model.batch_norm_momentum": _RATE,
     "model.batch_norm_epsilon": _POSITIVE,
+    "model.bn_group_size": _COUNT,
     "model.mid_dims": _COUNT,
     "model.dropout_rate": _RATE,
     "model.final_dropout_rate": _RATE,
@@ -172,8 +173,23 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             yield f"config.{field} must be {_CHECKS[field][1]}; got {value!r}"
     if values.get("train.accumulate") != 1 and values.get("losses.batch_reduction") == "sum":
         yield "config.train.accumulate > 1 needs config.losses.batch_reduction = 'mean'"
+    yield from _group_problems(values)
     if values.get("data.source") == "records" and not values.get("data.dir"):
         yield "config.data.dir is empty; give the folder that data_pipeline.prepare wrote (--out)"
+
+
+def _group_problems(values: dict[str, Any]) -> Iterator[str]:
+    group, batch, parts = (
+        value if isinstance(value := values.get(field), int) and value >= 1 else None
+        for field in ("model.bn_group_size", "train.batch_size", "train.accumulate")
+    )
+    if group is None or batch is None or parts is None:
+        return  # unset, or told already
+    if (batch // parts) % group:
+        yield (
+            f"config.model.bn_group_size = {group} does not divide the {batch // parts} images "
+            "computed at once (config.train.batch_size / config.train.accumulate)"
+        )
 
 
 def _types(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, type]]:

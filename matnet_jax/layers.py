@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -114,12 +116,21 @@ class BatchNorm(nn.Module):
 
     Running statistics are momentum·old + (1 − momentum)·batch, with the unbiased batch variance as
     in PyTorch and TensorFlow (Flax's own module takes the biased one). Under `jit` with a sharded
-    batch the means are over the global batch.
+    batch the means are over the global batch, which devices have to exchange in every layer;
+    groups that lie within a device need not.
+
+    Attributes:
+      group_size: images, one after another in the batch, that are normalised by their own
+        statistics; None for the whole batch. Running statistics take the mean over groups.
+
+    Raises:
+      ValueError: in training, the batch is not a multiple of `group_size`.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: jnp.dtype = jnp.float32
+    group_size: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -128,21 +139,34 @@ class BatchNorm(nn.Module):
         var_ra = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
+        wide = x.astype(jnp.float32)
         if train:
-            axes = tuple(range(x.ndim - 1))
-            wide = x.astype(jnp.float32)
-            mean = jnp.mean(wide, axes)
-            var = jnp.maximum(jnp.mean(jnp.square(wide), axes) - jnp.square(mean), 0.0)
+            if self.group_size is not None:
+                wide = self._grouped(wide)  # [groups, group_size, …, C]
+            axes = tuple(range(wide.ndim - x.ndim, wide.ndim - 1))
+            mean = jnp.mean(wide, axes, keepdims=True)
+            var = jnp.maximum(
+                jnp.mean(jnp.square(wide), axes, keepdims=True) - jnp.square(mean), 0.0
+            )
             if not self.is_initializing():
-                count = x.size // x.shape[-1]
+                count = math.prod(wide.shape[axis] for axis in axes)
                 unbiased = var * (count / max(count - 1, 1))
-                keep = self.momentum
-                mean_ra.value = keep * mean_ra.value + (1 - keep) * lax.stop_gradient(mean)
-                var_ra.value = keep * var_ra.value + (1 - keep) * lax.stop_gradient(unbiased)
+                for running, batch in ((mean_ra, mean), (var_ra, unbiased)):
+                    batch = jnp.mean(lax.stop_gradient(batch).reshape(-1, *shape), axis=0)
+                    running.value = self.momentum * running.value + (1 - self.momentum) * batch
         else:
             mean, var = mean_ra.value, var_ra.value
         gain = scale * lax.rsqrt(var + self.epsilon)
-        return (x.astype(jnp.float32) * gain + (bias - mean * gain)).astype(self.dtype)
+        return (wide * gain + (bias - mean * gain)).astype(self.dtype).reshape(x.shape)
+
+    def _grouped(self, x: jax.Array) -> jax.Array:
+        size = self.group_size or x.shape[0]
+        if x.shape[0] % size:
+            raise ValueError(
+                f"bn_group_size = {size} does not divide the batch of {x.shape[0]} images; take a "
+                "divisor of the images a step computes at once (batch_size / accumulate)"
+            )
+        return x.reshape(-1, size, *x.shape[1:])
 
 
 def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:

@@ -86,6 +86,8 @@ class BackboneNetwork(nn.Module):
       width_coefficient, depth_coefficient: EfficientNet's scaling; None for the variant's own.
       stochastic_depth_rate: of the last EfficientNet block; earlier ones less, linearly.
       batch_norm_momentum, batch_norm_epsilon: the backbone's; None for its own.
+      bn_group_size: images that share batch statistics, in the whole network; None for all of the
+        global batch. Groups within a device are not exchanged between devices.
       same_max_pool: Xception's max-pools padded as Keras pads them.
       remat: the backbone's blocks are computed again in the backward pass, instead of kept.
       mean, std: of pixels in [0, 1], for `preprocess`.
@@ -102,6 +104,7 @@ class BackboneNetwork(nn.Module):
     stochastic_depth_rate: float = 0.2
     batch_norm_momentum: float | None = None
     batch_norm_epsilon: float | None = None
+    bn_group_size: int | None = None
     same_max_pool: bool = False
     remat: bool = False
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -122,7 +125,12 @@ class BackboneNetwork(nn.Module):
         if self.padding not in ("same", "nominal"):
             raise ValueError(f"unknown padding '{self.padding}'; available: same, nominal")
         # Without a parent the backbone can be asked for its channels; `setup` adopts it.
-        fields: dict[str, Any] = {"dtype": self.dtype, "remat": self.remat, "parent": None}
+        fields: dict[str, Any] = {
+            "dtype": self.dtype,
+            "bn_group_size": self.bn_group_size,
+            "remat": self.remat,
+            "parent": None,
+        }
         if self.batch_norm_momentum is not None:
             fields["bn_momentum"] = self.batch_norm_momentum
         if self.batch_norm_epsilon is not None:
@@ -190,8 +198,9 @@ class MAT(BackboneNetwork):
         channels = self.features.endpoint_channels
         self._texture_stage = resolve_stage(self.texture_stage, channels)
         self._attention_stage = resolve_stage(self.attention_stage, channels)
-        self.attention = AttentionModule(self.num_attentions, self.attention_version, self.dtype)
-        self.texture = TextureBlock(self.texture_version, self.dtype)
+        numerics = (self.dtype, self.bn_group_size)
+        self.attention = AttentionModule(self.num_attentions, self.attention_version, *numerics)
+        self.texture = TextureBlock(self.texture_version, *numerics)
         self.head = EnsembleHead(self.num_classes, self.mid_dims, self.dtype)
         region_shape = (self.num_attentions, channels[self._texture_stage])
         if not self.is_initializing() and not self.has_variable("feature_centers", "centers"):

@@ -38,13 +38,15 @@ class DenseBlock(nn.Module):
 
     groups: int = 1
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         growth, parts = x.shape[-1], [x]
         for i in range(1, _DENSE_LAYERS + 1):
             y = concatenate_in_groups(parts, self.groups)
-            y = nn.relu(BatchNorm(dtype=self.dtype, name=f"bn{i}")(y, train=train))
+            norm = BatchNorm(dtype=self.dtype, group_size=self.bn_group_size, name=f"bn{i}")
+            y = nn.relu(norm(y, train=train))
             conv = Conv(
                 growth, groups=self.groups, use_bias=True, dtype=self.dtype, name=f"conv{i}"
             )
@@ -62,10 +64,12 @@ class TextureBlock(nn.Module):
         BN-ReLU-1×1-BN, C_F = 4C. "v2" (released): f passes a 3×3 convolution first; each map has
         its own copy of T times tanh(A) (no gradient to A), its own 5×5 convolution, dense block
         and BN-ReLU-1×1-BN-ReLU, C_F = C a map.
+      bn_group_size: see `BatchNorm`.
     """
 
     version: TextureVersion = "paper"
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @nn.compact
     def __call__(self, features: jax.Array, attention_maps: jax.Array, train: bool):
@@ -74,7 +78,11 @@ class TextureBlock(nn.Module):
             return layer(y)
 
         def norm(y, name):
-            return BatchNorm(dtype=self.dtype, name=name)(y, train=train)
+            layer = BatchNorm(dtype=self.dtype, group_size=self.bn_group_size, name=name)
+            return layer(y, train=train)
+
+        def dense(y, groups=1):
+            return DenseBlock(groups, self.dtype, self.bn_group_size, name="dense")(y, train)
 
         channels, size, maps = (
             features.shape[-1],
@@ -86,11 +94,10 @@ class TextureBlock(nn.Module):
         pooled, texture = self._residual(features, attention_maps.shape[1:3])
 
         if self.version == "paper":
-            return TextureOutput(DenseBlock(1, self.dtype, name="dense")(texture, train), pooled)
+            return TextureOutput(dense(texture), pooled)
         if self.version == "v1":
             x = conv(texture, channels, 1, "input_conv")
-            x = DenseBlock(1, self.dtype, name="dense")(x, train)
-            x = nn.relu(norm(x, "dense_bn"))
+            x = nn.relu(norm(dense(x), "dense_bn"))
             x = norm(conv(x, 4 * channels, 1, "output_conv"), "output_bn")
             return TextureOutput(x, pooled)
         if self.version != "v2":
@@ -100,8 +107,7 @@ class TextureBlock(nn.Module):
         copies = weights[..., :, None].astype(texture.dtype) * texture[..., None, :]
         x = copies.reshape(*texture.shape[:3], maps * channels)
         x = conv(x, maps * channels, 5, "input_conv", maps)
-        x = DenseBlock(maps, self.dtype, name="dense")(x, train)
-        x = nn.relu(norm(x, "dense_bn"))
+        x = nn.relu(norm(dense(x, maps), "dense_bn"))
         x = nn.relu(norm(conv(x, maps * channels, 1, "output_conv", maps), "output_bn"))
         return TextureOutput(x.reshape(*x.shape[:3], maps, channels), pooled)
 

@@ -71,10 +71,12 @@ def test_overrides_reach_the_model():
     config = runnable()
     config.model.width_coefficient = 0.5
     config.model.batch_norm_momentum = 0.9
+    config.model.bn_group_size = 8
     config.losses.auxiliary = "ams"
     model = build_model(config)
     assert isinstance(model, MAT) and model.ams
     assert (model.width_coefficient, model.batch_norm_momentum) == (0.5, 0.9)
+    assert model.bn_group_size == 8
 
 
 def test_the_optimizer_takes_every_field():
@@ -98,6 +100,8 @@ def test_the_optimizer_takes_every_field():
         ("optimizer.learning_rate", float("nan"), "must be a finite number; got nan"),
         ("optimizer.name", "adan", "config.optimizer.name must be one of adam, adamw, sgd"),
         ("model.dtype", "float16", "one of float32, bfloat16"),
+        ("model.bn_group_size", 0, "config.model.bn_group_size must be at least 1"),
+        ("model.bn_group_size", 5, "bn_group_size = 5 does not divide the 48 images"),
         ("agda.kernel_size", 10, "config.agda.kernel_size must be odd"),
         ("agda.threshold", (0.6, 0.4), "config.agda.threshold must be two of 0 to 1, rising"),
         ("data.dir", "", "config.data.dir is empty"),

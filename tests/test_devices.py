@@ -14,6 +14,10 @@ from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 
 RECIPES = {
+    "batch statistics over groups": (
+        tiny.patch_model(tiny.tiny_model(bn_group_size=2)),
+        {"options": LossOptions(), "agda": AGDAOptions()},
+    ),
     "paper": (
         # The real network: its convolutions' own gradients and batch statistics are sharded.
         tiny.tiny_model("paper"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import batch, tiny_model
+from tiny import QUICK_COMPILE, batch, patch_model, tiny_model
 
 from matnet_jax.agda import AGDAOptions
 from matnet_jax.hlo import collectives, donated, host_transfers
@@ -14,11 +14,9 @@ from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 
 
-@pytest.fixture(scope="module")
-def step():
-    """The whole step on 8 devices: state, batch, key, compiled program."""
+def whole_step(model):
+    """The step on 8 devices, jitted, and its arguments: state, batch, key."""
     mesh = data_mesh()
-    model = tiny_model()
     tx = optax.adam(1e-3)
     function = make_train_step(
         model,
@@ -32,16 +30,26 @@ def step():
         donate_argnums=0,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
+        compiler_options=QUICK_COMPILE,
     )
     state = replicate(create_train_state(model, tx, 0), mesh)
     key = replicate(jax.random.key(0), mesh)
-    return jitted, state, global_batch(batch(8), mesh), key
+    return jitted, state, global_batch(batch(16), mesh), key
+
+
+def compiled_text(step) -> str:
+    jitted, *arguments = step
+    return jitted.lower(*arguments).compile().as_text()
+
+
+@pytest.fixture(scope="module")
+def step():
+    return whole_step(tiny_model())
 
 
 @pytest.fixture(scope="module")
 def text(step):
-    jitted, *arguments = step
-    return jitted.lower(*arguments).compile().as_text()
+    return compiled_text(step)
 
 
 def test_nothing_goes_to_the_host(text):
@@ -65,6 +73,16 @@ def test_devices_exchange_sums_alone(text, step):
     statistics = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.batch_stats))
     # Forward and backward in two passes: four times the statistics; a few scalars and centers.
     assert gradients <= found["all-reduce"].bytes <= 2 * gradients + 6 * statistics + 20_000
+
+
+def test_groups_within_a_device_save_the_exchange_of_statistics():
+    """What is left does not grow with the layers: gradients, running statistics, metrics."""
+    one_a_layer, in_groups = (
+        collectives(compiled_text(whole_step(patch_model(tiny_model(bn_group_size=size)))))
+        for size in (None, 2)
+    )
+    assert set(one_a_layer) == set(in_groups) == {"all-reduce"}
+    assert in_groups["all-reduce"].count < one_a_layer["all-reduce"].count / 2
 
 
 def test_it_compiles_once_whatever_the_step(step):

@@ -152,6 +152,40 @@ def test_batch_norm_gradient_flows_through_the_batch_statistics(trained_norm):
     np.testing.assert_allclose((grad * (x - x.mean((0, 1, 2)))).sum((0, 1, 2)), 0, atol=1e-2)
 
 
+def test_batch_norm_groups_are_batches_of_their_own(trained_norm):
+    whole, variables, x, *_ = trained_norm
+    grouped = whole.clone(group_size=2)
+
+    def run(norm, x):
+        return norm.apply(variables, x, train=True, mutable=["batch_stats"])
+
+    y, new = run(grouped, x)
+    parts = [run(whole, part) for part in (x[:2], x[2:])]
+    np.testing.assert_allclose(y, np.concatenate([part[0] for part in parts]), rtol=1e-5, atol=1e-6)
+    for name, got in new["batch_stats"].items():
+        want = np.mean([part[1]["batch_stats"][name] for part in parts], axis=0)
+        np.testing.assert_allclose(got, want, rtol=1e-5, err_msg=name)
+
+    def gradient(norm, x):
+        def output(x):
+            y, _ = run(norm, x)
+            return jnp.sum(jnp.sin(y) * y)
+
+        return jax.grad(output)(x)
+
+    want = np.concatenate([gradient(whole, part) for part in (x[:2], x[2:])])
+    np.testing.assert_allclose(gradient(grouped, x), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(
+        grouped.apply(variables, x[:3], train=False), whole.apply(variables, x[:3], train=False)
+    )
+
+
+def test_batch_norm_groups_must_divide_the_batch(trained_norm):
+    norm, variables, x, *_ = trained_norm
+    with pytest.raises(ValueError, match="bn_group_size = 3 does not divide the batch of 4"):
+        norm.clone(group_size=3).apply(variables, x, train=True, mutable=["batch_stats"])
+
+
 def test_initialising_in_training_mode_leaves_the_statistics():
     stats = BatchNorm().init(jax.random.key(0), images(2, 3, 3, 4), train=True)["batch_stats"]
     np.testing.assert_array_equal(stats["mean"], 0)

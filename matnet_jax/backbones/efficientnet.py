@@ -89,11 +89,14 @@ class MBConv(nn.Module):
     bn_momentum: float
     bn_epsilon: float
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(self.bn_momentum, self.bn_epsilon, self.dtype, name=name)
+            layer = BatchNorm(
+                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
+            )
             return layer(y, train=train)
 
         inputs, channels = x, x.shape[-1]
@@ -129,6 +132,7 @@ class EfficientNet(nn.Module):
         by the real sizes.
       stochastic_depth_rate: grows linearly with the block index from 0 to this.
       remat: keeps only what goes from block to block, and computes the rest again.
+      bn_group_size: see `BatchNorm`.
     """
 
     width: float
@@ -139,6 +143,7 @@ class EfficientNet(nn.Module):
     bn_epsilon: float = 1e-3
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
@@ -155,6 +160,7 @@ class EfficientNet(nn.Module):
             "momentum": self.bn_momentum,
             "epsilon": self.bn_epsilon,
             "dtype": self.dtype,
+            "group_size": self.bn_group_size,
         }
         stem = Conv(
             channels["stem"],
@@ -181,6 +187,7 @@ class EfficientNet(nn.Module):
                     bn_momentum=self.bn_momentum,
                     bn_epsilon=self.bn_epsilon,
                     dtype=self.dtype,
+                    bn_group_size=self.bn_group_size,
                     name=f"block_{block}",
                 )(x, train)
                 block += 1

@@ -56,11 +56,14 @@ class XceptionBlock(nn.Module):
     bn_momentum: float
     bn_epsilon: float
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(self.bn_momentum, self.bn_epsilon, self.dtype, name=name)
+            layer = BatchNorm(
+                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
+            )
             return layer(y, train=train)
 
         features, stride = self.block.channels[-1], self.block.stride
@@ -84,6 +87,7 @@ class Xception(nn.Module):
       same_max_pool: pads max-pools as TensorFlow's SAME does; Keras's weights were made so, with
         `bn_epsilon` 1e-3.
       remat: keeps only what goes from block to block, and computes the rest again.
+      bn_group_size: see `BatchNorm`.
     """
 
     same_max_pool: bool = False
@@ -91,6 +95,7 @@ class Xception(nn.Module):
     bn_epsilon: float = 1e-5
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
+    bn_group_size: int | None = None
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
@@ -101,7 +106,9 @@ class Xception(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
         def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(self.bn_momentum, self.bn_epsilon, self.dtype, name=name)
+            layer = BatchNorm(
+                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
+            )
             return nn.relu(layer(y, train=train))
 
         valid = ((0, 0), (0, 0))
@@ -117,6 +124,7 @@ class Xception(nn.Module):
                 self.bn_momentum,
                 self.bn_epsilon,
                 self.dtype,
+                self.bn_group_size,
                 name=f"block{i}",
             )(x, train)
             endpoints[f"b{i}"] = x
