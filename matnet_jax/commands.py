@@ -40,8 +40,10 @@ def _guarded(
         _fail(f"not a flag: {' '.join(argv[1:])}; flags are written --name=value")
     values = flags.FLAGS
     try:
-        from matnet_jax.distributed import find_job, join  # JAX: after the flags
+        from matnet_jax.compile_cache import use_compile_cache  # JAX: after the flags
+        from matnet_jax.distributed import find_job, join
 
+        use_compile_cache()
         join(find_job(values.coordinator, values.num_processes, values.process_id))
         return main(argv)
     except KeyboardInterrupt:

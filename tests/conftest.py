@@ -12,9 +12,14 @@ _FLAG = "--xla_force_host_platform_device_count=8"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 
+# What one test compiled another loads, in subprocesses and in later runs too.
+_ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_ROOT / ".pytest_cache" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
 import pytest  # noqa: E402
 
-_SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+_SHARED = _ROOT / ".." / "shared"
 
 
 def _directory(variable: str, default: Path) -> Path:

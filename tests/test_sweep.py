@@ -47,15 +47,11 @@ def toy_config(**overrides):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation(tmp_path_factory):
-    """A run's validation and its evaluations are one compiled step, and so are c23 and c40."""
+def quick_compilation():
+    """A run here takes a few steps, and is compiled longer than it runs."""
     jax.config.update("jax_disable_most_optimizations", True)
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_compilation_cache_dir", None)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -75,16 +75,11 @@ def tiny_source(split):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Every run here compiles the same step: once, roughly, is enough, in subprocesses too."""
-    directory = str(tmp_path_factory.mktemp("compiled"))
+def quick_compilation():
+    """A run here takes a few steps, and is compiled longer than it runs."""
     jax.config.update("jax_disable_most_optimizations", True)
-    jax.config.update("jax_compilation_cache_dir", directory)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    yield directory
+    yield
     jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_compilation_cache_dir", None)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
 
 
 @pytest.fixture
@@ -217,8 +212,6 @@ def start(workdir):
         os.environ,
         PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
         XLA_FLAGS="",  # one device
-        JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
         JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     return subprocess.Popen(
@@ -264,7 +257,6 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_pat
     environment = dict(
         os.environ,
         XLA_FLAGS="",
-        JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
         JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     common = {"env": environment, "capture_output": True, "text": True, "check": False}
