@@ -1,16 +1,19 @@
-"""Depthwise convolution: the CPU form against XLA's own, and both against NumPy."""
+"""Depthwise convolution: every form against XLA's own, and that against NumPy."""
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from tiny import QUICK_COMPILE
 
 from matnet_jax import depthwise
+from matnet_jax.depthwise import shifted, triton, xla
 
 CASES = [
     (k, stride, size, nominal)
@@ -40,26 +43,26 @@ def test_forward_and_gradients_match_xla_and_numpy(k, stride, size, nominal):
 
     @jax.jit
     def both(x, kernel, grad):
-        padded = depthwise._pad(x, padding)
+        padded = shifted._pad(x, padding)
         return {
             "xla": (
-                depthwise.xla_forward(x, kernel, **options),
-                *depthwise.xla_backward(x, kernel, grad, **options),
+                xla.forward(x, kernel, **options),
+                *xla.backward(x, kernel, grad, **options),
             ),
             "shifted": (
-                depthwise.shifted_forward(x, kernel, **options),
-                *depthwise.shifted_backward(x, kernel, grad, **options),
+                shifted.forward(x, kernel, **options),
+                *shifted.backward(x, kernel, grad, **options),
             ),
-            "reduction": depthwise._by_reduction(padded, grad, kernel.shape, stride),
-            "rows": depthwise._by_rows(padded, grad, kernel.shape, stride),
+            "reduction": shifted._by_reduction(padded, grad, kernel.shape, stride),
+            "rows": shifted._by_rows(padded, grad, kernel.shape, stride),
         }
 
     got = both(x, kernel, grad)
     want = reference.depthwise(np.asarray(x), np.asarray(kernel), stride=stride, pad=padding)
     for form in ("xla", "shifted"):
         np.testing.assert_allclose(got[form][0], want, rtol=1e-5, atol=1e-5)
-    for xla, shifted in zip(got["xla"], got["shifted"], strict=True):
-        np.testing.assert_allclose(shifted, xla, rtol=1e-5, atol=2e-5)
+    for theirs, ours in zip(got["xla"], got["shifted"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
     for form in ("reduction", "rows"):
         np.testing.assert_allclose(got[form], got["xla"][2], rtol=1e-5, atol=2e-5)
     # The convolution is linear in either argument: <y, g> = <x, dx> = <kernel, dkernel>.
@@ -83,7 +86,7 @@ def test_the_function_itself_on_either_side_of_the_size_limit(k, size):
         return jax.grad(total, (0, 1))(x, kernel)
 
     want = jax.jit(
-        lambda *a: depthwise.xla_backward(*a, stride=1, padding=padding),
+        lambda *a: xla.backward(*a, stride=1, padding=padding),
     )(x, kernel, grad)
     for g, w in zip(gradients(x, kernel), want, strict=True):
         np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-4)
@@ -99,10 +102,71 @@ def test_bfloat16_accumulates_in_float32(k, stride, size):
     def run(x, kernel, grad):
         options = {"stride": stride, "padding": padding}
         y = depthwise.depthwise_conv(x, kernel, stride, padding)
-        return y, *depthwise.shifted_backward(x, kernel, grad, **options)
+        return y, *shifted.backward(x, kernel, grad, **options)
 
     wide = [a.astype(jnp.float32) for a in (x, kernel, grad)]
     for got, want in zip(run(x, kernel, grad), run(*wide), strict=True):
         assert got.dtype == jnp.bfloat16
         # Half a unit in the last of bfloat16's 8 bits.
         np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("k", "stride", "size", "nominal", "dtype"),
+    [(*case, jnp.float32) for case in CASES]
+    + [(*case, jnp.bfloat16) for case in CASES if case[2] == (9, 12)],
+)
+def test_triton_kernels_match_xla(k, stride, size, nominal, dtype):
+    """Interpreted: their indices, masks and sums; more columns and channels than a tile holds."""
+    padding = padding_of(size, k, stride, nominal)
+    x, kernel, grad = arrays(size, k, stride, padding, channels=66, dtype=dtype)
+    options = {"stride": stride, "padding": padding}
+
+    @partial(jax.jit, compiler_options=QUICK_COMPILE)
+    def both(x, kernel, grad):
+        ours = (
+            triton.forward(x, kernel, **options, interpret=True),
+            *triton.backward(x, kernel, grad, **options, interpret=True),
+        )
+        wide = [a.astype(jnp.float32) for a in (x, kernel, grad)]
+        return ours, (xla.forward(*wide[:2], **options), *xla.backward(*wide, **options))
+
+    for ours, theirs in zip(*both(x, kernel, grad), strict=True):
+        assert ours.dtype == dtype
+        rounding = 2**-8 if dtype == jnp.bfloat16 else 1e-5
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=rounding, atol=2e-5)
+
+
+def test_triton_kernels_tile_wide_maps():
+    padding = padding_of((5, 37), 3, 1, None)
+    x, kernel, grad = arrays((5, 37), 3, 1, padding, channels=3)
+    options = {"stride": 1, "padding": padding}
+    ours = (
+        triton.forward(x, kernel, **options, interpret=True),
+        *triton.backward(x, kernel, grad, **options, interpret=True),
+    )
+    theirs = (xla.forward(x, kernel, **options), *xla.backward(x, kernel, grad, **options))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5)
+
+
+def lowered_for_gpu() -> str:
+    def loss(x, kernel):
+        return jnp.sum(depthwise.depthwise_conv(x, kernel, 2, ((1, 2), (2, 2))) ** 2)
+
+    shapes = [jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((2, 48, 48, 336), (5, 5, 336))]
+    return (
+        jax.jit(jax.grad(loss, (0, 1))).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+    )
+
+
+def test_the_form_on_gpus_is_chosen_by_the_environment(monkeypatch):
+    assert lowered_for_gpu().count("stablehlo.convolution") == 3
+    monkeypatch.setenv(depthwise.ON_GPU, "triton")
+    assert depthwise.gpu_form() is xla, "eight devices"
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    text = lowered_for_gpu()  # Pallas has made Triton's own code of all three kernels
+    assert text.count("xla.gpu.triton") == 3 and "stablehlo.convolution" not in text
+    monkeypatch.setenv(depthwise.ON_GPU, "cudnn")
+    with pytest.raises(ValueError, match="no depthwise convolution 'cudnn'; available: xla, shif"):
+        lowered_for_gpu()

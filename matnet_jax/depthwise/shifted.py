@@ -1,79 +1,19 @@
-"""Depthwise convolution: one function, its implementation chosen by platform in one place.
+"""Depthwise convolution as k² shifted multiply-adds: the form for CPUs.
 
-XLA's own grouped convolution is the reference. On CPU it is one to two orders of magnitude slower
-than plain loops, so there the forward pass is k² shifted multiply-adds, the input gradient is the
-same form per stride phase, and the filter gradient is a reduction picked by the size of the map.
+The forward pass is one loop over the output, the input gradient is the same form per stride phase,
+and the filter gradient is a reduction picked by the size of the map.
 """
 
 from __future__ import annotations
-
-import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+from matnet_jax.depthwise.xla import Padding
 
 # Below this many output positions a map, one variadic reduction beats a scan over its rows.
 _SMALL_MAP = 400
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    """Convolves each channel with its own filter.
-
-    Args:
-      x: [B, H, W, C].
-      kernel: [k, k, C].
-      stride: of both axes.
-      padding: ((top, bottom), (left, right)), zeros.
-
-    Returns:
-      [B, H', W', C] with H' = (H + top + bottom - k) // stride + 1.
-    """
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(shifted_forward, stride=stride, padding=padding),
-        default=functools.partial(xla_forward, stride=stride, padding=padding),
-    )
-
-
-def _forward(x, kernel, stride, padding):
-    return depthwise_conv(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(stride, padding, residuals, grad):
-    x, kernel = residuals
-    return lax.platform_dependent(
-        x,
-        kernel,
-        grad,
-        cpu=functools.partial(shifted_backward, stride=stride, padding=padding),
-        default=functools.partial(xla_backward, stride=stride, padding=padding),
-    )
-
-
-depthwise_conv.defvjp(_forward, _backward)
-
-
-def xla_forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
-    """XLA's grouped convolution: the reference, and the form for GPU and TPU."""
-    return lax.conv_general_dilated(
-        x,
-        kernel[:, :, None, :],
-        window_strides=(stride, stride),
-        padding=padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )
-
-
-def xla_backward(x, kernel, grad, *, stride: int, padding: Padding):
-    """The gradients XLA derives for its own convolution."""
-    forward = functools.partial(xla_forward, stride=stride, padding=padding)
-    return jax.vjp(forward, x, kernel)[1](grad)
 
 
 def _accumulator(dtype) -> jnp.dtype:
@@ -91,7 +31,7 @@ def _tap(x: jax.Array, u: int, v: int, size: tuple[int, int], stride: int) -> ja
     return lax.slice(x, (0, u, v, 0), limit, (1, stride, stride, 1))
 
 
-def shifted_forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
+def forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
     """k² shifted multiply-adds; XLA fuses them into one loop over the output."""
     padded = _pad(x, padding)
     taps_h, taps_w, _ = kernel.shape
@@ -105,8 +45,8 @@ def shifted_forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Pa
     return jnp.asarray(total, x.dtype)
 
 
-def shifted_backward(x, kernel, grad, *, stride: int, padding: Padding):
-    """Input and filter gradients of `shifted_forward`."""
+def backward(x, kernel, grad, *, stride: int, padding: Padding):
+    """Input and filter gradients of `forward`."""
     return (
         _input_gradient(x.shape, kernel, grad, stride, padding),
         _filter_gradient(_pad(x, padding), kernel, grad, stride),
@@ -140,7 +80,7 @@ def _phase(taps: jax.Array, grad: jax.Array, rows: int, cols: int) -> jax.Array:
     _, height, width, _ = grad.shape
     # The far edge may need less than a full convolution: rows past the input are cropped later.
     around = ((taps_h - 1, rows - height), (taps_w - 1, cols - width))
-    return shifted_forward(grad, taps[::-1, ::-1], stride=1, padding=around)
+    return forward(grad, taps[::-1, ::-1], stride=1, padding=around)
 
 
 def _filter_gradient(padded: jax.Array, kernel, grad, stride: int) -> jax.Array:

@@ -1,0 +1,84 @@
+"""Depthwise convolution: one function, whose form is chosen by platform in this one place.
+
+XLA's own grouped convolution is the reference. On CPU it is one to two orders of magnitude slower
+than plain loops, so there the form is `shifted`. `triton` are kernels for NVIDIA GPUs.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+
+import jax
+from jax import lax
+
+from matnet_jax.depthwise import shifted, xla
+from matnet_jax.depthwise.xla import Padding
+
+FORMS = ("xla", "shifted", "triton")  # modules of this package with `forward` and `backward`
+ON_GPU = "MATNET_JAX_GPU_DEPTHWISE"  # environment variable: another form than XLA's on GPUs
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+    """Convolves each channel with its own filter.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, C].
+      stride: of both axes.
+      padding: ((top, bottom), (left, right)), zeros.
+
+    Returns:
+      [B, H', W', C] with H' = (H + top + bottom - k) // stride + 1.
+    """
+    return _by_platform("forward", stride, padding)(x, kernel)
+
+
+def _forward(x, kernel, stride, padding):
+    return depthwise_conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride, padding, residuals, grad):
+    x, kernel = residuals
+    return _by_platform("backward", stride, padding)(x, kernel, grad)
+
+
+depthwise_conv.defvjp(_forward, _backward)
+
+
+def form(name: str) -> ModuleType:
+    """The module of a form.
+
+    Raises:
+      ValueError: there is no such form.
+    """
+    if name not in FORMS:
+        raise ValueError(f"no depthwise convolution '{name}'; available: {', '.join(FORMS)}")
+    return importlib.import_module(f"{__name__}.{name}")  # Pallas takes time to load: on demand
+
+
+def gpu_form() -> ModuleType:
+    """What GPUs compute with: XLA's convolution, unless the environment names another form.
+
+    Raises:
+      ValueError: the environment names a form that there is not.
+    """
+    name = os.environ.get(ON_GPU, "xla")
+    if name == "triton" and jax.device_count() > 1:
+        return xla  # XLA cannot divide a kernel of ours: it would gather the batch on each device
+    return form(name)
+
+
+def _by_platform(direction: str, stride: int, padding: Padding):
+    def function(module: ModuleType):
+        return functools.partial(getattr(module, direction), stride=stride, padding=padding)
+
+    def run(*arrays: jax.Array):
+        return lax.platform_dependent(
+            *arrays, cpu=function(shifted), cuda=function(gpu_form()), default=function(xla)
+        )
+
+    return run
