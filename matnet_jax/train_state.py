@@ -66,14 +66,26 @@ def create_train_state(
       ema: keeps a moving average of the parameters.
     """
     variables = init_variables(model, seed) if variables is None else variables
-    # Copies: the step donates its state, and must not eat arrays that the caller still holds.
-    variables = jax.tree.map(lambda x: jnp.array(x, copy=True), variables)
-    params = variables["params"]
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=tx.init(params),
-        batch_stats=variables["batch_stats"],
-        feature_centers=variables.get("feature_centers", {}),
-        ema_params=jax.tree.map(jnp.copy, params) if ema else None,
-    )
+
+    @jax.jit  # one program: array by array, each shape would compile its own
+    def build(variables: dict[str, Any]) -> TrainState:
+        # Copies: the step donates its state, and must not eat arrays that the caller still holds.
+        params, stats, centers, averaged = jax.tree.map(
+            jnp.copy,
+            (
+                variables["params"],
+                variables["batch_stats"],
+                variables.get("feature_centers", {}),
+                variables["params"] if ema else None,
+            ),
+        )
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=tx.init(params),
+            batch_stats=stats,
+            feature_centers=centers,
+            ema_params=averaged,
+        )
+
+    return build(variables)

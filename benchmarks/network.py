@@ -1,0 +1,88 @@
+"""What several benchmarks compile: MAT's inference and its whole training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+from jax.sharding import Mesh
+
+from matnet_jax.agda import AGDAOptions
+from matnet_jax.model import MAT, create_model
+from matnet_jax.sharding import batch_sharded, replicated
+from matnet_jax.train_state import create_train_state
+from matnet_jax.train_step import LossOptions, make_train_step
+
+
+def define_flags(*, batch_size: int, dtype: str) -> None:
+    """The flags that `model_from_flags` reads, and ``--batch_size``."""
+    flags.DEFINE_string("backbone", "efficientnet-b4", "Of the network.")
+    flags.DEFINE_integer("image_size", 380, "Pixels.")
+    flags.DEFINE_integer("batch_size", batch_size, "Images, over all devices.")
+    flags.DEFINE_enum("dtype", dtype, ["bfloat16", "float32"], "Of computation.")
+    flags.DEFINE_bool("remat", False, "Compute activations again in the backward pass.")
+    flags.DEFINE_integer("bn_group_size", None, "Images that share batch statistics.")
+
+
+def settings() -> dict[str, Any]:
+    """The flags' values, for the line of a result."""
+    names = ("backbone", "image_size", "batch_size", "dtype", "remat", "bn_group_size")
+    return {name: flags.FLAGS[name].value for name in names}
+
+
+def model_from_flags(**overrides: Any) -> MAT:
+    """The paper's network as the flags say."""
+    fields = settings() | overrides
+    del fields["batch_size"]
+    return create_model("paper", **fields | {"dtype": jnp.dtype(fields["dtype"])})
+
+
+def training_step(model: MAT, mesh: Mesh):
+    """The paper's step with AGDA and Adam, jitted: (state, batch, key) -> (state, metrics)."""
+    step = make_train_step(
+        model,
+        optax.adam(1e-3),
+        options=LossOptions(),
+        agda=AGDAOptions(),
+        center_rate=lambda step: 0.05,
+    )
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
+        out_shardings=replicated(mesh),
+    )
+
+
+def inference(model: MAT):
+    """Jitted: (variables, uint8 pixels) -> the probability of a forgery [B]."""
+
+    def score(variables, pixels):
+        out = model.apply(variables, model.preprocess.normalize(pixels), train=False)
+        return jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
+
+    return jax.jit(score)
+
+
+def initial_state(model: MAT):
+    """The step's first argument, of seed 0."""
+    return create_train_state(model, optax.adam(1e-3), 0)
+
+
+def batch(size: int, image_size: int) -> dict[str, np.ndarray]:
+    """Random pixels with alternating labels."""
+    draw = np.random.default_rng(0)
+    return {
+        "image": draw.integers(0, 256, (size, image_size, image_size, 3), np.uint8),
+        "label": (np.arange(size) % 2).astype(np.int32),
+        "mask": np.ones(size, np.float32),
+    }
+
+
+def abstract(tree: Any) -> Any:
+    """The shapes alone, to compile without arrays."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)

@@ -1,0 +1,89 @@
+"""How near inference and the training step come to what the device could do.
+
+    python -m benchmarks.roofline [--batch_size=4] [--dtype=float32]
+
+Operations and bytes are the compiler's counts for the program it made; the ceilings, a large matrix
+product and a copy, are measured in the same run. `figure` is the share of the device's time that
+either ceiling accounts for: what is left went into operations that reach neither.
+"""
+
+from __future__ import annotations
+
+from absl import app, flags
+
+from benchmarks.lines import emit
+from benchmarks.timing import best_seconds
+
+_REPEATS = flags.DEFINE_integer("repeats", 3, "The fastest counts.")
+_MATRIX = flags.DEFINE_integer("matrix", 4096, "Side of the matrices of the product's ceiling.")
+_COPIED = flags.DEFINE_integer("copied_mb", 512, "Of the copy's ceiling.")
+
+
+def ceilings() -> dict[str, float]:
+    """Operations of a matrix product, and bytes read and written by a copy, a second."""
+    import jax
+    import jax.numpy as jnp
+
+    side, dtype = _MATRIX.value, jnp.dtype(flags.FLAGS.dtype)
+    matrix = jnp.ones((side, side), dtype)
+    vector = jnp.ones(_COPIED.value * 1_000_000 // 4, jnp.float32)
+    product = jax.jit(lambda x: x @ x)
+    copy = jax.jit(lambda x: x + 1)
+    seconds = best_seconds(
+        {
+            "product": lambda: jax.block_until_ready(product(matrix)),
+            "copy": lambda: jax.block_until_ready(copy(vector)),
+        },
+        repeats=_REPEATS.value,
+    )
+    return {"flops": 2 * side**3 / seconds["product"], "bytes": 2 * vector.nbytes / seconds["copy"]}
+
+
+def main(_: list[str]) -> None:
+    """Runs the command."""
+    import jax
+
+    from benchmarks import network
+    from matnet_jax.sharding import data_mesh, global_batch, replicate
+
+    model, mesh = network.model_from_flags(), data_mesh(jax.devices()[:1])
+    images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)
+    state, key = replicate((network.initial_state(model), jax.random.key(0)), mesh)
+    infer = network.inference(model).lower(state.variables, images["image"]).compile()
+    step = network.training_step(model, mesh).lower(state, images, key).compile()
+
+    def forward():
+        jax.block_until_ready(infer(state.variables, images["image"]))
+
+    def train():
+        nonlocal state
+        state, metrics = step(state, images, key)
+        jax.block_until_ready(metrics)
+
+    ceiling = ceilings()
+    for name, program, function in (("forward", infer, forward), ("train_step", step, train)):
+        seconds = best_seconds({name: function}, repeats=_REPEATS.value)[name]
+        cost = program.cost_analysis()
+        computing = cost["flops"] / ceiling["flops"]
+        moving = cost["bytes accessed"] / ceiling["bytes"]
+        emit(
+            f"roofline_{name}",
+            max(computing, moving) / seconds,
+            "of the nearer ceiling",
+            reference="a matrix product and a copy of the same run",
+            step_ms=1e3 * seconds,
+            computing_ms=1e3 * computing,
+            moving_ms=1e3 * moving,
+            gflop=cost["flops"] / 1e9,
+            gb_accessed=cost["bytes accessed"] / 1e9,
+            ceiling_gflops=ceiling["flops"] / 1e9,
+            ceiling_gbs=ceiling["bytes"] / 1e9,
+            **network.settings(),
+        )
+
+
+if __name__ == "__main__":
+    from benchmarks.network import define_flags
+
+    define_flags(batch_size=4, dtype="float32")
+    app.run(main)
