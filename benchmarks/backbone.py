@@ -1,9 +1,10 @@
-"""EfficientNet forward, and forward with backward, against the PyTorch peer in the same process.
+"""EfficientNet forward, and forward with backward, against the PyTorch peer.
 
     pip install 'matnet-jax[bench]'
-    python -m benchmarks.backbone [--backbone=efficientnet-b4] [--batch_size=4]
+    python -m benchmarks.backbone [--backbone=efficientnet-b4] [--batch_size=4] [--compiled_peer]
 
-The peer is `efficientnet_pytorch`, eager, channels-last, on all cores; float32 on both sides.
+The peer is `efficientnet_pytorch`, channels-last, eager unless `--compiled_peer`. Each side runs in
+a process of its own, on all cores or the GPU; see `benchmarks.peer`.
 """
 
 from __future__ import annotations
@@ -11,26 +12,33 @@ from __future__ import annotations
 from absl import app, flags
 
 from benchmarks.lines import emit
-from benchmarks.timing import best_seconds
+from benchmarks.sides import run_side, tell
 
+_SIDE = flags.DEFINE_enum("side", None, ["ours", "peer"], "Run by this command itself.")
 _BACKBONE = flags.DEFINE_string("backbone", "efficientnet-b4", "Of both.")
 _SIZE = flags.DEFINE_integer("image_size", 380, "Pixels.")
 _BATCH = flags.DEFINE_integer("batch_size", 4, "Images.")
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["bfloat16", "float32"], "Of our computation.")
+_COMPILED = flags.DEFINE_bool("compiled_peer", False, "The peer by torch.compile.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "The fastest counts.")
 
 
-def ours(images):
+def ours():
     """Forward and training functions of this project's backbone."""
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     from matnet_jax.model import create_classifier, init_variables
 
-    model = create_classifier(_BACKBONE.value, image_size=_SIZE.value)
-    variables = init_variables(model, 0)
-    pixels = jnp.asarray(images)
+    model = create_classifier(
+        _BACKBONE.value, image_size=_SIZE.value, dtype=jnp.dtype(_DTYPE.value)
+    )
+    variables = jax.device_put(init_variables(model, 0))
+    shape = (_BATCH.value, _SIZE.value, _SIZE.value, 3)
+    pixels = jnp.asarray(np.random.default_rng(0).standard_normal(shape, np.float32))
 
-    def loss(params, stats, key):
+    def loss(params, stats, key, pixels):
         out, _ = model.apply(
             {"params": params, "batch_stats": stats},
             pixels,
@@ -40,57 +48,45 @@ def ours(images):
         )
         return jnp.mean(out.logits**2)
 
-    forward = jax.jit(lambda v: model.apply(v, pixels, train=False).logits)
+    forward = jax.jit(lambda v, pixels: model.apply(v, pixels, train=False).logits)
     backward = jax.jit(jax.grad(loss))
-    key = jax.random.key(0)
+    trained = (variables["params"], variables["batch_stats"], jax.random.key(0), pixels)
     return (
-        lambda: jax.block_until_ready(forward(variables)),
-        lambda: jax.block_until_ready(backward(variables["params"], variables["batch_stats"], key)),
+        lambda: jax.block_until_ready(forward(variables, pixels)),
+        lambda: jax.block_until_ready(backward(*trained)),
     )
 
 
-def peers(images):
-    """The same of `efficientnet_pytorch`."""
-    import torch
-    from efficientnet_pytorch import EfficientNet
+def peer():
+    """The same of the peer."""
+    from benchmarks.peer import peer_passes
 
-    model = EfficientNet.from_name(_BACKBONE.value, num_classes=2)
-    model = model.to(memory_format=torch.channels_last)
-    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    pixels = pixels.to(memory_format=torch.channels_last)
-
-    def forward():
-        model.eval()
-        with torch.inference_mode():
-            model(pixels)
-
-    def backward():
-        model.train()
-        model.zero_grad(set_to_none=True)
-        model(pixels).square().mean().backward()
-
-    return forward, backward
+    return peer_passes(_BACKBONE.value, _BATCH.value, _SIZE.value, compiled=_COMPILED.value)
 
 
 def main(_: list[str]) -> None:
     """Runs the command."""
-    import numpy as np
-
-    shape = (_BATCH.value, _SIZE.value, _SIZE.value, 3)
-    images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    for name, mine, peer in zip(
-        ("forward", "forward_backward"), ours(images), peers(images), strict=True
-    ):
-        seconds = best_seconds({"ours": mine, "peer": peer}, repeats=_REPEATS.value)
+    names = ("forward", "forward_backward")
+    if _SIDE.value:
+        sides = {"ours": ours, "peer": peer}
+        for name, function in zip(names, sides[_SIDE.value](), strict=True):
+            tell(name, function, repeats=_REPEATS.value)
+        return
+    mine, theirs = (run_side("benchmarks.backbone", side) for side in ("ours", "peer"))
+    for name in names:
         emit(
             f"backbone_{name}",
-            _BATCH.value / seconds["ours"],
+            _BATCH.value / mine[name]["seconds"],
             "images/s",
-            ratio=seconds["peer"] / seconds["ours"],
-            reference="efficientnet_pytorch, eager, channels-last",
+            ratio=theirs[name]["seconds"] / mine[name]["seconds"],
+            reference="efficientnet_pytorch, channels-last, "
+            + ("compiled" if _COMPILED.value else "eager"),
+            peak_gb=mine[name]["peak_gb"],
+            reference_peak_gb=theirs[name]["peak_gb"],
             backbone=_BACKBONE.value,
             image_size=_SIZE.value,
             batch_size=_BATCH.value,
+            dtype=_DTYPE.value,
         )
 
 

@@ -67,7 +67,7 @@ def plot(times: dict[str, dict[int, float]], path: Path) -> None:
     figure = Figure(figsize=(11, 2.8), layout="constrained")
     for axes, (name, points) in zip(figure.subplots(1, len(times)), times.items(), strict=True):
         axes.plot(list(points), list(points.values()), "o-", color="#1f5fa8")
-        axes.set(xlabel=name.replace("_", " "), ylim=(0, None))
+        axes.set(xlabel=name.replace("_", " "), ylim=(0, 1.1 * max(points.values())))
         axes.set_xticks(list(points))
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("seconds a step")

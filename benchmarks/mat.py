@@ -11,14 +11,10 @@ runs in bfloat16, channels-last, compiled.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 from absl import app, flags
 
-from benchmarks.lines import emit, peak_memory
-from benchmarks.timing import best_seconds
+from benchmarks.lines import emit
+from benchmarks.sides import run_side, tell
 
 _SIDE = flags.DEFINE_enum("side", None, ["ours", "peer"], "Run by this command itself.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "The fastest counts.")
@@ -45,56 +41,26 @@ def ours() -> None:
         state, metrics = step(state, images, key)
         jax.block_until_ready(metrics)
 
-    _result("forward", forward)
-    _result("train_step", train)
+    tell("forward", forward, repeats=_REPEATS.value)
+    tell("train_step", train, repeats=_REPEATS.value)
 
 
 def peer() -> None:
-    """Times the passes of `efficientnet_pytorch`."""
-    import numpy as np
+    """Times the passes of the peer's backbone and prints its lines."""
     import torch
-    from efficientnet_pytorch import EfficientNet
 
-    shape = (flags.FLAGS.batch_size, 3, flags.FLAGS.image_size, flags.FLAGS.image_size)
-    on_gpu = torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    model = EfficientNet.from_name(flags.FLAGS.backbone, num_classes=2).to(device)
-    model = model.to(memory_format=torch.channels_last)
-    pixels = torch.from_numpy(np.random.default_rng(0).standard_normal(shape, np.float32))
-    pixels = pixels.to(device, memory_format=torch.channels_last)
-    network = torch.compile(model) if on_gpu else model
-    half = torch.autocast(device, torch.bfloat16, enabled=on_gpu)
+    from benchmarks.peer import peer_passes
 
-    def done(value):
-        return value.item()  # waits for the device
-
-    def forward():
-        model.eval()
-        with torch.inference_mode(), half:
-            done(network(pixels).sum())
-
-    def passes():
-        model.train()
-        model.zero_grad(set_to_none=True)
-        for _ in range(2):
-            with half:
-                loss = network(pixels).square().mean()
-            loss.backward()
-        done(loss)
-
-    _result("forward", forward)
-    _result("train_step", passes)
-
-
-def _result(name: str, function) -> None:
-    seconds = best_seconds({name: function}, repeats=_REPEATS.value)[name]
-    print(json.dumps({"name": name, "seconds": seconds, "peak_gb": peak_memory()}), flush=True)
-
-
-def _of(side: str) -> dict[str, dict[str, float]]:
-    command = [sys.executable, "-m", "benchmarks.mat", f"--side={side}", *sys.argv[1:]]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+    values = flags.FLAGS
+    forward, passes = peer_passes(
+        values.backbone,
+        values.batch_size,
+        values.image_size,
+        compiled=torch.cuda.is_available(),
+        passes=2,
+    )
+    tell("forward", forward, repeats=_REPEATS.value)
+    tell("train_step", passes, repeats=_REPEATS.value)
 
 
 def main(_: list[str]) -> None:
@@ -105,8 +71,8 @@ def main(_: list[str]) -> None:
 
     from benchmarks.network import settings
 
-    mine = _of("ours")
-    theirs = _of("peer") if find_spec("efficientnet_pytorch") else {}
+    mine = run_side("benchmarks.mat", "ours")
+    theirs = run_side("benchmarks.mat", "peer") if find_spec("efficientnet_pytorch") else {}
     for name, line in mine.items():
         reference = {}
         if theirs:

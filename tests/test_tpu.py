@@ -1,0 +1,60 @@
+"""The step compiled for a TPU slice that is not there: what only that compiler can tell."""
+
+import importlib.util
+import os
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh
+from tiny import SIZE, tiny_model
+
+from benchmarks import network
+from matnet_jax.hlo import collectives, donated, host_transfers
+from matnet_jax.sharding import DATA_AXIS
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ,
+    reason="compiles with libtpu: make setup EXTRAS=test,tpu",
+)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The whole step for four chips of v5e, statistics over each chip's two images."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks Google's cloud where it is
+    from jax.experimental import topologies
+
+    devices = topologies.get_topology_desc("v5e:2x2", "tpu").devices
+    mesh = Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    model = tiny_model(dtype=jax.numpy.bfloat16, bn_group_size=2)
+    state = jax.eval_shape(lambda: network.initial_state(model))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    images = network.abstract(network.batch(2 * len(devices), SIZE))
+    return state, network.training_step(model, mesh).lower(state, images, key).compile()
+
+
+def test_it_talks_to_no_host_and_writes_over_its_state(compiled):
+    state, program = compiled
+    text = program.as_text()
+    assert host_transfers(text) == []
+    assert donated(text) == len(jax.tree.leaves(state))
+
+
+def test_chips_exchange_gradients_once(compiled):
+    state, program = compiled
+    found = collectives(program.as_text())
+    assert set(found) == {"all-reduce"}
+    gradients, statistics = (
+        sum(leaf.size * 4 for leaf in jax.tree.leaves(tree))
+        for tree in (state.params, state.batch_stats)
+    )
+    # Not in each pass, and beside them only running statistics, centers and metrics.
+    assert gradients <= found["all-reduce"].bytes <= gradients + 4 * statistics + 20_000
+    assert found["all-reduce"].count < 20
+
+
+def test_memory_and_operations_are_told(compiled):
+    _, program = compiled
+    memory, cost = program.memory_analysis(), program.cost_analysis()
+    assert memory.temp_size_in_bytes > 0 and cost["flops"] > 0 and cost["bytes accessed"] > 0
