@@ -9,7 +9,10 @@ import resource
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python", "av", "torch", "tensorflow-cpu")
+_PACKAGES = (
+    *("jax", "jaxlib", "libtpu", "flax", "numpy", "opencv-python", "av", "tensorflow-cpu"),
+    *("torch", "efficientnet-pytorch"),
+)
 
 
 def emit(name: str, figure: float, unit: str, *, device: str | None = None, **more: Any) -> None:

@@ -25,20 +25,16 @@ _PER_CHIP = flags.DEFINE_integer("per_chip", 12, "Images a chip.")
 def main(_: list[str]) -> None:
     """Runs the command."""
     import jax
-    import numpy as np
-    from jax.experimental import topologies
-    from jax.sharding import AxisType, Mesh
 
     from benchmarks import network
+    from benchmarks.topology import slice_mesh
     from matnet_jax.hlo import collectives, host_transfers
-    from matnet_jax.sharding import DATA_AXIS
 
-    devices = topologies.get_topology_desc(_TOPOLOGY.value, "tpu").devices
-    mesh = Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    mesh = slice_mesh(_TOPOLOGY.value)
     model = network.model_from_flags()
     # Of the global batch the shapes alone are needed: one image tells them.
     shapes = {
-        name: jax.ShapeDtypeStruct((_PER_CHIP.value * len(devices), *x.shape[1:]), x.dtype)
+        name: jax.ShapeDtypeStruct((_PER_CHIP.value * mesh.size, *x.shape[1:]), x.dtype)
         for name, x in network.batch(1, model.image_size).items()
     }
     state = jax.eval_shape(lambda: network.initial_state(model))
@@ -56,7 +52,7 @@ def main(_: list[str]) -> None:
         held / 1e9,
         "GB a chip",
         topology=_TOPOLOGY.value,
-        chips=len(devices),
+        chips=mesh.size,
         images_per_chip=_PER_CHIP.value,
         **{k: v for k, v in network.settings().items() if k != "batch_size"},
         temporary_gb=memory.temp_size_in_bytes / 1e9,
@@ -75,7 +71,6 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # what runs here; the TPU is only compiled for
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     from benchmarks.network import define_flags
 
     define_flags(batch_size=0, dtype="bfloat16")

@@ -4,14 +4,12 @@ import importlib.util
 import os
 
 import jax
-import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh
 from tiny import SIZE, tiny_model
 
 from benchmarks import network
+from benchmarks.topology import slice_mesh
 from matnet_jax.hlo import collectives, donated, host_transfers
-from matnet_jax.sharding import DATA_AXIS
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ,
@@ -22,15 +20,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def compiled():
     """The whole step for four chips of v5e, statistics over each chip's two images."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # else it asks Google's cloud where it is
-    from jax.experimental import topologies
-
-    devices = topologies.get_topology_desc("v5e:2x2", "tpu").devices
-    mesh = Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    mesh = slice_mesh("v5e:2x2")
     model = tiny_model(dtype=jax.numpy.bfloat16, bn_group_size=2)
     state = jax.eval_shape(lambda: network.initial_state(model))
     key = jax.eval_shape(lambda: jax.random.key(0))
-    images = network.abstract(network.batch(2 * len(devices), SIZE))
+    images = network.abstract(network.batch(2 * mesh.size, SIZE))
     return state, network.training_step(model, mesh).lower(state, images, key).compile()
 
 
