@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from matnet_jax.large_pages import restart_with_large_pages
+
 
 def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: bool = False) -> None:
     """Parses absl flags and runs `main`, whose result is the exit status.
@@ -18,6 +20,7 @@ def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: boo
     What a user can put right (a wrong flag, field, path or checkpoint: `ValueError`, `OSError`)
     ends in one message and status 1, anything else in a traceback.
     """
+    restart_with_large_pages()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     _define_flags()
     app.run(lambda argv: _guarded(main, argv, takes_arguments), flags_parser=_parse_flags)
