@@ -1,7 +1,7 @@
 """Large memory pages for a command's process: a training step on CPUs takes a third less time.
 
-XLA asks for gigabytes each step. In pages of 4 KiB, zeroing them and translating their addresses takes
-that third (docs/performance.md).
+XLA asks for gigabytes each step. In pages of 4 KiB, zeroing them and translating their addresses
+takes that third (docs/performance.md).
 """
 
 from __future__ import annotations
