@@ -17,13 +17,10 @@ def slice_mesh(name: str) -> Mesh:
     Args:
       name: as JAX names slices, such as "v5e:4x4".
     """
-    import numpy as np
     from jax.experimental import topologies
-    from jax.sharding import AxisType
 
-    from matnet_jax.sharding import DATA_AXIS
+    from matnet_jax.sharding import data_mesh
 
     for variable, value in _COMPILES_ONLY.items():
         os.environ.setdefault(variable, value)
-    devices = topologies.get_topology_desc(name, "tpu").devices
-    return Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    return data_mesh(topologies.get_topology_desc(name, "tpu").devices)
