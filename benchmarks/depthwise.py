@@ -28,8 +28,8 @@ def layers() -> collections.Counter:
     import flax.linen as nn
     import jax
 
-    from matnet_jax.layers import DepthwiseConv, same_padding
     from matnet_jax.model import create_classifier
+    from matnet_jax.nn.layers import DepthwiseConv, same_padding
 
     found: collections.Counter = collections.Counter()
 
@@ -55,7 +55,7 @@ def main(_: list[str]) -> None:
     import jax
     import jax.numpy as jnp
 
-    from matnet_jax.depthwise import FORMS, form
+    from matnet_jax.nn.depthwise import FORMS, form
 
     forms = [name for name in FORMS if name != "triton" or jax.default_backend() == "gpu"]
     totals: collections.Counter = collections.Counter()

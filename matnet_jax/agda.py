@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from matnet_jax.resize import Size, resize_bilinear
+from matnet_jax.nn.resize import Size, resize_bilinear
 
 MODES = ("soft", "hard", "mix", "pointwise", "none")
 

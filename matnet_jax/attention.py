@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.layers import BatchNorm, Conv
-from matnet_jax.norms import l2_normalize
-from matnet_jax.resize import Size, nearest_weights, resize_bilinear
+from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.norms import l2_normalize
+from matnet_jax.nn.resize import Size, nearest_weights, resize_bilinear
 
 _MASK_SIZE, _MASK_BORDER = 24, 2
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.layers import Dense
+from matnet_jax.nn.layers import Dense
 
 
 class EnsembleHead(nn.Module):

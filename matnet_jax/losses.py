@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.norms import l2_norm, l2_normalize
+from matnet_jax.nn.norms import l2_norm, l2_normalize
 
 RILVersion = Literal["paper", "v1", "v2"]
 

@@ -29,9 +29,9 @@ from matnet_jax.attention import (
 from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size, resolve_stage
 from matnet_jax.centers import update_centers
 from matnet_jax.heads import EnsembleHead
-from matnet_jax.initializers import initial_value, kernel_init
-from matnet_jax.layers import Dense
 from matnet_jax.losses import RILVersion
+from matnet_jax.nn.initializers import initial_value, kernel_init
+from matnet_jax.nn.layers import Dense
 from matnet_jax.recipes import RECIPES
 from matnet_jax.texture import TextureBlock, TextureVersion
 
@@ -427,7 +427,7 @@ def abstract_variables(model: MAT | PlainClassifier) -> dict[str, Any]:
 def init_variables(model: MAT | PlainClassifier, seed: int) -> dict[str, Any]:
     """Initial variables, deterministic by seed, without compiling the network.
 
-    Shapes come from an abstract trace, values from `matnet_jax.initializers`, leaf by leaf.
+    Shapes come from an abstract trace, values from `matnet_jax.nn.initializers`, leaf by leaf.
 
     Returns:
       {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays;

@@ -14,8 +14,8 @@ from random_weights import random_variables
 from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, native_size, resolve_stage
 from matnet_jax.backbones.efficientnet import MBConv
 from matnet_jax.backbones.xception import Block, XceptionBlock, max_pool
-from matnet_jax.layers import same_padding
 from matnet_jax.model import create_classifier
+from matnet_jax.nn.layers import same_padding
 
 B4_CHANNELS = [48, 24, 32, 56, 112, 160, 272, 448, 1792]
 B4_SIZES = {

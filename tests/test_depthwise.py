@@ -12,8 +12,8 @@ import pytest
 import reference
 from tiny import QUICK_COMPILE
 
-from matnet_jax import depthwise
-from matnet_jax.depthwise import shifted, triton, xla
+from matnet_jax.nn import depthwise
+from matnet_jax.nn.depthwise import shifted, triton, xla
 
 CASES = [
     (k, stride, size, nominal)

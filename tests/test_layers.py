@@ -10,8 +10,8 @@ import reference
 from jax import lax
 from random_weights import random_variables
 
-from matnet_jax.layers import BatchNorm, Conv, Dense, DepthwiseConv, drop_path, same_padding
-from matnet_jax.norms import l2_norm, l2_normalize
+from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, drop_path, same_padding
+from matnet_jax.nn.norms import l2_norm, l2_normalize
 
 
 def images(*shape, seed=0):

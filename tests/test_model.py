@@ -147,7 +147,7 @@ def test_initial_kernels_have_their_scale():
 def test_no_initialisation_moves_centers_or_statistics(monkeypatch):
     """`init` in training mode with labels; no backbone and NumPy's draws spare the compiler."""
     monkeypatch.setattr(
-        "matnet_jax.layers.kernel_init",
+        "matnet_jax.nn.layers.kernel_init",
         lambda key, shape: jnp.asarray(random_leaf("kernel", shape)),
     )
     model, keys = tiny.stage_model("paper"), {"params": jax.random.key(0)}

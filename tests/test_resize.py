@@ -9,7 +9,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matnet_jax import resize
+from matnet_jax.nn import resize
 
 RULES = {
     "bilinear": (resize.bilinear_weights, resize.resize_bilinear, reference.resize_bilinear),

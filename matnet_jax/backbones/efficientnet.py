@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.layers import BatchNorm, Conv, DepthwiseConv, drop_path
+from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
 
 
 class Variant(NamedTuple):

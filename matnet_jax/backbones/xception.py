@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.layers import BatchNorm, Conv, DepthwiseConv, same_padding
+from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, same_padding
 
 NATIVE_SIZE = 299
 

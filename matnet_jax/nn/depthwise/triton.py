@@ -15,7 +15,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pltriton
 
-from matnet_jax.depthwise.xla import Padding
+from matnet_jax.nn.depthwise.xla import Padding
 
 # Powers of two, as Triton wants them. The filter's tile is small: it is held k² times.
 _COLUMNS, _CHANNELS = 16, 64

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.depthwise.xla import Padding
+from matnet_jax.nn.depthwise.xla import Padding
 
 # Below this many output positions a map, one variadic reduction beats a scan over its rows.
 _SMALL_MAP = 400

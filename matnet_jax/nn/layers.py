@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.depthwise import Padding, depthwise_conv
-from matnet_jax.initializers import kernel_init
+from matnet_jax.nn.depthwise import Padding, depthwise_conv
+from matnet_jax.nn.initializers import kernel_init
 
 
 def same_padding(

@@ -14,8 +14,8 @@ from types import ModuleType
 import jax
 from jax import lax
 
-from matnet_jax.depthwise import shifted, xla
-from matnet_jax.depthwise.xla import Padding
+from matnet_jax.nn.depthwise import shifted, xla
+from matnet_jax.nn.depthwise.xla import Padding
 
 FORMS = ("xla", "shifted", "triton")  # modules of this package with `forward` and `backward`
 ON_GPU = "MATNET_JAX_GPU_DEPTHWISE"  # environment variable: another form than XLA's on GPUs

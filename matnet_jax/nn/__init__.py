@@ -1,0 +1,1 @@
+"""What networks are made of: layers, norms, resizing, initial values, losses per example."""
