@@ -11,7 +11,7 @@ import optax
 from absl import flags
 from jax.sharding import Mesh
 
-from matnet_jax.agda import AGDAOptions
+from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, create_model
 from matnet_jax.sharding import batch_sharded, replicated
 from matnet_jax.train_state import create_train_state

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from matnet_jax.agda import AGDAOptions
 from matnet_jax.config import ConfigError
+from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, PlainClassifier, create_classifier, create_model
 from matnet_jax.optim import create_optimizer, create_schedule, duration_in_steps
 from matnet_jax.train_step import LossOptions

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from matnet_jax.agda import RELEASED
+from matnet_jax.detectors.mat.agda import RELEASED
 
 RECIPES = ("paper", "released")
 

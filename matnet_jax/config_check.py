@@ -9,8 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from data_pipeline.disturb import DISTURBANCES
-from matnet_jax.agda import MODES
 from matnet_jax.config import RECIPES, ConfigError, default_config, flatten
+from matnet_jax.detectors.mat.agda import MODES
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.optim import OPTIMIZERS, SCHEDULES, duration_in_steps
 

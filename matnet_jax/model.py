@@ -20,20 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from matnet_jax.attention import (
+from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size, resolve_stage
+from matnet_jax.detectors.mat.attention import (
     AttentionModule,
     bilinear_attention_pooling,
     standardize,
     weighted_average_pooling,
 )
-from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size, resolve_stage
-from matnet_jax.centers import update_centers
-from matnet_jax.heads import EnsembleHead
-from matnet_jax.losses import RILVersion
+from matnet_jax.detectors.mat.centers import update_centers
+from matnet_jax.detectors.mat.head import EnsembleHead
+from matnet_jax.detectors.mat.losses import RILVersion
+from matnet_jax.detectors.mat.recipes import RECIPES
+from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
 from matnet_jax.nn.initializers import initial_value, kernel_init
 from matnet_jax.nn.layers import Dense
-from matnet_jax.recipes import RECIPES
-from matnet_jax.texture import TextureBlock, TextureVersion
 
 
 @flax.struct.dataclass

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from matnet_jax import agda as agda_lib
-from matnet_jax import losses
 from matnet_jax.accumulate import accumulated
-from matnet_jax.agda import AGDAOptions
+from matnet_jax.detectors.mat import agda as agda_lib
+from matnet_jax.detectors.mat import losses
+from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, MATOutput, PlainClassifier
 from matnet_jax.train_state import TrainState
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference_losses as reference
 
-from matnet_jax import agda
-from matnet_jax.agda import RELEASED, AGDAOptions
+from matnet_jax.detectors.mat import agda
+from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 
 DRAW = np.random.default_rng(0)
 IMAGES = DRAW.uniform(-1, 1, (3, 18, 21, 3)).astype(np.float32)

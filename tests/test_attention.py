@@ -9,7 +9,7 @@ import pytest
 import reference
 from random_weights import random_variables
 
-from matnet_jax.attention import (
+from matnet_jax.detectors.mat.attention import (
     AttentionModule,
     attention_sums,
     bilinear_attention_pooling,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference_losses as reference
 
-from matnet_jax.centers import update_centers
+from matnet_jax.detectors.mat.centers import update_centers
 
 DRAW = np.random.default_rng(0)
 V, CENTERS = DRAW.standard_normal((6, 3, 4)), DRAW.standard_normal((3, 4))

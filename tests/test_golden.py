@@ -7,7 +7,7 @@ import make_golden
 import numpy as np
 import pytest
 
-from matnet_jax import losses
+from matnet_jax.detectors.mat import losses
 
 
 @pytest.fixture(scope="module")

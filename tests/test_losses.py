@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference_losses as reference
 
-from matnet_jax import losses
-from matnet_jax.centers import update_centers
+from matnet_jax.detectors.mat import losses
+from matnet_jax.detectors.mat.centers import update_centers
 
 LABELS = np.array([0, 1, 1, 0, 1])
 VERSIONS = {  # Margins at which some hinges are active and none is at its kink.

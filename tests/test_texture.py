@@ -9,7 +9,7 @@ import pytest
 import reference
 from random_weights import random_variables
 
-from matnet_jax.texture import TextureBlock, concatenate_in_groups
+from matnet_jax.detectors.mat.texture import TextureBlock, concatenate_in_groups
 
 CHANNELS, MAPS = 3, 2
 FEATURES = np.random.default_rng(0).standard_normal((2, 7, 9, CHANNELS)).astype(np.float32)

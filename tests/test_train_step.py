@@ -11,8 +11,8 @@ import reference
 import reference_losses
 import tiny
 
-from matnet_jax import agda
-from matnet_jax.agda import RELEASED, AGDAOptions
+from matnet_jax.detectors.mat import agda
+from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.model import init_variables
 from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_eval_step, make_loss, make_train_step

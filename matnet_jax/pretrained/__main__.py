@@ -12,9 +12,9 @@ import warnings
 from absl import logging
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.load import describe, read_weights
-from matnet_jax.recipes import RECIPES
 
 
 def main(arguments: list[str] | None = None) -> int:

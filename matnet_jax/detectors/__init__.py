@@ -1,0 +1,1 @@
+"""Detectors of forged faces, a family a file or folder."""

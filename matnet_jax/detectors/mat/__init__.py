@@ -1,0 +1,1 @@
+"""Multi-attentional deepfake detection: the network, its losses and its augmentation."""
