@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from matnet_jax.commands import run_command
+from matnet_jax.runtime.commands import run_command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/demo.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")

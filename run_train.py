@@ -8,7 +8,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from matnet_jax.commands import run_command
+from matnet_jax.runtime.commands import run_command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as configs/demo.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, config.")
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     config = _CONFIG.value
     import jax
 
-    from matnet_jax.preemption import STATUS, Preempted
+    from matnet_jax.runtime.preemption import STATUS, Preempted
     from matnet_jax.train import train  # after the flags: --help and typos answer at once
 
     try:

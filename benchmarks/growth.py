@@ -38,7 +38,7 @@ def step_seconds(batch_size: int, image_size: int, num_attentions: int, devices:
 
     from benchmarks import network
     from matnet_jax.model import create_model
-    from matnet_jax.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
 
     model = create_model(
         "paper",

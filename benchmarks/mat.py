@@ -25,7 +25,7 @@ def ours() -> None:
     import jax
 
     from benchmarks import network
-    from matnet_jax.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
 
     model, mesh = network.model_from_flags(), data_mesh()
     size = flags.FLAGS.batch_size

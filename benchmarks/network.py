@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, create_model
-from matnet_jax.sharding import batch_sharded, replicated
+from matnet_jax.runtime.sharding import batch_sharded, replicated
 from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 

@@ -53,7 +53,7 @@ def main(_: list[str]) -> None:
     import jax
 
     from benchmarks import network
-    from matnet_jax.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
 
     model, mesh = network.model_from_flags(), data_mesh(jax.devices()[:1])
     images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)

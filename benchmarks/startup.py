@@ -34,7 +34,7 @@ def start() -> None:
     import jax
 
     from benchmarks import network
-    from matnet_jax.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
 
     finished("imports_s")
     model, mesh = network.model_from_flags(), data_mesh()

@@ -19,7 +19,7 @@ def slice_mesh(name: str) -> Mesh:
     """
     from jax.experimental import topologies
 
-    from matnet_jax.sharding import data_mesh
+    from matnet_jax.runtime.sharding import data_mesh
 
     for variable, value in _COMPILES_ONLY.items():
         os.environ.setdefault(variable, value)

@@ -28,7 +28,7 @@ def main(_: list[str]) -> None:
 
     from benchmarks import network
     from benchmarks.topology import slice_mesh
-    from matnet_jax.hlo import collectives, host_transfers
+    from matnet_jax.runtime.hlo import collectives, host_transfers
 
     mesh = slice_mesh(_TOPOLOGY.value)
     model = network.model_from_flags()

@@ -22,10 +22,10 @@ from matnet_jax.report import read_history, write_report
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
 from matnet_jax.robustness import measure_robustness
+from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicated
+from matnet_jax.runtime.workdir import versions
 from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.scores import Columns, write_metrics, write_scores
-from matnet_jax.sharding import check_divisible, data_mesh, replicated
-from matnet_jax.workdir import versions
 
 
 class NothingToScoreError(ValueError):

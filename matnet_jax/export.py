@@ -31,7 +31,7 @@ from matnet_jax.checkpoint import Checkpoints
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.pretrained.families import own_weights
 from matnet_jax.pretrained.tree import assemble
-from matnet_jax.workdir import versions, write_json
+from matnet_jax.runtime.workdir import versions, write_json
 
 Model = MAT | PlainClassifier
 Outputs = dict[str, jax.Array]

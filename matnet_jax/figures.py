@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from matnet_jax.commands import run_command
+from matnet_jax.runtime.commands import run_command
 
 
 def draw_attention(
@@ -46,8 +46,8 @@ def draw_attention(
     from matnet_jax.export import load_trained
     from matnet_jax.report import Overlay
     from matnet_jax.report.attention_figure import FORMATS, write_attention_figure
+    from matnet_jax.runtime.sharding import data_mesh, replicate
     from matnet_jax.scorer import Scorer, sample_rows
-    from matnet_jax.sharding import data_mesh, replicate
 
     out, folders = Path(out), [Path(workdir).absolute() for workdir in workdirs]
     if out.suffix[1:] not in FORMATS:

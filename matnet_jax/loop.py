@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from matnet_jax.build import Plan
 from matnet_jax.checkpoint import Checkpoints
-from matnet_jax.preemption import Preempted, Preemption
 from matnet_jax.profiling import Profiler
-from matnet_jax.sharding import global_batch
+from matnet_jax.runtime.preemption import Preempted, Preemption
+from matnet_jax.runtime.sharding import global_batch
 from matnet_jax.watch import Mean, MetricsLog, NonFiniteError
 from matnet_jax.watchdog import Watchdog
 

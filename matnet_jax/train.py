@@ -20,15 +20,21 @@ from matnet_jax.data import build_sampler, open_source, training_batches
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
-from matnet_jax.preemption import Preemption
 from matnet_jax.profiling import profiler
+from matnet_jax.runtime.preemption import Preemption
+from matnet_jax.runtime.sharding import (
+    batch_sharded,
+    check_divisible,
+    data_mesh,
+    replicate,
+    replicated,
+)
+from matnet_jax.runtime.workdir import locked, versions, write_json
 from matnet_jax.scorer import Scorer, sample_rows
-from matnet_jax.sharding import batch_sharded, check_divisible, data_mesh, replicate, replicated
 from matnet_jax.train_state import TrainState, create_train_state
 from matnet_jax.train_step import make_train_step
 from matnet_jax.watch import Mean, MetricsLog
 from matnet_jax.watchdog import Watchdog
-from matnet_jax.workdir import locked, versions, write_json
 
 # What a rerun may change: it moves the end, the reports or the rates, not what is trained.
 _MAY_CHANGE = (

@@ -13,8 +13,8 @@ import test_train  # noqa: E402
 
 import matnet_jax.evaluate  # noqa: E402
 import matnet_jax.train  # noqa: E402
-from matnet_jax.distributed import find_job, join  # noqa: E402
-from matnet_jax.preemption import STATUS, Preempted  # noqa: E402
+from matnet_jax.runtime.distributed import find_job, join  # noqa: E402
+from matnet_jax.runtime.preemption import STATUS, Preempted  # noqa: E402
 
 
 def main() -> int:

@@ -13,7 +13,13 @@ from matnet_jax.build import build_model
 from matnet_jax.config import ConfigError
 from matnet_jax.config_check import validate
 from matnet_jax.model import init_variables
-from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+from matnet_jax.runtime.sharding import (
+    batch_sharded,
+    data_mesh,
+    global_batch,
+    replicate,
+    replicated,
+)
 from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 from matnet_jax.watch import Mean, NonFiniteError
@@ -144,7 +150,7 @@ def test_what_cannot_be_accumulated_is_refused():
     with pytest.raises(ConfigError, match="batch_reduction = 'mean'"):
         validate(config)
     assert build_model(tiny_config(**{"train.remat": True})).remat
-    from matnet_jax.sharding import check_divisible
+    from matnet_jax.runtime.sharding import check_divisible
 
     with pytest.raises(ValueError, match="2 devices times 3 accumulated parts; take 6 or 12"):
         check_divisible(8, 2, parts=3)

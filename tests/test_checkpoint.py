@@ -11,7 +11,7 @@ import pytest
 
 from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.optim import create_optimizer
-from matnet_jax.sharding import data_mesh, replicated
+from matnet_jax.runtime.sharding import data_mesh, replicated
 
 
 @flax.struct.dataclass

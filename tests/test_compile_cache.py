@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from matnet_jax.compile_cache import default_directory
+from matnet_jax.runtime.compile_cache import default_directory
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import jax
-from matnet_jax.compile_cache import use_compile_cache
+from matnet_jax.runtime.compile_cache import use_compile_cache
 events = []
 jax.monitoring.register_event_listener(lambda name, **_: events.append(name.split("/")[-1]))
 use_compile_cache()

@@ -8,8 +8,8 @@ import optax
 import pytest
 import tiny
 
-from matnet_jax import sharding
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
+from matnet_jax.runtime import sharding
 from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoint import Checkpoints
-from matnet_jax.distributed import DistributedError, Job, find_job
-from matnet_jax.launch import start, wait
-from matnet_jax.preemption import STATUS
+from matnet_jax.runtime.distributed import DistributedError, Job, find_job
+from matnet_jax.runtime.launch import start, wait
+from matnet_jax.runtime.preemption import STATUS
 from matnet_jax.scores import read_scores
 from matnet_jax.watch import read_metrics
 
@@ -133,7 +133,7 @@ def test_the_launcher_restarts_a_job_that_lost_a_process(environment, tmp_path):
         "while not mark.exists():\n"
         "    time.sleep(0.05)\n"
     )
-    command = [sys.executable, "-m", "matnet_jax.launch", "--processes=2"]
+    command = [sys.executable, "-m", "matnet_jax.runtime.launch", "--processes=2"]
     rest = ["--", str(script), "--flag"]
     env = {**environment, "PYTHONPATH": str(Path(JOB).parents[1])}
     done = subprocess.run(

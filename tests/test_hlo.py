@@ -8,8 +8,14 @@ import pytest
 from tiny import QUICK_COMPILE, batch, patch_model, tiny_model
 
 from matnet_jax.detectors.mat.agda import AGDAOptions
-from matnet_jax.hlo import collectives, donated, host_transfers
-from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+from matnet_jax.runtime.hlo import collectives, donated, host_transfers
+from matnet_jax.runtime.sharding import (
+    batch_sharded,
+    data_mesh,
+    global_batch,
+    replicate,
+    replicated,
+)
 from matnet_jax.train_state import create_train_state
 from matnet_jax.train_step import LossOptions, make_train_step
 

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from matnet_jax import large_pages
+from matnet_jax.runtime import large_pages
 
 pytestmark = pytest.mark.skipif(large_pages._glibc() < (2, 35), reason="for glibc 2.35 and later")
 
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from matnet_jax import large_pages
+from matnet_jax.runtime import large_pages
 large_pages._SETTING = Path({setting!r})
 large_pages.restart_with_large_pages()
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:])

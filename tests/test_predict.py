@@ -27,8 +27,8 @@ from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
+from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.scorer import Scorer
-from matnet_jax.sharding import data_mesh
 from matnet_jax.train_state import create_train_state
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from tiny import SIZE, tiny_model
 
 from benchmarks import network
 from benchmarks.topology import slice_mesh
-from matnet_jax.hlo import collectives, donated, host_transfers
+from matnet_jax.runtime.hlo import collectives, donated, host_transfers
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ,

@@ -18,7 +18,7 @@ import matnet_jax.train
 from data_pipeline.sources import ArraySource
 from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
-from matnet_jax.sharding import data_mesh
+from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.train import train
 from matnet_jax.watch import read_metrics
 

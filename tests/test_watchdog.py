@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from matnet_jax.preemption import Preemption
+from matnet_jax.runtime.preemption import Preemption
 from matnet_jax.watchdog import Watchdog
 
 

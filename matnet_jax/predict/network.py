@@ -12,7 +12,13 @@ import numpy as np
 
 from matnet_jax.export import PREPROCESS_FILE, STABLEHLO_FILE, load_trained, predict
 from matnet_jax.model import Preprocess
-from matnet_jax.sharding import batch_sharded, data_mesh, global_batch, replicate, replicated
+from matnet_jax.runtime.sharding import (
+    batch_sharded,
+    data_mesh,
+    global_batch,
+    replicate,
+    replicated,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,8 @@ from matnet_jax.pretrained.load import (
     left_at_random,
     read_weights,
 )
+from matnet_jax.runtime.workdir import versions, write_json
 from matnet_jax.train_state import TrainState
-from matnet_jax.workdir import versions, write_json
 
 
 @dataclasses.dataclass(frozen=True)

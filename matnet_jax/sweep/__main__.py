@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from matnet_jax.commands import run_command
+from matnet_jax.runtime.commands import run_command
 from matnet_jax.sweep.definition import Sweep
 
 _SWEEP = flags.DEFINE_string("sweep", None, "table1 … table6, figures, or a file that has SWEEP.")
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     del argv
     import jax
 
-    from matnet_jax.preemption import STATUS, Preempted
+    from matnet_jax.runtime.preemption import STATUS, Preempted
     from matnet_jax.scores import atomic_text_file
     from matnet_jax.sweep.data import Embedded, Records
     from matnet_jax.sweep.runner import read_sweep, run_sweep

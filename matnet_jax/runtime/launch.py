@@ -1,6 +1,6 @@
 """Several processes of one job on this machine, restarted from the last checkpoint.
 
-    python -m matnet_jax.launch --processes=2 --restarts=3 -- run_train.py --config=… --workdir=…
+    python -m matnet_jax.runtime.launch --processes=2 --restarts=3 -- run_train.py --config=… --workdir=…
 
 Clusters start processes themselves (see docs/pods.md); this is for one machine, and for trying.
 """
@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from matnet_jax.preemption import STATUS
+from matnet_jax.runtime.preemption import STATUS
 
 _GRACE_SECONDS = 30.0
 
@@ -112,7 +112,7 @@ def launch(command: Sequence[str], *, processes: int, restarts: int) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m matnet_jax.launch",
+        prog="python -m matnet_jax.runtime.launch",
         description="Run a job of several processes on this machine.",
         epilog=f"Status {STATUS}: it was asked to end, and saved.",
     )

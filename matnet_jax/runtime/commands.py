@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from matnet_jax.large_pages import restart_with_large_pages
+from matnet_jax.runtime.large_pages import restart_with_large_pages
 
 
 def run_command(main: Callable[[list[str]], int | None], *, takes_arguments: bool = False) -> None:
@@ -43,8 +43,8 @@ def _guarded(
         _fail(f"not a flag: {' '.join(argv[1:])}; flags are written --name=value")
     values = flags.FLAGS
     try:
-        from matnet_jax.compile_cache import use_compile_cache  # JAX: after the flags
-        from matnet_jax.distributed import find_job, join
+        from matnet_jax.runtime.compile_cache import use_compile_cache  # JAX: after the flags
+        from matnet_jax.runtime.distributed import find_job, join
 
         use_compile_cache()
         join(find_job(values.coordinator, values.num_processes, values.process_id))

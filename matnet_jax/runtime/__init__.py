@@ -1,0 +1,1 @@
+"""Machines and files: devices, processes, compiled programs, work folders, signals."""
