@@ -16,6 +16,7 @@ from matnet_jax.config import adopt_model_fields, changes
 from matnet_jax.config_check import validate
 from matnet_jax.data import open_evaluation, open_source, read_coverage
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
+from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
@@ -25,7 +26,6 @@ from matnet_jax.robustness import measure_robustness
 from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicated
 from matnet_jax.runtime.workdir import versions
 from matnet_jax.scorer import Scorer, sample_rows
-from matnet_jax.scores import Columns, write_metrics, write_scores
 
 
 class NothingToScoreError(ValueError):

@@ -11,8 +11,8 @@ from data_pipeline.disturb import DISTURBANCES, Disturbed
 from data_pipeline.sources import Source
 from matnet_jax.metrics import video_scores
 from matnet_jax.metrics.binary import METRICS
+from matnet_jax.metrics.scores import Columns
 from matnet_jax.runtime.workdir import write_json
-from matnet_jax.scores import Columns
 
 Curves = dict[str, list[dict[str, float | None]]]
 

@@ -14,7 +14,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from matnet_jax.scores import atomic_text_file
+from matnet_jax.metrics.scores import atomic_text_file
 
 _KEYS = ["step", "epoch", "split"]
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from matnet_jax.scores import atomic_text_file
+from matnet_jax.metrics.scores import atomic_text_file
 
 _WRITE_SECONDS = 10.0
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.distributed import DistributedError, Job, find_job
 from matnet_jax.runtime.launch import start, wait
 from matnet_jax.runtime.preemption import STATUS
-from matnet_jax.scores import read_scores
 from matnet_jax.watch import read_metrics
 
 JOB = str(Path(__file__).parent / "job.py")

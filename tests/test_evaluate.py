@@ -14,10 +14,10 @@ from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Chec
 from matnet_jax.config import ConfigError
 from matnet_jax.data import Joined, read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
+from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import data_mesh, replicate
 from matnet_jax.scorer import Scorer, sample_rows
-from matnet_jax.scores import read_scores
 from matnet_jax.train_state import create_train_state
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from matnet_jax.metrics import summarise
+from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.report import (
     Overlay,
     compare,
@@ -22,7 +23,6 @@ from matnet_jax.report import (
 )
 from matnet_jax.report.__main__ import main
 from matnet_jax.report.overlays import statistics, tiles
-from matnet_jax.scores import write_metrics, write_scores
 
 SCRIPT = "<script>alert(1)</script>&$x$.mp4"
 

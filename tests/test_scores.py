@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from matnet_jax.scores import (
+from matnet_jax.metrics.scores import (
     SCORE_COLUMNS,
     read_metrics,
     read_scores,

@@ -18,8 +18,8 @@ from data_pipeline.sources import DataError
 from matnet_jax.build import build_model
 from matnet_jax.config import ConfigError, default_config
 from matnet_jax.figures import draw_attention
+from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.sharding import data_mesh
-from matnet_jax.scores import write_metrics
 from matnet_jax.sweep import Cell, Row, Run, Sweep
 from matnet_jax.sweep.__main__ import load_sweep
 from matnet_jax.sweep.data import Embedded, Records

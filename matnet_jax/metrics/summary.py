@@ -8,8 +8,8 @@ import numpy as np
 from matnet_jax.metrics.binary import binary_metrics, metric_functions
 from matnet_jax.metrics.bootstrap import bootstrap_intervals
 from matnet_jax.metrics.calibration import apply_temperature, fit_temperature, fit_threshold
+from matnet_jax.metrics.scores import Columns, check_columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY, video_scores
-from matnet_jax.scores import Columns, check_columns
 
 SCORE_WITHOUT_FACE = 0.5
 INTERVAL_METRICS = ("auc", "acc", "eer", "ap")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.scores import Columns, check_columns
+from matnet_jax.metrics.scores import Columns, check_columns
 
 VIDEO_IDENTITY = ("dataset", "subset", "compression", "video_id")
 CONFIDENT_FAKE, CONFIDENT_REAL = 0.8, 0.2

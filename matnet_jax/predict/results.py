@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.scores import atomic_text_file
+from matnet_jax.metrics.scores import atomic_text_file
 
 COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
 LABELS = ("real", "fake")

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from matnet_jax.metrics import METRICS, calibration_bins, reason_undefined
+from matnet_jax.metrics.scores import Columns
 from matnet_jax.report.drawing import (
     FAKE,
     FRAME,
@@ -22,7 +23,6 @@ from matnet_jax.report.drawing import (
     shortened,
     unit_square,
 )
-from matnet_jax.scores import Columns
 
 NUM_BINS = 20
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from matnet_jax.metrics import PairedDifference, paired_bootstrap, video_scores
 from matnet_jax.metrics.binary import metric_functions
+from matnet_jax.metrics.scores import Columns, atomic_text_file, read_metrics, read_scores
 from matnet_jax.metrics.summary import named_subsets, subset_rows
 from matnet_jax.report import comparison_charts as charts
 from matnet_jax.report.render import METRIC_ROWS, environment
-from matnet_jax.scores import Columns, atomic_text_file, read_metrics, read_scores
 
 COMPARED = ("auc", "acc", "eer")
 SHOWN = ("auc", "acc", "eer", "ap", "log_loss")

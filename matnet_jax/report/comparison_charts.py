@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from sklearn.metrics import roc_curve
 
 from matnet_jax.metrics import METRICS, PairedDifference
+from matnet_jax.metrics.scores import Columns
 from matnet_jax.report.drawing import INK, SIZE, VIDEO, Chart, drawn, shortened, unit_square
-from matnet_jax.scores import Columns
 
 # Okabe and Ito's colours, which all kinds of colour blindness tell apart.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")

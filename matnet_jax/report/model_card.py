@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from matnet_jax.metrics.scores import atomic_text_file
 from matnet_jax.metrics.videos import video_scores
 from matnet_jax.report.render import alarms, environment, verdict
-from matnet_jax.scores import atomic_text_file
 
 # What data sets ask of their users, in brief. Only the publisher's own text counts.
 _TERMS = {

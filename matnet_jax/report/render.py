@@ -18,9 +18,9 @@ from matnet_jax.metrics import (
     reason_undefined,
     video_scores,
 )
+from matnet_jax.metrics.scores import Columns, atomic_text_file
 from matnet_jax.report import charts
 from matnet_jax.report.overlays import Overlay, legend_gradient, statistics, tiles
-from matnet_jax.scores import Columns, atomic_text_file
 
 FEW_VIDEOS = 30
 MOST_HISTOGRAMS = 12

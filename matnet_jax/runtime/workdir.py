@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from matnet_jax.scores import atomic_text_file
+from matnet_jax.metrics.scores import atomic_text_file
 
 _PACKAGES = ("matnet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

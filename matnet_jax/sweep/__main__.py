@@ -35,8 +35,8 @@ def main(argv: list[str]) -> int:
     del argv
     import jax
 
+    from matnet_jax.metrics.scores import atomic_text_file
     from matnet_jax.runtime.preemption import STATUS, Preempted
-    from matnet_jax.scores import atomic_text_file
     from matnet_jax.sweep.data import Embedded, Records
     from matnet_jax.sweep.runner import read_sweep, run_sweep
     from matnet_jax.sweep.table import as_csv, as_markdown

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from matnet_jax.config import ConfigError, changes
 from matnet_jax.config_check import validate
 from matnet_jax.evaluate import evaluate
+from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.runtime.workdir import write_json
-from matnet_jax.scores import read_metrics
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Run, Sweep
 from matnet_jax.train import train
