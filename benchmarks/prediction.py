@@ -27,7 +27,7 @@ def network():
     """An untrained MAT as the predictor takes it."""
     import jax
 
-    from matnet_jax.export import predict
+    from matnet_jax.checkpoints.export import predict
     from matnet_jax.model import create_model, init_variables
     from matnet_jax.predict.network import Network
 

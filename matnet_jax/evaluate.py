@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from data_pipeline.disturb import DISTURBANCES
 from matnet_jax.build import build_model
-from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes
 from matnet_jax.config_check import validate
 from matnet_jax.data import open_evaluation, open_source, read_coverage

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from matnet_jax.attention_watch import AttentionWatch
 from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
-from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import adopt_model_fields, changes, default_config, flatten
 from matnet_jax.config_check import validate
 from matnet_jax.data import build_sampler, open_source, training_batches

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.optim import create_optimizer
 from matnet_jax.runtime.sharding import data_mesh, replicated
 

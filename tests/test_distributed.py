@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.distributed import DistributedError, Job, find_job
 from matnet_jax.runtime.launch import start, wait

@@ -10,7 +10,7 @@ from test_train import tiny_config, tiny_source
 import matnet_jax.evaluate
 from data_pipeline.sources import ArraySource
 from matnet_jax.build import build_model, build_optimizer, build_plan
-from matnet_jax.checkpoint import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.config import ConfigError
 from matnet_jax.data import Joined, read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from matnet_jax.config import default_config
-from matnet_jax.export import (
+from matnet_jax.checkpoints.export import (
     PLATFORMS,
     export_savedmodel,
     export_stablehlo,
@@ -20,6 +19,7 @@ from matnet_jax.export import (
     main,
     predict,
 )
+from matnet_jax.config import default_config
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.tree import flatten

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from matnet_jax.build import Plan
-from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.loop import Loop
 from matnet_jax.profiling import Profiler
 from matnet_jax.runtime.preemption import Preempted, Preemption

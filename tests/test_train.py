@@ -16,7 +16,7 @@ import pytest
 import matnet_jax.evaluate
 import matnet_jax.train
 from data_pipeline.sources import ArraySource
-from matnet_jax.checkpoint import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.train import train

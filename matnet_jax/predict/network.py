@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.export import PREPROCESS_FILE, STABLEHLO_FILE, load_trained, predict
+from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE, load_trained, predict
 from matnet_jax.model import Preprocess
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -83,7 +83,7 @@ def trained_network(
 
 
 def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
-    """The network that `python -m matnet_jax.export` wrote as StableHLO, on one device.
+    """The network that `python -m matnet_jax.checkpoints.export` wrote as StableHLO, on one device.
 
     Raises:
       FileNotFoundError: there is no such export.
@@ -93,7 +93,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
     path = folder / STABLEHLO_FILE
     if not path.is_file() or not (folder / PREPROCESS_FILE).is_file():
         raise FileNotFoundError(
-            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; `python -m matnet_jax.export "
+            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; `python -m matnet_jax.checkpoints.export "
             "--workdir=… --out=…` writes them"
         )
     details = json.loads((folder / PREPROCESS_FILE).read_text(encoding="utf-8"))

@@ -69,7 +69,7 @@ class Predictor:
 
     @classmethod
     def from_export(cls, folder: str | Path, *, batch_size: int = 32, **fields: Any) -> "Predictor":
-        """The network that `python -m matnet_jax.export` wrote; `fields` are this class's.
+        """The network that `python -m matnet_jax.checkpoints.export` wrote; `fields` are this class's.
 
         Raises:
           FileNotFoundError, ValueError: see `exported_network`.

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from matnet_jax.build import build_model
-from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.pretrained.families import Weights
 from matnet_jax.pretrained.load import (

@@ -39,7 +39,7 @@ def read_weights(
 
 
 def _read_own(path: Path) -> Weights:
-    from matnet_jax.checkpoint import Checkpoints
+    from matnet_jax.checkpoints.orbax import Checkpoints
 
     which: int | None = None
     if (path / "checkpoints").is_dir():

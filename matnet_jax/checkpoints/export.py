@@ -1,6 +1,6 @@
 """A trained model for use without this library: StableHLO by `jax.export`, or a TF SavedModel.
 
-    python -m matnet_jax.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
+    python -m matnet_jax.checkpoints.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
 
 Both take normalised images [b, S, S, 3] with any b and give a plain dict of float32 arrays. How
 pixels become those images is in `preprocess.json` beside them.
@@ -27,7 +27,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from matnet_jax.build import build_model
-from matnet_jax.checkpoint import Checkpoints
+from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.pretrained.families import own_weights
 from matnet_jax.pretrained.tree import assemble
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a restore
     parser = argparse.ArgumentParser(
-        prog="python -m matnet_jax.export",
+        prog="python -m matnet_jax.checkpoints.export",
         description="Export a trained model for use without this library.",
     )
     parser.add_argument("--workdir", required=True, help="of the training")
