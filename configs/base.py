@@ -1,6 +1,6 @@
 """Every field with its default. Other configs start from it: ``get_config("paper")``.
 
-The fields and what they mean are in ``matnet_jax/config.py``.
+The fields and what they mean are in ``matnet_jax/config/schema.py``.
 """
 
 from ml_collections import ConfigDict

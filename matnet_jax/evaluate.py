@@ -10,11 +10,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipeline.disturb import DISTURBANCES
-from matnet_jax.build import build_model
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import adopt_model_fields, changes
-from matnet_jax.config_check import validate
-from matnet_jax.data import open_evaluation, open_source, read_coverage
+from matnet_jax.config.build import build_model
+from matnet_jax.config.check import validate
+from matnet_jax.config.data import open_evaluation, open_source, read_coverage
+from matnet_jax.config.schema import adopt_model_fields, changes
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY

@@ -43,7 +43,7 @@ def draw_attention(
     import jax
 
     from matnet_jax.checkpoints.export import load_trained
-    from matnet_jax.data import open_source
+    from matnet_jax.config.data import open_source
     from matnet_jax.report import Overlay
     from matnet_jax.report.attention_figure import FORMATS, write_attention_figure
     from matnet_jax.runtime.sharding import data_mesh, replicate

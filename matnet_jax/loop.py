@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from matnet_jax.build import Plan
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config.build import Plan
 from matnet_jax.profiling import Profiler
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import global_batch

@@ -12,11 +12,17 @@ import jax
 from ml_collections import ConfigDict
 
 from matnet_jax.attention_watch import AttentionWatch
-from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import adopt_model_fields, changes, default_config, flatten
-from matnet_jax.config_check import validate
-from matnet_jax.data import build_sampler, open_source, training_batches
+from matnet_jax.config.build import (
+    build_agda,
+    build_losses,
+    build_model,
+    build_optimizer,
+    build_plan,
+)
+from matnet_jax.config.check import validate
+from matnet_jax.config.data import build_sampler, open_source, training_batches
+from matnet_jax.config.schema import adopt_model_fields, changes, default_config, flatten
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
@@ -56,7 +62,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     """Trains, validates and saves checkpoints; a rerun continues from the newest checkpoint.
 
     Args:
-      config: as `matnet_jax.config.default_config` makes it.
+      config: as `matnet_jax.config.schema.default_config` makes it.
       workdir: made when it is not there. Gets ``config.json``, ``versions.json``, ``metrics.csv``,
         ``tb/`` and ``checkpoints/``.
       profile_steps: such as ``10:15``; see `profiler`.

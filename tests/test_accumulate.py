@@ -9,9 +9,9 @@ from test_train import tiny_config
 from tiny import batch, tiny_model
 
 from matnet_jax.accumulate import accumulated
-from matnet_jax.build import build_model
 from matnet_jax.config import ConfigError
-from matnet_jax.config_check import validate
+from matnet_jax.config.build import build_model
+from matnet_jax.config.check import validate
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import (
     batch_sharded,

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from matnet_jax.build import build_agda, build_losses, build_model, build_optimizer, build_plan
-from matnet_jax.config import ConfigError, adopt_model_fields, changes, default_config
-from matnet_jax.config_check import validate
+from matnet_jax.config.build import (
+    build_agda,
+    build_losses,
+    build_model,
+    build_optimizer,
+    build_plan,
+)
+from matnet_jax.config.check import validate
+from matnet_jax.config.schema import ConfigError, adopt_model_fields, changes, default_config
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.train_step import LossOptions

@@ -9,10 +9,10 @@ from test_train import tiny_config, tiny_source
 
 import matnet_jax.evaluate
 from data_pipeline.sources import ArraySource
-from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.config import ConfigError
-from matnet_jax.data import Joined, read_coverage
+from matnet_jax.config.build import build_model, build_optimizer, build_plan
+from matnet_jax.config.data import Joined, read_coverage
 from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables

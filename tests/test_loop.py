@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matnet_jax.build import Plan
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config.build import Plan
 from matnet_jax.loop import Loop
 from matnet_jax.profiling import Profiler
 from matnet_jax.runtime.preemption import Preempted, Preemption

@@ -19,9 +19,9 @@ from data_pipeline.detectors import Face
 from data_pipeline.extract import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.sources import RecordSource
-from matnet_jax.build import build_model, build_optimizer, build_plan
 from matnet_jax.checkpoints.export import export_stablehlo, load_trained
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config.build import build_model, build_optimizer, build_plan
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name, predict_files

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from matnet_jax.build import build_model
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.config import default_config
+from matnet_jax.config.build import build_model
 from matnet_jax.model import abstract_variables, create_classifier, create_model, init_variables
 from matnet_jax.pretrained import (
     WeightsMismatchError,

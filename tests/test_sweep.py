@@ -15,8 +15,8 @@ import matnet_jax.evaluate
 import matnet_jax.sweep.runner
 import matnet_jax.train
 from data_pipeline.sources import DataError
-from matnet_jax.build import build_model
-from matnet_jax.config import ConfigError, default_config
+from matnet_jax.config.build import build_model
+from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.figures import draw_attention
 from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.sharding import data_mesh

@@ -26,8 +26,8 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from matnet_jax.build import build_model
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config.build import build_model
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.pretrained.families import own_weights
 from matnet_jax.pretrained.tree import assemble

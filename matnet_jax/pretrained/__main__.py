@@ -11,7 +11,7 @@ import warnings
 
 from absl import logging
 
-from matnet_jax.config import default_config
+from matnet_jax.config.schema import default_config
 from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.load import describe, read_weights

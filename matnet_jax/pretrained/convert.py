@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from matnet_jax.build import build_model
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config.build import build_model
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.pretrained.families import Weights
 from matnet_jax.pretrained.load import (

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from matnet_jax.config import ConfigError, changes
-from matnet_jax.config_check import validate
+from matnet_jax.config.check import validate
+from matnet_jax.config.schema import ConfigError, changes
 from matnet_jax.evaluate import evaluate
 from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.runtime.workdir import write_json

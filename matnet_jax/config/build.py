@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from matnet_jax.config import ConfigError
+from matnet_jax.config.schema import ConfigError
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, PlainClassifier, create_classifier, create_model
 from matnet_jax.optim import create_optimizer, create_schedule, duration_in_steps
