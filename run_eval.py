@@ -47,7 +47,9 @@ def main(argv: list[str]) -> int | None:
 
 def _evaluate() -> None:
     config = _CONFIG.value
-    from matnet_jax.evaluate import evaluate  # after the flags: --help and typos answer at once
+    from matnet_jax.evaluation.run import (
+        evaluate,  # after the flags: --help and typos answer at once
+    )
 
     metrics = evaluate(
         config, _WORKDIR.value, checkpoint=_CHECKPOINT.value, split=_SPLIT.value, out=_OUT.value

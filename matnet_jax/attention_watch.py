@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from data_pipeline.sources import Source
+from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.metrics import map_statistics
 from matnet_jax.report.overlays import Overlay, laid_over_faces
-from matnet_jax.scorer import Scorer
 
 
 class AttentionWatch:

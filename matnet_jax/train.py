@@ -23,6 +23,7 @@ from matnet_jax.config.build import (
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import build_sampler, open_source, training_batches
 from matnet_jax.config.schema import adopt_model_fields, changes, default_config, flatten
+from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
@@ -36,7 +37,6 @@ from matnet_jax.runtime.sharding import (
     replicated,
 )
 from matnet_jax.runtime.workdir import locked, versions, write_json
-from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.train_state import TrainState, create_train_state
 from matnet_jax.train_step import make_train_step
 from matnet_jax.watch import Mean, MetricsLog

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from test_train import tiny_config, tiny_source
 
-import matnet_jax.evaluate
+import matnet_jax.evaluation.run
 from data_pipeline.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model, build_optimizer, build_plan
 from matnet_jax.config.data import Joined, read_coverage
-from matnet_jax.evaluate import NothingToScoreError, evaluate, most_wrong_rows
+from matnet_jax.evaluation.run import NothingToScoreError, evaluate, most_wrong_rows
+from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import data_mesh, replicate
-from matnet_jax.scorer import Scorer, sample_rows
 from matnet_jax.train_state import create_train_state
 
 
@@ -43,7 +43,9 @@ def quick_compilation():
 
 @pytest.fixture
 def small_mesh(monkeypatch):
-    monkeypatch.setattr(matnet_jax.evaluate, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
+    monkeypatch.setattr(
+        matnet_jax.evaluation.run, "data_mesh", lambda: data_mesh(jax.devices()[:2])
+    )
 
 
 @pytest.fixture
@@ -51,7 +53,9 @@ def sources(monkeypatch, small_mesh):
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):
-        monkeypatch.setattr(matnet_jax.evaluate, name, lambda config, split, size: table[split])
+        monkeypatch.setattr(
+            matnet_jax.evaluation.run, name, lambda config, split, size: table[split]
+        )
     return table
 
 
@@ -148,9 +152,9 @@ def test_an_example_that_batching_loses_is_an_error(sources, monkeypatch):
     config = tiny_config()
     model = build_model(config)
     mesh = data_mesh(jax.devices()[:2])
-    batches = matnet_jax.scorer.eval_batches
+    batches = matnet_jax.evaluation.scorer.eval_batches
     monkeypatch.setattr(
-        matnet_jax.scorer, "eval_batches", lambda *a, **k: list(batches(*a, **k))[:-1]
+        matnet_jax.evaluation.scorer, "eval_batches", lambda *a, **k: list(batches(*a, **k))[:-1]
     )
     variables = replicate(init_variables(model, 0), mesh)
     with pytest.raises(RuntimeError, match="example 16 was scored 0 times, wanted once"):

@@ -9,7 +9,7 @@ from test_ops import picture
 import data_pipeline.disturb as disturb
 from data_pipeline.disturb import DISTURBANCES, Disturbed
 from data_pipeline.sources import ArraySource
-from matnet_jax.robustness import measure_robustness
+from matnet_jax.evaluation.robustness import measure_robustness
 
 
 def clip_source(videos: int = 4, frames: int = 3, size: int = 41) -> ArraySource:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_train import tiny_config
 
-import matnet_jax.evaluate
+import matnet_jax.evaluation.run
 import matnet_jax.sweep.runner
 import matnet_jax.train
 from data_pipeline.sources import DataError
@@ -57,7 +57,7 @@ def quick_compilation():
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
     mesh = data_mesh(jax.devices()[:1])
-    for module in (matnet_jax.train, matnet_jax.evaluate, matnet_jax.runtime.sharding):
+    for module in (matnet_jax.train, matnet_jax.evaluation.run, matnet_jax.runtime.sharding):
         monkeypatch.setattr(module, "data_mesh", lambda: mesh)
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-import matnet_jax.evaluate
+import matnet_jax.evaluation.run
 import matnet_jax.train
 from data_pipeline.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
@@ -86,7 +86,7 @@ def quick_compilation():
 def tiny_data(monkeypatch):
     for module, name in (
         (matnet_jax.train, "open_source"),
-        (matnet_jax.evaluate, "open_evaluation"),
+        (matnet_jax.evaluation.run, "open_evaluation"),
     ):
         monkeypatch.setattr(module, name, lambda config, split, size: tiny_source(split))
         # Two fake devices: a machine with two cores is slow at playing eight.
@@ -189,7 +189,7 @@ def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
     overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
     config = tiny_config(**overrides)
     train(config, tmp_path)
-    metrics = matnet_jax.evaluate.evaluate(config, tmp_path, checkpoint="latest")
+    metrics = matnet_jax.evaluation.run.evaluate(config, tmp_path, checkpoint="latest")
     assert metrics["checkpoint"]["step"] == 6
     with pytest.raises(
         ValueError, match="no parameter lies under 'backbone'; available: attention"
@@ -293,7 +293,7 @@ def test_training_starts_from_an_earlier_run_and_goes_on_without_it(tiny_data, t
     # The weights' mean of pixels came along, and evaluation needs not be told.
     saved = json.loads((tmp_path / "mat/config.json").read_text())
     assert saved["model"]["mean"] == [0.4, 0.4, 0.4] and config.model.mean is None
-    assert matnet_jax.evaluate.evaluate(config, tmp_path / "mat")["video"]["n_real"] == 2
+    assert matnet_jax.evaluation.run.evaluate(config, tmp_path / "mat")["video"]["n_real"] == 2
     # What the run started from may be gone when it continues.
     (tmp_path / "plain").rename(tmp_path / "gone")
     config.train.duration = "5 steps"

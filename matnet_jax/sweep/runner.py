@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from matnet_jax.config.check import validate
 from matnet_jax.config.schema import ConfigError, changes
-from matnet_jax.evaluate import evaluate
+from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.runtime.workdir import write_json
 from matnet_jax.sweep.data import DataSets

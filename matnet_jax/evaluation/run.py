@@ -15,6 +15,8 @@ from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
 from matnet_jax.config.schema import adopt_model_fields, changes
+from matnet_jax.evaluation.robustness import measure_robustness
+from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
@@ -22,10 +24,8 @@ from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
-from matnet_jax.robustness import measure_robustness
 from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicated
 from matnet_jax.runtime.workdir import versions
-from matnet_jax.scorer import Scorer, sample_rows
 
 
 class NothingToScoreError(ValueError):

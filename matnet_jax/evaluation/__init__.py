@@ -1,0 +1,1 @@
+"""Scores of a split, and what people read of them."""
