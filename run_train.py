@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     import jax
 
     from matnet_jax.runtime.preemption import STATUS, Preempted
-    from matnet_jax.train import train  # after the flags: --help and typos answer at once
+    from matnet_jax.train.run import train  # after the flags: --help and typos answer at once
 
     try:
         result = train(config, _WORKDIR.value, profile_steps=_PROFILE.value)

@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, create_model
 from matnet_jax.runtime.sharding import batch_sharded, replicated
-from matnet_jax.train_state import create_train_state
-from matnet_jax.train_step import LossOptions, make_train_step
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import LossOptions, make_train_step
 
 
 def define_flags(*, batch_size: int, dtype: str) -> None:

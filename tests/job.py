@@ -12,20 +12,20 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import test_train  # noqa: E402
 
 import matnet_jax.evaluation.run  # noqa: E402
-import matnet_jax.train  # noqa: E402
+import matnet_jax.train.run  # noqa: E402
 from matnet_jax.runtime.distributed import find_job, join  # noqa: E402
 from matnet_jax.runtime.preemption import STATUS, Preempted  # noqa: E402
 
 
 def main() -> int:
     join(find_job(), heartbeat_seconds=10)
-    matnet_jax.train.open_source = lambda config, split, size: test_train.tiny_source(split)
-    matnet_jax.evaluation.run.open_evaluation = matnet_jax.train.open_source
+    matnet_jax.train.run.open_source = lambda config, split, size: test_train.tiny_source(split)
+    matnet_jax.evaluation.run.open_evaluation = matnet_jax.train.run.open_source
     workdir, *fields = sys.argv[1:]
     overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}
     config = test_train.tiny_config(**overrides)
     try:
-        matnet_jax.train.train(config, workdir)
+        matnet_jax.train.run.train(config, workdir)
     except Preempted as error:
         print(error, file=sys.stderr)
         return STATUS

@@ -8,7 +8,6 @@ import pytest
 from test_train import tiny_config
 from tiny import batch, tiny_model
 
-from matnet_jax.accumulate import accumulated
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
@@ -20,9 +19,10 @@ from matnet_jax.runtime.sharding import (
     replicate,
     replicated,
 )
-from matnet_jax.train_state import create_train_state
-from matnet_jax.train_step import LossOptions, make_train_step
-from matnet_jax.watch import Mean, NonFiniteError
+from matnet_jax.train.accumulate import accumulated
+from matnet_jax.train.metrics_log import Mean, NonFiniteError
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import LossOptions, make_train_step
 
 
 def linear(params, collections, part, key, rate):

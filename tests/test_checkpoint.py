@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
-from matnet_jax.optim import create_optimizer
 from matnet_jax.runtime.sharding import data_mesh, replicated
+from matnet_jax.train.optim import create_optimizer
 
 
 @flax.struct.dataclass

@@ -17,7 +17,7 @@ from matnet_jax.config.check import validate
 from matnet_jax.config.schema import ConfigError, adopt_model_fields, changes, default_config
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.model import MAT, PlainClassifier
-from matnet_jax.train_step import LossOptions
+from matnet_jax.train.step import LossOptions
 
 ROOT = Path(__file__).parents[1]
 

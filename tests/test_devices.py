@@ -10,8 +10,8 @@ import tiny
 
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.runtime import sharding
-from matnet_jax.train_state import create_train_state
-from matnet_jax.train_step import LossOptions, make_train_step
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import LossOptions, make_train_step
 
 RECIPES = {
     "batch statistics over groups": (

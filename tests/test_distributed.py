@@ -16,7 +16,7 @@ from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.distributed import DistributedError, Job, find_job
 from matnet_jax.runtime.launch import start, wait
 from matnet_jax.runtime.preemption import STATUS
-from matnet_jax.watch import read_metrics
+from matnet_jax.train.metrics_log import read_metrics
 
 JOB = str(Path(__file__).parent / "job.py")
 FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.every="4 steps"')

@@ -18,7 +18,7 @@ from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import data_mesh, replicate
-from matnet_jax.train_state import create_train_state
+from matnet_jax.train.state import create_train_state
 
 
 def untrained(config, workdir, *, steps=(3,)):

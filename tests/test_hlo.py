@@ -16,8 +16,8 @@ from matnet_jax.runtime.sharding import (
     replicate,
     replicated,
 )
-from matnet_jax.train_state import create_train_state
-from matnet_jax.train_step import LossOptions, make_train_step
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import LossOptions, make_train_step
 
 
 def whole_step(model):

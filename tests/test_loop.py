@@ -13,13 +13,13 @@ import pytest
 
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.config.build import Plan
-from matnet_jax.loop import Loop
-from matnet_jax.profiling import Profiler
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import batch_sharded, data_mesh, replicate, replicated
 from matnet_jax.runtime.workdir import WorkdirError, locked
-from matnet_jax.watch import Mean, MetricsLog, NonFiniteError, read_metrics
-from matnet_jax.watchdog import Watchdog
+from matnet_jax.train.loop import Loop
+from matnet_jax.train.metrics_log import Mean, MetricsLog, NonFiniteError, read_metrics
+from matnet_jax.train.profiling import Profiler
+from matnet_jax.train.watchdog import Watchdog
 
 
 @flax.struct.dataclass

@@ -368,7 +368,7 @@ def test_absent_centers_are_an_error(paper, mutable):
 
 def test_importing_the_model_loads_no_data_libraries():
     code = (
-        "import sys, matnet_jax.model, matnet_jax.train_step; "
+        "import sys, matnet_jax.model, matnet_jax.train.step; "
         "print(sorted({'tensorflow', 'cv2', 'data_pipeline', 'orbax', 'tensorflow_datasets'} "
         "& set(sys.modules)))"
     )

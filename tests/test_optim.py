@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from matnet_jax.optim import create_optimizer, create_schedule, duration_in_steps
+from matnet_jax.train.optim import create_optimizer, create_schedule, duration_in_steps
 
 
 def run(tx, params, gradients):

@@ -15,7 +15,7 @@ from matnet_jax import agda, losses
 from matnet_jax.model import create_model
 from matnet_jax.pretrained import from_torch_state_dict
 from matnet_jax.pretrained.torch_mat import _convert
-from matnet_jax.train_step import LossOptions, make_loss
+from matnet_jax.train.step import LossOptions, make_loss
 
 MAT_CASES = [
     "mat_efficientnet_b0_224",

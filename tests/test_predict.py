@@ -29,7 +29,7 @@ from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name,
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
 from matnet_jax.runtime.sharding import data_mesh
-from matnet_jax.train_state import create_train_state
+from matnet_jax.train.state import create_train_state
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = Settings(num_frames=8, crop_size=64, faces="all", alignment="box", min_face=1)

@@ -24,7 +24,7 @@ from matnet_jax.pretrained import (
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.tree import assemble, flatten
-from matnet_jax.train_state import TrainState
+from matnet_jax.train.state import TrainState
 from tests.foreign import timm_state_dict
 
 TINY = {

@@ -13,7 +13,7 @@ from test_train import tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.sweep.runner
-import matnet_jax.train
+import matnet_jax.train.run
 from data_pipeline.sources import DataError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError, default_config
@@ -57,7 +57,7 @@ def quick_compilation():
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
     mesh = data_mesh(jax.devices()[:1])
-    for module in (matnet_jax.train, matnet_jax.evaluation.run, matnet_jax.runtime.sharding):
+    for module in (matnet_jax.train.run, matnet_jax.evaluation.run, matnet_jax.runtime.sharding):
         monkeypatch.setattr(module, "data_mesh", lambda: mesh)
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import matnet_jax.evaluation.run
-import matnet_jax.train
+import matnet_jax.train.run
 from data_pipeline.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.runtime.sharding import data_mesh
-from matnet_jax.train import train
-from matnet_jax.watch import read_metrics
+from matnet_jax.train.metrics_log import read_metrics
+from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -85,7 +85,7 @@ def quick_compilation():
 @pytest.fixture
 def tiny_data(monkeypatch):
     for module, name in (
-        (matnet_jax.train, "open_source"),
+        (matnet_jax.train.run, "open_source"),
         (matnet_jax.evaluation.run, "open_evaluation"),
     ):
         monkeypatch.setattr(module, name, lambda config, split, size: tiny_source(split))
@@ -179,10 +179,10 @@ def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path):
     now = json.loads(tiny_config().to_json_best_effort())
     older = json.loads(json.dumps(now))
     del older["train"]["accumulate"], older["data"]["frames_per_video"]
-    matnet_jax.train._check_config(older, now, tmp_path)
+    matnet_jax.train.run._check_config(older, now, tmp_path)
     now["train"]["accumulate"] = 2
     with pytest.raises(CheckpointMismatchError, match="accumulate: None before, 2 now"):
-        matnet_jax.train._check_config(older, now, tmp_path)
+        matnet_jax.train.run._check_config(older, now, tmp_path)
 
 
 def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
@@ -200,10 +200,10 @@ def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
 COMMAND = """
 import sys
 sys.path.insert(0, {tests!r})
-import test_train, matnet_jax.train
-matnet_jax.train.open_source = lambda config, split, size: test_train.tiny_source(split)
+import test_train, matnet_jax.train.run
+matnet_jax.train.run.open_source = lambda config, split, size: test_train.tiny_source(split)
 config = test_train.tiny_config(**{{"train.duration": "20 steps", "optimizer.schedule": "cosine"}})
-matnet_jax.train.train(config, sys.argv[1])
+matnet_jax.train.run.train(config, sys.argv[1])
 """
 
 

@@ -14,8 +14,8 @@ import tiny
 from matnet_jax.detectors.mat import agda
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.model import init_variables
-from matnet_jax.train_state import create_train_state
-from matnet_jax.train_step import LossOptions, make_eval_step, make_loss, make_train_step
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import LossOptions, make_eval_step, make_loss, make_train_step
 
 KEY = jax.random.key(0)
 INDEX = np.array([0, 1, 2, 3, 3, 2, 1, 0])

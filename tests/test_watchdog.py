@@ -6,7 +6,7 @@ import signal
 import time
 
 from matnet_jax.runtime.preemption import Preemption
-from matnet_jax.watchdog import Watchdog
+from matnet_jax.train.watchdog import Watchdog
 
 
 def wait_for(condition, seconds=10):

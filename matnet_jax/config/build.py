@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from matnet_jax.config.schema import ConfigError
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, PlainClassifier, create_classifier, create_model
-from matnet_jax.optim import create_optimizer, create_schedule, duration_in_steps
-from matnet_jax.train_step import LossOptions
+from matnet_jax.train.optim import create_optimizer, create_schedule, duration_in_steps
+from matnet_jax.train.step import LossOptions
 
 
 def build_model(config: ConfigDict) -> MAT | PlainClassifier:

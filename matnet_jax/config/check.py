@@ -12,7 +12,7 @@ from data_pipeline.disturb import DISTURBANCES
 from matnet_jax.config.schema import RECIPES, ConfigError, default_config, flatten
 from matnet_jax.detectors.mat.agda import MODES
 from matnet_jax.metrics.videos import AGGREGATIONS
-from matnet_jax.optim import OPTIMIZERS, SCHEDULES, duration_in_steps
+from matnet_jax.train.optim import OPTIMIZERS, SCHEDULES, duration_in_steps
 
 
 def validate(config: ConfigDict) -> None:

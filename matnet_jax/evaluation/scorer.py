@@ -14,7 +14,7 @@ from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.report import Overlay
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicated
-from matnet_jax.train_step import make_eval_step
+from matnet_jax.train.step import make_eval_step
 
 SAMPLE_FACES = 8  # that are shown, half of them real
 

@@ -22,7 +22,7 @@ from matnet_jax.pretrained.load import (
     read_weights,
 )
 from matnet_jax.runtime.workdir import versions, write_json
-from matnet_jax.train_state import TrainState
+from matnet_jax.train.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)

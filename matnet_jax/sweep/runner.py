@@ -15,7 +15,7 @@ from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.runtime.workdir import write_json
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Run, Sweep
-from matnet_jax.train import train
+from matnet_jax.train.run import train
 
 Metrics = dict[tuple[str, str], dict[str, Any]]
 

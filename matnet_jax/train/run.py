@@ -11,7 +11,6 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from matnet_jax.attention_watch import AttentionWatch
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config.build import (
     build_agda,
@@ -24,10 +23,8 @@ from matnet_jax.config.check import validate
 from matnet_jax.config.data import build_sampler, open_source, training_batches
 from matnet_jax.config.schema import adopt_model_fields, changes, default_config, flatten
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
-from matnet_jax.loop import Loop, Metrics
 from matnet_jax.metrics import summarise
 from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
-from matnet_jax.profiling import profiler
 from matnet_jax.runtime.preemption import Preemption
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -37,10 +34,13 @@ from matnet_jax.runtime.sharding import (
     replicated,
 )
 from matnet_jax.runtime.workdir import locked, versions, write_json
-from matnet_jax.train_state import TrainState, create_train_state
-from matnet_jax.train_step import make_train_step
-from matnet_jax.watch import Mean, MetricsLog
-from matnet_jax.watchdog import Watchdog
+from matnet_jax.train.attention_watch import AttentionWatch
+from matnet_jax.train.loop import Loop, Metrics
+from matnet_jax.train.metrics_log import Mean, MetricsLog
+from matnet_jax.train.profiling import profiler
+from matnet_jax.train.state import TrainState, create_train_state
+from matnet_jax.train.step import make_train_step
+from matnet_jax.train.watchdog import Watchdog
 
 # What a rerun may change: it moves the end, the reports or the rates, not what is trained.
 _MAY_CHANGE = (

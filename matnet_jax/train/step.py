@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from matnet_jax.accumulate import accumulated
 from matnet_jax.detectors.mat import agda as agda_lib
 from matnet_jax.detectors.mat import losses
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.model import MAT, MATOutput, PlainClassifier
-from matnet_jax.train_state import TrainState
+from matnet_jax.train.accumulate import accumulated
+from matnet_jax.train.state import TrainState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
