@@ -17,12 +17,12 @@ import matnet_jax.train.run
 from data_pipeline.sources import DataError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError, default_config
-from matnet_jax.figures import draw_attention
 from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.sweep import Cell, Row, Run, Sweep
 from matnet_jax.sweep.__main__ import load_sweep
 from matnet_jax.sweep.data import Embedded, Records
+from matnet_jax.sweep.figures import draw_attention
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
 from matnet_jax.sweep.table import as_csv, as_markdown
 

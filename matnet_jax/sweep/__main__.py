@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
             return STATUS
     trained = [run for run in sweep.pictures if (workdir / run / "trained.json").exists()]
     if trained and not _LIST.value:
-        from matnet_jax.figures import draw_attention
+        from matnet_jax.sweep.figures import draw_attention
 
         draw_attention([workdir / run for run in trained], workdir / f"{name}.png")
     metrics = read_sweep(sweep, workdir)
