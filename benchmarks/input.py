@@ -17,8 +17,8 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.lines import cores, emit
-from data_pipeline.extract import encode
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract.extract import encode
+from data_pipeline.extract.extraction import Extraction
 from data_pipeline.ops import PRESETS
 from data_pipeline.pack import pack
 from data_pipeline.pipeline import train_batches

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.datasets import SPLITS
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract.extraction import Extraction
 from data_pipeline.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
 
 FORMATS = ("array_record", "tfrecord")

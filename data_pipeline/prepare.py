@@ -20,13 +20,13 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
-from data_pipeline.crop import ALIGNMENTS
 from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
 from data_pipeline.datasets.option_flags import define_option_flags, given_options
 from data_pipeline.detectors import DETECTORS, create_detector
-from data_pipeline.extract import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
-from data_pipeline.extraction import Extraction
-from data_pipeline.locate import CHOICES
+from data_pipeline.extract.crop import ALIGNMENTS
+from data_pipeline.extract.extract import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.extraction import Extraction
+from data_pipeline.extract.locate import CHOICES
 from data_pipeline.pack import FORMATS, pack
 
 _SHOWN = 10
@@ -85,7 +85,7 @@ def prepare(
       PrepareError: videos are missing and `allow_missing` is not set, or there is not one face.
       DataSetError, DetectorError: the data set or the detector cannot be opened.
     """
-    from data_pipeline.beam import extract  # seconds to import: not for --help or a typo
+    from data_pipeline.extract.beam import extract  # seconds to import: not for --help or a typo
 
     data_set = open_data_set(dataset, **(options or {}))
     listing = data_set.list(root, compression=compression, splits=splits)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from videos import jpeg
 
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 
 

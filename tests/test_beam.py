@@ -11,11 +11,11 @@ import pytest
 from test_prepare import video
 from videos import write_clip
 
-from data_pipeline import beam
-from data_pipeline.attempts import LIMIT, attempt, attempts
-from data_pipeline.beam import ExtractionError, extract
-from data_pipeline.extract import ORIGINALS, Settings, extraction_path
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract import beam
+from data_pipeline.extract.attempts import LIMIT, attempt, attempts
+from data_pipeline.extract.beam import ExtractionError, extract
+from data_pipeline.extract.extract import ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.extraction import Extraction
 
 SETTINGS = Settings(detector="none", num_frames=2, crop_size=48)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.crop import box_transform, crop_face, similarity_transform, template
+from data_pipeline.extract.crop import box_transform, crop_face, similarity_transform, template
 
 
 def apply(matrix, points):

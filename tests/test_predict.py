@@ -14,9 +14,9 @@ import pytest
 from test_train import tiny_config
 from videos import jpeg, moving_square, write_clip
 
-from data_pipeline.crop import template
 from data_pipeline.detectors import Face
-from data_pipeline.extract import Settings, extract_video, extraction_path
+from data_pipeline.extract.crop import template
+from data_pipeline.extract.extract import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo, load_trained

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from videos import jpeg, moving_square, write_clip
 
-from data_pipeline import extraction as extraction_module
-from data_pipeline.crop import template
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
 from data_pipeline.detectors import DetectorError, Face, create_detector
-from data_pipeline.extract import Settings, extract_video, extraction_path
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract.crop import template
+from data_pipeline.extract.extract import Settings, extract_video, extraction_path
+from data_pipeline.extract.extract import extraction as extraction_module
+from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.prepare import PrepareError, prepare
 from data_pipeline.sources import RecordSource
@@ -60,7 +60,7 @@ def fake_workers(monkeypatch):
                 extract_video(v, settings, OneFace()).save(path)
                 progress(1)
 
-    monkeypatch.setattr("data_pipeline.beam.extract", extract_here)
+    monkeypatch.setattr("data_pipeline.extract.beam.extract", extract_here)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_real_video_to_records(shared_data, shared_models, tmp_path):
 
 
 def test_mtcnn_finds_the_face_where_yunet_does(shared_data, shared_models):
-    from data_pipeline.video import read_frames
+    from data_pipeline.extract.video import read_frames
 
     path = shared_data / "ffpp/original_sequences/youtube/c23/videos/519.mp4"
     image = read_frames(path, 8).frames[0].image

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from records import write_records
 
-from data_pipeline.extraction import Extraction
+from data_pipeline.extract.extraction import Extraction
 from data_pipeline.sources import ArraySource, DataError, RecordSource
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from data_pipeline.detectors import Face
-from data_pipeline.frames import Frame
-from data_pipeline.locate import Boxes, locate, place
-from data_pipeline.tracks import Tracker, interpolate, nearest, overlap
+from data_pipeline.extract.frames import Frame
+from data_pipeline.extract.locate import Boxes, locate, place
+from data_pipeline.extract.tracks import Tracker, interpolate, nearest, overlap
 
 
 def face(x: float, y: float = 0, size: float = 10, score: float = 0.9) -> Face:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from videos import jpeg, moving_square, write_clip, write_video
 
-from data_pipeline.video import VideoError, evenly_spread, read_frames
+from data_pipeline.extract.video import VideoError, evenly_spread, read_frames
 
 
 def brightness(frame) -> float:

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from data_pipeline.detectors import Detector
-from data_pipeline.extract import Settings, cut, find
-from data_pipeline.frames import Frame
+from data_pipeline.extract.extract import Settings, cut, find
+from data_pipeline.extract.frames import Frame
+from data_pipeline.extract.video import open_frames
 from data_pipeline.ops import fit_to_size
-from data_pipeline.video import open_frames
 
 Media = str | Path | np.ndarray
 

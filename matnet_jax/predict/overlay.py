@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
-from data_pipeline.locate import Boxes
-from data_pipeline.video import every_frame, open_frames
+from data_pipeline.extract.locate import Boxes
+from data_pipeline.extract.video import every_frame, open_frames
 from matnet_jax.predict.results import FaceScore, Prediction, Track
 from matnet_jax.report.overlays import laid_over
 

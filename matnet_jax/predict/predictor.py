@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.detectors import create_detector
-from data_pipeline.extract import Settings
+from data_pipeline.extract.extract import Settings
 from data_pipeline.ops import fit_to_size
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media

@@ -24,11 +24,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from data_pipeline.attempts import LIMIT, attempt, attempts, forget_attempts
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, create_detector
-from data_pipeline.extract import Settings, extract_video, extraction_path, failed
-from data_pipeline.footage import box_files, stored_boxes
+from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_attempts
+from data_pipeline.extract.extract import Settings, extract_video, extraction_path, failed
+from data_pipeline.extract.footage import box_files, stored_boxes
 
 _HARNESS = "apache_beam.runners.worker.sdk_worker_main"
 _POLL_SECONDS = 0.5

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_pipeline.datasets import Video
-from data_pipeline.extract import ORIGINALS, Settings, extraction_path
-from data_pipeline.extraction import Extraction
-from data_pipeline.locate import Boxes
+from data_pipeline.extract.extract import ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.extraction import Extraction
+from data_pipeline.extract.locate import Boxes
 
 
 class FootageError(ValueError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
-from data_pipeline.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
+from data_pipeline.extract.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
 from data_pipeline.sources import DataError, decode_image
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")

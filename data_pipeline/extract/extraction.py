@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.locate import Boxes
+from data_pipeline.extract.locate import Boxes
 
 FORMAT = 2
 """Of the files; another one makes other file names, so old files are not mistaken for new."""

@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_pipeline.crop import ALIGNMENTS, crop_face
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
-from data_pipeline.extraction import FORMAT, Extraction
-from data_pipeline.frames import Frame
-from data_pipeline.locate import Boxes, Located, locate, place
-from data_pipeline.video import open_frames
+from data_pipeline.extract.crop import ALIGNMENTS, crop_face
+from data_pipeline.extract.extraction import FORMAT, Extraction
+from data_pipeline.extract.frames import Frame
+from data_pipeline.extract.locate import Boxes, Located, locate, place
+from data_pipeline.extract.video import open_frames
 
 IMAGE_FORMATS = ("jpeg", "png")
 ORIGINALS = "originals"

@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
-from data_pipeline.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
-from data_pipeline.stills import (
+from data_pipeline.extract.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
+from data_pipeline.extract.stills import (
     ARCHIVE_SUFFIXES,
     open_archive,
     open_folder,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from data_pipeline.detectors import Detector, Face
-from data_pipeline.frames import Frame
-from data_pipeline.tracks import Tracker, interpolate, nearest
+from data_pipeline.extract.frames import Frame
+from data_pipeline.extract.tracks import Tracker, interpolate, nearest
 
 CHOICES = ("largest", "track", "all")
 Located = tuple[Frame, list[tuple[int, Face]]]

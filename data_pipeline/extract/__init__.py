@@ -1,0 +1,1 @@
+"""From videos to face crops: frames, faces, boxes, crops, on one machine or many."""
