@@ -19,12 +19,12 @@ from absl import app, flags
 from benchmarks.lines import cores, emit
 from data_pipeline.extract.extract import encode
 from data_pipeline.extract.extraction import Extraction
-from data_pipeline.ops import PRESETS
 from data_pipeline.pack import pack
-from data_pipeline.pipeline import train_batches
-from data_pipeline.sampler import Sampler
-from data_pipeline.sources import RecordSource
 from data_pipeline.synthetic import synthetic_source
+from data_pipeline.training.ops import PRESETS
+from data_pipeline.training.pipeline import train_batches
+from data_pipeline.training.sampler import Sampler
+from data_pipeline.training.sources import RecordSource
 
 _RECORDS = flags.DEFINE_string("records", None, "What data_pipeline.prepare wrote.")
 _OPS = flags.DEFINE_enum("ops", "standard", list(PRESETS), "Augmentation.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_pipeline.datasets import SPLITS
 from data_pipeline.extract.extraction import Extraction
-from data_pipeline.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
+from data_pipeline.training.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
 
 FORMATS = ("array_record", "tfrecord")
 VERSION = "1.0.0"

@@ -8,7 +8,7 @@ import pytest
 from test_train import tiny_config, tiny_source
 
 import matnet_jax.evaluation.run
-from data_pipeline.sources import ArraySource
+from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model, build_optimizer, build_plan

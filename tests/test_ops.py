@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import ops
-from data_pipeline.ops import PRESETS, apply_ops, fit_to_size
+from data_pipeline.training import ops
+from data_pipeline.training.ops import PRESETS, apply_ops, fit_to_size
 
 EVERY = [
     ops.Flip(1.0),

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from records import write_records
 
-from data_pipeline.ops import PRESETS
-from data_pipeline.pipeline import eval_batches, train_batches
-from data_pipeline.sampler import Sampler
-from data_pipeline.sources import ArraySource, DataError, RecordSource
+from data_pipeline.training.ops import PRESETS
+from data_pipeline.training.pipeline import eval_batches, train_batches
+from data_pipeline.training.sampler import Sampler
+from data_pipeline.training.sources import ArraySource, DataError, RecordSource
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +105,9 @@ def test_a_bad_record_is_named_through_tf_data(records, monkeypatch):
 def test_arrays_need_no_tensorflow():
     script = (
         "import sys, numpy as np\n"
-        "from data_pipeline.pipeline import train_batches, eval_batches\n"
-        "from data_pipeline.sampler import Sampler\n"
-        "from data_pipeline.sources import ArraySource\n"
+        "from data_pipeline.training.pipeline import train_batches, eval_batches\n"
+        "from data_pipeline.training.sampler import Sampler\n"
+        "from data_pipeline.training.sources import ArraySource\n"
         "s = ArraySource(np.zeros((6, 8, 8, 3), np.uint8), {'label': [0, 1] * 3})\n"
         "b = train_batches(s, Sampler(s.columns['label'], batch_size=2, seed=0), ops=(),"
         " image_size=8)\n"

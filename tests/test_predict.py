@@ -18,7 +18,7 @@ from data_pipeline.detectors import Face
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.extract import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
-from data_pipeline.sources import RecordSource
+from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo, load_trained
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.config.build import build_model, build_optimizer, build_plan
@@ -268,7 +268,7 @@ def test_training_and_serving_see_the_same(trained, tmp_path, squares):
 
     stub = Brightness(batch_size=8)
     Predictor(stub.network, settings=settings)(clip.path)
-    from data_pipeline.pipeline import eval_batches
+    from data_pipeline.training.pipeline import eval_batches
 
     [batch] = eval_batches(source, batch_size=8, image_size=48)
     stored = batch["image"].astype(float)

@@ -17,7 +17,7 @@ from data_pipeline.extract.extract import extraction as extraction_module
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.prepare import PrepareError, prepare
-from data_pipeline.sources import RecordSource
+from data_pipeline.training.sources import RecordSource
 
 SETTINGS = Settings(num_frames=4, crop_size=64)
 

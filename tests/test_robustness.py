@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_ops import picture
 
-import data_pipeline.disturb as disturb
-from data_pipeline.disturb import DISTURBANCES, Disturbed
-from data_pipeline.sources import ArraySource
+import data_pipeline.training.disturb as disturb
+from data_pipeline.training.disturb import DISTURBANCES, Disturbed
+from data_pipeline.training.sources import ArraySource
 from matnet_jax.evaluation.robustness import measure_robustness
 
 

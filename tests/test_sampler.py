@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.sampler import Sampler
+from data_pipeline.training.sampler import Sampler
 
 LABELS = np.array([0] * 5 + [1] * 20)
 

@@ -8,7 +8,7 @@ import pytest
 from records import write_records
 
 from data_pipeline.extract.extraction import Extraction
-from data_pipeline.sources import ArraySource, DataError, RecordSource
+from data_pipeline.training.sources import ArraySource, DataError, RecordSource
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_records_read_by_index_with_their_columns(build):
     assert list(source.columns["frame"][:3]) == [0, 10, 20]
     stored = Extraction.load(build.parent.parent / "videos" / "train-v1-1.npz")
     images = source.read(np.array([4, 3]))
-    from data_pipeline.sources import decode_image
+    from data_pipeline.training.sources import decode_image
 
     np.testing.assert_array_equal(images[0], decode_image(stored.crops[1]))
     np.testing.assert_array_equal(images[1], decode_image(stored.crops[0]))

@@ -14,7 +14,7 @@ from test_train import tiny_config
 import matnet_jax.evaluation.run
 import matnet_jax.sweep.runner
 import matnet_jax.train.run
-from data_pipeline.sources import DataError
+from data_pipeline.training.sources import DataError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.metrics.scores import write_metrics

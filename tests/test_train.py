@@ -15,7 +15,7 @@ import pytest
 
 import matnet_jax.evaluation.run
 import matnet_jax.train.run
-from data_pipeline.sources import ArraySource
+from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.runtime.sharding import data_mesh

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipeline.ops import fit_to_size
+from data_pipeline.training.ops import fit_to_size
 
 ALIGNMENTS = {"similarity": "a1", "box": "b1", "none": "n1"}
 """Ways to crop, and the version that records carry; "none" is for images that are crops."""

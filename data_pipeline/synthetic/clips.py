@@ -7,9 +7,9 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipeline.sources import ArraySource
 from data_pipeline.synthetic.faces import draw_frame, draw_identity, draw_scene, face_grid
 from data_pipeline.synthetic.forgeries import KINDS, draw_forgery, forge
+from data_pipeline.training.sources import ArraySource
 
 IDENTITIES = {"train": 320, "val": 32, "test": 48}
 """People a split; no person is in two."""
@@ -72,7 +72,7 @@ def make_clips(
       image_size: pixels.
 
     Returns:
-      Images uint8 [N, S, S, 3] RGB and the columns of `data_pipeline.sources`; `subset` is "real"
+      Images uint8 [N, S, S, 3] RGB and the columns of `data_pipeline.training.sources`; `subset` is "real"
       or the kind of forgery, `source_id` the person.
 
     Raises:

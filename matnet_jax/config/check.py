@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_pipeline.disturb import DISTURBANCES
+from data_pipeline.training.disturb import DISTURBANCES
 from matnet_jax.config.schema import RECIPES, ConfigError, default_config, flatten
 from matnet_jax.detectors.mat.agda import MODES
 from matnet_jax.metrics.videos import AGGREGATIONS

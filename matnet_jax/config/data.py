@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipeline.ops import PRESETS
-from data_pipeline.pipeline import train_batches
-from data_pipeline.sampler import Sampler
-from data_pipeline.sources import RecordSource, Source, find_build
+from data_pipeline.training.ops import PRESETS
+from data_pipeline.training.pipeline import train_batches
+from data_pipeline.training.sampler import Sampler
+from data_pipeline.training.sources import RecordSource, Source, find_build
 
 
 def open_source(config: ConfigDict, split: str, image_size: int) -> Source:

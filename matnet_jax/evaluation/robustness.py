@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from data_pipeline.disturb import DISTURBANCES, Disturbed
-from data_pipeline.sources import Source
+from data_pipeline.training.disturb import DISTURBANCES, Disturbed
+from data_pipeline.training.sources import Source
 from matnet_jax.metrics import video_scores
 from matnet_jax.metrics.binary import METRICS
 from matnet_jax.metrics.scores import Columns

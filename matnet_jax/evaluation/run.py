@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipeline.disturb import DISTURBANCES
+from data_pipeline.training.disturb import DISTURBANCES
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from data_pipeline.pipeline import eval_batches
-from data_pipeline.sources import Source
+from data_pipeline.training.pipeline import eval_batches
+from data_pipeline.training.sources import Source
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.model import MAT, PlainClassifier

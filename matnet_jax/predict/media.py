@@ -13,7 +13,7 @@ from data_pipeline.detectors import Detector
 from data_pipeline.extract.extract import Settings, cut, find
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.video import open_frames
-from data_pipeline.ops import fit_to_size
+from data_pipeline.training.ops import fit_to_size
 
 Media = str | Path | np.ndarray
 

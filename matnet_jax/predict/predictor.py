@@ -10,7 +10,7 @@ import numpy as np
 
 from data_pipeline.detectors import create_detector
 from data_pipeline.extract.extract import Settings
-from data_pipeline.ops import fit_to_size
+from data_pipeline.training.ops import fit_to_size
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media
 from matnet_jax.predict.network import Network, exported_network, trained_network

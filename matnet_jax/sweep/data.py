@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from data_pipeline.sources import DataError, find_build
+from data_pipeline.training.sources import DataError, find_build
 
 
 class DataSets(Protocol):

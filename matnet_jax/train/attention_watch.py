@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data_pipeline.sources import Source
+from data_pipeline.training.sources import Source
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.metrics import map_statistics
 from matnet_jax.report.overlays import Overlay, laid_over_faces

@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.ops import Op, apply_ops, fit_to_size
-from data_pipeline.sampler import Sampler
-from data_pipeline.sources import DataError, RecordSource, Source
+from data_pipeline.training.ops import Op, apply_ops, fit_to_size
+from data_pipeline.training.sampler import Sampler
+from data_pipeline.training.sources import DataError, RecordSource, Source
 
 Batch = dict[str, np.ndarray]
 MakeBatch = Callable[[int], Batch]

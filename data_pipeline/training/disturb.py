@@ -15,8 +15,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from data_pipeline.ops import JPEG, Downscale
-from data_pipeline.sources import Source
+from data_pipeline.training.ops import JPEG, Downscale
+from data_pipeline.training.sources import Source
 
 Images = list[np.ndarray]
 

@@ -1,0 +1,1 @@
+"""From records to batches: order of examples, augmentation, reading ahead."""
