@@ -72,7 +72,7 @@ def _number(value: float | None) -> str:
 
 
 def _predict(paths: list[str]) -> int:
-    from data_pipeline.extract.extract import Settings
+    from data_pipeline.extract.crops import Settings
     from matnet_jax.predict import Predictor
     from matnet_jax.predict.command import find_inputs, predict_files, print_summary
 

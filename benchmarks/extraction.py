@@ -20,8 +20,8 @@ from benchmarks.lines import cores, emit
 from data_pipeline.datasets import Video
 from data_pipeline.datasets.files import VIDEO_SUFFIXES
 from data_pipeline.detectors import DETECTORS, Detector, Face, create_detector
-from data_pipeline.extract import settings as extract
-from data_pipeline.extract.extract import Settings, extract_video
+from data_pipeline.extract import crops as extract
+from data_pipeline.extract.crops import Settings, extract_video
 
 _VIDEOS = flags.DEFINE_string("videos", None, "Folder of videos.", required=True)
 _DETECTOR = flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")

@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.lines import cores, emit
-from data_pipeline.extract.extract import encode
+from data_pipeline.extract.crops import encode
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.synthetic import synthetic_source

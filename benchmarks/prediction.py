@@ -42,7 +42,7 @@ def main(_: list[str]) -> None:
     import numpy as np
 
     from data_pipeline.detectors import create_detector
-    from data_pipeline.extract.extract import Settings, cut, find
+    from data_pipeline.extract.crops import Settings, cut, find
     from data_pipeline.extract.video import open_frames
     from matnet_jax.predict import Predictor
 

@@ -24,7 +24,7 @@ from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_
 from data_pipeline.datasets.option_flags import define_option_flags, given_options
 from data_pipeline.detectors import DETECTORS, create_detector
 from data_pipeline.extract.crop import ALIGNMENTS
-from data_pipeline.extract.extract import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.crops import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
 from data_pipeline.pack import FORMATS, pack

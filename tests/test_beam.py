@@ -14,7 +14,7 @@ from videos import write_clip
 from data_pipeline.extract import beam
 from data_pipeline.extract.attempts import LIMIT, attempt, attempts
 from data_pipeline.extract.beam import ExtractionError, extract
-from data_pipeline.extract.extract import ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.crops import ORIGINALS, Settings, extraction_path
 from data_pipeline.extract.extraction import Extraction
 
 SETTINGS = Settings(detector="none", num_frames=2, crop_size=48)

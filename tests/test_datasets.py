@@ -9,7 +9,7 @@ from videos import write_clip
 
 from data_pipeline.datasets import DATA_SETS, SPLITS, DataSetError, open_data_set, options_of
 from data_pipeline.detectors.none import WholeImage
-from data_pipeline.extract.extract import Settings, extract_video
+from data_pipeline.extract.crops import Settings, extract_video
 
 
 def listed(tree, name, *, compression="c23", splits=SPLITS, **options):

@@ -7,7 +7,7 @@ import pytest
 from test_prepare import OneFace, video
 from videos import write_clip
 
-from data_pipeline.extract.extract import ORIGINALS, Settings, extract_video, extraction_path
+from data_pipeline.extract.crops import ORIGINALS, Settings, extract_video, extraction_path
 from data_pipeline.extract.footage import FootageError, box_files, stored_boxes
 
 SETTINGS = Settings(num_frames=4, crop_size=64)

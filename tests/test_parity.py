@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from matnet_jax import agda, losses
+from matnet_jax.detectors.mat import agda, losses
 from matnet_jax.model import create_model
 from matnet_jax.pretrained import from_torch_state_dict
 from matnet_jax.pretrained.torch_mat import _convert

@@ -16,7 +16,7 @@ from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.detectors import Face
 from data_pipeline.extract.crop import template
-from data_pipeline.extract.extract import Settings, extract_video, extraction_path
+from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo, load_trained

@@ -27,7 +27,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, create_detector
 from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_attempts
-from data_pipeline.extract.extract import Settings, extract_video, extraction_path, failed
+from data_pipeline.extract.crops import Settings, extract_video, extraction_path, failed
 from data_pipeline.extract.footage import box_files, stored_boxes
 
 _HARNESS = "apache_beam.runners.worker.sdk_worker_main"

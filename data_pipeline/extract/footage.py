@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_pipeline.datasets import Video
-from data_pipeline.extract.extract import ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.crops import ORIGINALS, Settings, extraction_path
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import Boxes
 

@@ -72,7 +72,8 @@ def make_clips(
       image_size: pixels.
 
     Returns:
-      Images uint8 [N, S, S, 3] RGB and the columns of `data_pipeline.training.sources`; `subset` is "real"
+      Images uint8 [N, S, S, 3] RGB and the columns of
+      `data_pipeline.training.sources`; `subset` is "real"
       or the kind of forgery, `source_id` the person.
 
     Raises:

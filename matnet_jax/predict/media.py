@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.detectors import Detector
-from data_pipeline.extract.extract import Settings, cut, find
+from data_pipeline.extract.crops import Settings, cut, find
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.video import open_frames
 from data_pipeline.training.ops import fit_to_size

@@ -93,8 +93,8 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
     path = folder / STABLEHLO_FILE
     if not path.is_file() or not (folder / PREPROCESS_FILE).is_file():
         raise FileNotFoundError(
-            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; `python -m matnet_jax.checkpoints.export "
-            "--workdir=… --out=…` writes them"
+            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; "
+            "`python -m matnet_jax.checkpoints.export --workdir=… --out=…` writes them"
         )
     details = json.loads((folder / PREPROCESS_FILE).read_text(encoding="utf-8"))
     try:

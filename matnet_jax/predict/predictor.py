@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.detectors import create_detector
-from data_pipeline.extract.extract import Settings
+from data_pipeline.extract.crops import Settings
 from data_pipeline.training.ops import fit_to_size
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media
@@ -69,7 +69,7 @@ class Predictor:
 
     @classmethod
     def from_export(cls, folder: str | Path, *, batch_size: int = 32, **fields: Any) -> "Predictor":
-        """The network that `python -m matnet_jax.checkpoints.export` wrote; `fields` are this class's.
+        """What `python -m matnet_jax.checkpoints.export` wrote; `fields` are this class's.
 
         Raises:
           FileNotFoundError, ValueError: see `exported_network`.

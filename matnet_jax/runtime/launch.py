@@ -1,6 +1,6 @@
 """Several processes of one job on this machine, restarted from the last checkpoint.
 
-    python -m matnet_jax.runtime.launch --processes=2 --restarts=3 -- run_train.py --config=… --workdir=…
+    python -m matnet_jax.runtime.launch --processes=2 --restarts=3 -- run_train.py --config=… …
 
 Clusters start processes themselves (see docs/pods.md); this is for one machine, and for trying.
 """
