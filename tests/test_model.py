@@ -231,7 +231,7 @@ def test_dropout_is_of_whole_maps_with_one_mask_for_both(monkeypatch):
         "released", dropout_rate=0.5, final_dropout_rate=0.0, stochastic_depth_rate=0.0
     )
     sums = []
-    from matnet_jax import model as module
+    from matnet_jax.detectors.mat import network as module
 
     pool = module.weighted_average_pooling
     monkeypatch.setattr(

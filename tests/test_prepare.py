@@ -11,9 +11,9 @@ from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
 from data_pipeline.detectors import DetectorError, Face, create_detector
+from data_pipeline.extract import extraction as extraction_module
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
-from data_pipeline.extract import extraction as extraction_module
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.prepare import PrepareError, prepare

@@ -1,0 +1,209 @@
+"""The multi-attentional network (figure 2 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from matnet_jax.backbones import resolve_stage
+from matnet_jax.detectors.backboned import BackboneNetwork
+from matnet_jax.detectors.base import MATOutput, _build
+from matnet_jax.detectors.mat.attention import (
+    AttentionModule,
+    bilinear_attention_pooling,
+    standardize,
+    weighted_average_pooling,
+)
+from matnet_jax.detectors.mat.centers import update_centers
+from matnet_jax.detectors.mat.head import EnsembleHead
+from matnet_jax.detectors.mat.losses import RILVersion
+from matnet_jax.detectors.mat.recipes import RECIPES
+from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
+from matnet_jax.nn.initializers import kernel_init
+
+
+class MAT(BackboneNetwork):
+    """Multi-attentional network (figure 2 of the paper): wiring only.
+
+    Attributes (besides `BackboneNetwork`'s):
+      texture_stage, attention_stage: SL_t and SL_a by the paper's names ("L2"), the code's ("b2")
+        or "final".
+      num_attentions: M.
+      attention_version: see `AttentionModule`.
+      texture_version: see `TextureBlock`.
+      ril_version: which centers' update; "v2" moves them by real samples only.
+      global_pooling: G by "bap" (L2-normalised) or as a "weighted" average.
+      standardize_pooled: D is standardised a sample and channel before V.
+      mid_dims: width of the classifier.
+      dropout_rate: of whole attention maps; one mask for A_sum and P.
+      final_dropout_rate: of G.
+      ams: adds the learned class centers of the AMS loss.
+    """
+
+    texture_stage: str = "L2"
+    attention_stage: str = "L5"
+    num_attentions: int = 4
+    attention_version: Literal["paper", "released"] = "paper"
+    texture_version: TextureVersion = "paper"
+    ril_version: RILVersion = "paper"
+    global_pooling: Literal["bap", "weighted"] = "bap"
+    standardize_pooled: bool = False
+    mid_dims: int = 256
+    dropout_rate: float = 0.0
+    final_dropout_rate: float = 0.0
+    ams: bool = False
+
+    def setup(self) -> None:
+        self.features = self.make_backbone()
+        channels = self.features.endpoint_channels
+        self._texture_stage = resolve_stage(self.texture_stage, channels)
+        self._attention_stage = resolve_stage(self.attention_stage, channels)
+        numerics = (self.dtype, self.bn_group_size)
+        self.attention = AttentionModule(self.num_attentions, self.attention_version, *numerics)
+        self.texture = TextureBlock(self.texture_version, *numerics)
+        self.head = EnsembleHead(self.num_classes, self.mid_dims, self.dtype)
+        region_shape = (self.num_attentions, channels[self._texture_stage])
+        if not self.is_initializing() and not self.has_variable("feature_centers", "centers"):
+            # A mutable collection that is absent would silently start again from zeros.
+            raise ValueError(
+                "variables hold no collection 'feature_centers': pass what init_variables or a "
+                "checkpoint gives, with 'params', 'batch_stats' and 'feature_centers'"
+            )
+        self.centers = self.variable(
+            "feature_centers", "centers", jnp.zeros, region_shape, jnp.float32
+        )
+        if self.ams:
+            self.ams_centers = ClassCenters(region_shape)
+
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        labels: jax.Array | None = None,
+        train: bool = False,
+        center_rate: jax.Array | float = 0.05,
+    ) -> MATOutput:
+        """Runs the network.
+
+        Args:
+          images: [B, H, W, 3] RGB, normalised floats.
+          labels: [B], 0 real, 1 fake; in training they move the feature centers. Without them, or
+            where the collection is not mutable, the stored centers stay.
+          train: batch statistics instead of running ones, dropout and stochastic depth on.
+          center_rate: α of eq. 4.
+
+        Raises:
+          ValueError: images of another shape or type, or variables without feature centers.
+        """
+        stages = self.endpoints(images, train=train)
+        maps = self.attention(stages[self._attention_stage], train)
+        texture = self.texture(stages[self._texture_stage], maps, train)
+        pooled = standardize(texture.pooled) if self.standardize_pooled else texture.pooled
+        region_features = bilinear_attention_pooling(pooled, maps)
+
+        keep_maps = self._keep_maps(maps.shape[0], train)
+        matrix = bilinear_attention_pooling(texture.features, maps) * keep_maps[:, :, None]
+        summed = jnp.sum(maps * keep_maps[:, None, None, :].astype(maps.dtype), -1, keepdims=True)
+        pooling = (
+            weighted_average_pooling
+            if self.global_pooling == "weighted"
+            else bilinear_attention_pooling
+        )
+        global_feature = pooling(stages["final"], summed)[:, 0]
+        if train and self.final_dropout_rate > 0:
+            global_feature = self._dropout(global_feature, self.final_dropout_rate)
+        return MATOutput(
+            logits=self.head(matrix, global_feature),
+            attention_maps=maps,
+            texture_matrix=matrix,
+            global_feature=global_feature,
+            region_features=region_features,
+            centers=self._move_centers(region_features, labels, center_rate) if train else None,
+            ams_centers=self.ams_centers() if self.ams else None,
+        )
+
+    def _keep_maps(self, batch: int, train: bool) -> jax.Array:
+        """[B, M] float32: 1, or a dropout mask over whole maps with survivors scaled."""
+        ones = jnp.ones((batch, self.num_attentions), jnp.float32)
+        return self._dropout(ones, self.dropout_rate) if train and self.dropout_rate > 0 else ones
+
+    def _dropout(self, x: jax.Array, rate: float) -> jax.Array:
+        keep = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - rate, x.shape)
+        return jnp.where(keep, x / (1.0 - rate), 0.0)
+
+    def _move_centers(self, region_features, labels, rate) -> jax.Array | None:
+        if labels is None:
+            return None
+        centers = update_centers(
+            self.centers.value,
+            region_features,
+            labels,
+            rate,
+            real_only=self.ril_version == "v2",
+        )
+        if not self.is_initializing() and self.is_mutable_collection("feature_centers"):
+            self.centers.value = lax.stop_gradient(centers)
+        return centers
+
+
+class ClassCenters(nn.Module):
+    """Learned [M, N] vectors, one a class."""
+
+    shape: tuple[int, int]
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        return self.param("kernel", kernel_init, self.shape)
+
+
+def create_model(
+    recipe: str = "paper",
+    *,
+    backbone: str = "efficientnet-b4",
+    texture_stage: str | None = None,
+    attention_stage: str | None = None,
+    num_attentions: int = 4,
+    num_classes: int = 2,
+    image_size: int | None = None,
+    dtype: jnp.dtype = jnp.float32,
+    **overrides: Any,
+) -> MAT:
+    """Creates MAT.
+
+    Args:
+      recipe: "paper" (what its text says) or "released" (what the authors' code does).
+      backbone: see `BackboneNetwork`.
+      texture_stage, attention_stage: by default L2 and L5, on Xception b3 and final.
+      num_attentions: M.
+      num_classes: logits.
+      image_size: pixels; by default 380, on Xception 299.
+      dtype: of computation.
+      **overrides: any other field of `MAT`, in place of the recipe's value.
+
+    Raises:
+      ValueError: an unknown recipe, backbone, stage or override, or a value out of range; the
+        message lists what there is.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown recipe '{recipe}'; available: {', '.join(RECIPES)}")
+    is_xception = backbone == "xception"
+    if num_attentions < 1:
+        raise ValueError(f"num_attentions must be at least 1, not {num_attentions}")
+    fields = {
+        "backbone": backbone,
+        "texture_stage": texture_stage or ("b3" if is_xception else "L2"),
+        "attention_stage": attention_stage or ("final" if is_xception else "L5"),
+        "num_attentions": num_attentions,
+        "num_classes": num_classes,
+        "image_size": image_size or (299 if is_xception else 380),
+        "dtype": dtype,
+    }
+    model = _build(MAT, fields, RECIPES[recipe], overrides)
+    channels = model.make_backbone().endpoint_channels
+    for stage in (model.texture_stage, model.attention_stage):
+        resolve_stage(stage, channels)
+    return model
