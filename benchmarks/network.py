@@ -79,7 +79,7 @@ def batch(size: int, image_size: int) -> dict[str, np.ndarray]:
     return {
         "image": draw.integers(0, 256, (size, image_size, image_size, 3), np.uint8),
         "label": (np.arange(size) % 2).astype(np.int32),
-        "mask": np.ones(size, np.float32),
+        "weight": np.ones(size, np.float32),
     }
 
 

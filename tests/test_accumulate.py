@@ -118,8 +118,8 @@ def test_a_skipped_step_changes_nothing_but_its_number(model):
 
 
 def replace_mean(given):
-    """A NaN in the mask reaches the loss, as a NaN anywhere in the network would."""
-    return given | {"mask": np.array([np.nan, 1, 1, 1], np.float32)}
+    """A NaN in the weight reaches the loss, as a NaN anywhere in the network would."""
+    return given | {"weight": np.array([np.nan, 1, 1, 1], np.float32)}
 
 
 def test_skipped_steps_are_counted_and_not_averaged():

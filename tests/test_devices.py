@@ -43,14 +43,14 @@ def test_same_numbers_on_one_and_on_eight_devices(recipe):
     (model, fields), tx, results = RECIPES[recipe], optax.sgd(0.05), []
     step = make_train_step(model, tx, center_rate=lambda step: 0.05 * 0.9**step, **fields)
     step = jax.jit(step, donate_argnums=0, compiler_options=tiny.QUICK_COMPILE)
-    mask = np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32)
+    weight = np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32)
     for devices in (jax.devices()[:1], jax.devices()):
         mesh = sharding.data_mesh(devices)
         state = sharding.replicate(create_train_state(model, tx, 0), mesh)
         root = sharding.replicate(jax.random.key(0), mesh)
         seen = []
         for i in range(2):
-            batch = sharding.global_batch(tiny.batch(seed=i, mask=mask), mesh)
+            batch = sharding.global_batch(tiny.batch(seed=i, weight=weight), mesh)
             state, metrics = step(state, batch, root)
             seen.append(metrics)
         assert state.feature_centers["centers"].sharding.is_fully_replicated

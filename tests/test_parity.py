@@ -240,7 +240,7 @@ def test_two_pass_step(shared_parity, name, monkeypatch):
     batch = {
         "image": case.images,
         "label": case.labels,
-        "mask": np.ones(len(case.labels), np.float32),
+        "weight": np.ones(len(case.labels), np.float32),
     }
     collections = {k: v for k, v in case.variables.items() if k != "params"}
     (total, (new, metrics)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(

@@ -40,7 +40,7 @@ def take(source, count, *, start=0, process=(0, 1), ops="strong"):
 
 
 def same(first, second):
-    assert set(first) == set(second) == {"image", "label", "mask", "index"}
+    assert set(first) == set(second) == {"image", "label", "weight", "index"}
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
 
@@ -80,7 +80,7 @@ def test_evaluation_reads_every_example_once(kind, processes, request):
         )
         counts.append(len(batches))
         for batch in batches:
-            kept = batch["mask"] > 0
+            kept = batch["weight"] > 0
             assert ((batch["index"] >= 0) == kept).all()
             assert (batch["label"][kept] == source.columns["label"][batch["index"][kept]]).all()
             seen.extend(batch["index"][kept].tolist())

@@ -232,9 +232,9 @@ def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released):
 def test_masked_examples_add_nothing_to_the_losses(paper):
     """Their label does not matter, and the cross entropy is the mean over the others."""
     step, start = paper
-    model, mask = patches(), np.array([1, 1, 1, 0, 1, 0, 1, 1], np.float32)
-    batch = tiny.batch(mask=mask)
-    other = batch | {"label": np.where(mask == 0, 1 - batch["label"], batch["label"])}
+    model, weight = patches(), np.array([1, 1, 1, 0, 1, 0, 1, 1], np.float32)
+    batch = tiny.batch(weight=weight)
+    other = batch | {"label": np.where(weight == 0, 1 - batch["label"], batch["label"])}
     results = [step(start(), b, KEY) for b in (batch, other)]
     equal(*results)
     variables = init_variables(model, 0)
@@ -243,7 +243,7 @@ def test_masked_examples_add_nothing_to_the_losses(paper):
         variables
     )
     per_example = reference_losses.cross_entropy(np.asarray(logits), batch["label"])
-    want = per_example[mask == 1].mean()
+    want = per_example[weight == 1].mean()
     assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)
 
 
@@ -335,8 +335,8 @@ def test_wrong_loss_options(field):
 
 def test_evaluation_step():
     model = patches()
-    variables, mask = init_variables(model, 0), np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
-    batch = tiny.batch(mask=mask)
+    variables, weight = init_variables(model, 0), np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
+    batch = tiny.batch(weight=weight)
     x = model.preprocess.normalize(batch["image"])
     got, out = jax.jit(
         lambda v: (make_eval_step(model, return_maps=True)(v, batch), model.apply(v, x))

@@ -42,11 +42,11 @@ def images(model, batch: int = BATCH, seed: int = 0) -> jax.Array:
 
 
 def batch(batch_size: int = BATCH, seed: int = 0, **columns) -> dict[str, np.ndarray]:
-    """What the data pipeline gives: labels alternate, nothing is masked."""
+    """What the data pipeline gives: labels alternate, nothing has weight 0."""
     return {
         "image": pixels(batch_size, seed=seed),
         "label": (np.arange(batch_size) % 2).astype(np.int32),
-        "mask": np.ones(batch_size, np.float32),
+        "weight": np.ones(batch_size, np.float32),
         "index": np.arange(batch_size, dtype=np.int32),
     } | columns
 

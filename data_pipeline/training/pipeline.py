@@ -1,6 +1,6 @@
 """From a source to batches on the host.
 
-A batch is a dict of arrays: image uint8 [b, H, W, 3] RGB, label int32 [b], mask float32 [b] (0 for
+A batch is a dict of arrays: image uint8 [b, H, W, 3] RGB, label int32 [b], weight float32 [b] (0 for
 padding), index int32 [b] (row of the source's columns, -1 for padding), b the process's part of the
 global batch. Normalisation happens on the device.
 """
@@ -74,7 +74,7 @@ def eval_batches(
     process_count: int = 1,
     workers: int | None = None,
 ) -> Generator[Batch]:
-    """Every example once, over all processes; the last batch is padded and masked.
+    """Every example once, over all processes; the last batch is padded with examples of weight 0.
 
     All processes yield equally many batches.
 
@@ -108,7 +108,7 @@ def make_batch(
     return {
         "image": images,
         "label": np.where(present, source.columns["label"][rows], 0).astype(np.int32),
-        "mask": present.astype(np.float32),
+        "weight": present.astype(np.float32),
         "index": rows.astype(np.int32),
     }
 
@@ -150,7 +150,7 @@ def _through_threads(make: MakeBatch, steps: range, workers: int) -> Generator[B
 def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Generator[Batch]:
     import tensorflow as tf  # seconds to import, and array users need none of it
 
-    names = ("image", "label", "mask", "index")
+    names = ("image", "label", "weight", "index")
     types = (tf.uint8, tf.int32, tf.float32, tf.int32)
     failures: list[BaseException] = []
 

@@ -104,7 +104,7 @@ def make_loss(
             mutable=mutable,
         )
 
-    def auxiliary(out: Any, labels, mask, center_rate) -> jax.Array:
+    def auxiliary(out: Any, labels, weight, center_rate) -> jax.Array:
         if options.auxiliary == "none":
             return jnp.zeros(())
         if options.auxiliary == "ams":
@@ -114,7 +114,7 @@ def make_loss(
                 scale=options.ams_scale,
                 margin=options.ams_margin,
             )
-            return _reduce(per_example, mask, options.batch_reduction)
+            return _reduce(per_example, weight, options.batch_reduction)
         intra = losses.ril_intra(
             out.region_features,
             out.centers,
@@ -128,28 +128,28 @@ def make_loss(
             center_rate=center_rate,
             version=model.ril_version,
         )
-        return _reduce(intra, mask, options.batch_reduction) + inter
+        return _reduce(intra, weight, options.batch_reduction) + inter
 
-    def entropy(out: MATOutput, labels, mask) -> jax.Array:
+    def entropy(out: MATOutput, labels, weight) -> jax.Array:
         smoothing = options.label_smoothing
         return _mean(
             losses.cross_entropy(out.logits, labels, label_smoothing=smoothing),
-            mask,
+            weight,
         )
 
     def loss(params, collections, batch, key, center_rate):
-        labels, mask = batch["label"], batch["mask"]
+        labels, weight = batch["label"], batch["weight"]
         images = model.preprocess.normalize(batch["image"])
         first_key, second_key, agda_key = jax.random.split(key, 3)
         mutable = list(collections)
         out, collections = forward(
             params, collections, images, labels, center_rate, first_key, mutable
         )
-        first = entropy(out, labels, mask)
+        first = entropy(out, labels, weight)
         total = options.cross_entropy * first
-        metrics = {"cross_entropy": first, "accuracy": _mean(_correct(out, labels), mask)}
+        metrics = {"cross_entropy": first, "accuracy": _mean(_correct(out, labels), weight)}
         if options.auxiliary != "none":
-            metrics[options.auxiliary] = auxiliary(out, labels, mask, center_rate)
+            metrics[options.auxiliary] = auxiliary(out, labels, weight, center_rate)
             total += options.auxiliary_weight * metrics[options.auxiliary]
         if agda is not None:
             augmented = agda_lib.augment(agda_key, images, out.attention_maps, agda)
@@ -165,12 +165,12 @@ def make_loss(
                 second_mutable,
             )
             collections = {**collections, **moved}
-            metrics["augmented_cross_entropy"] = entropy(out_2, labels, mask)
+            metrics["augmented_cross_entropy"] = entropy(out_2, labels, weight)
             total += options.augmented * metrics["augmented_cross_entropy"]
             if options.match:
                 metrics["match"] = _mean(
                     losses.match(out_2.region_features, out.region_features, augmented.map_index),
-                    mask,
+                    weight,
                 )
                 total += options.match * metrics["match"]
         return total, (collections, {"loss": total, **metrics})
@@ -203,7 +203,7 @@ def make_train_step(
 
     Returns:
       train_step(state, batch, key) -> (state, metrics). batch: image [B, H, W, 3] uint8, label [B]
-      int32, mask [B] float32 (0 leaves an example out of the losses). key: the run's root key; the
+      int32, weight [B] float32 (0 leaves an example out of the losses). key: the run's root key; the
       step folds in `state.step`, so a restart draws what an uninterrupted run draws. metrics:
       float32 scalars over the global batch.
 
@@ -266,20 +266,20 @@ def make_eval_step(
 
     Returns:
       eval_step(variables, batch) -> {"score": [B] P(fake), "logits": [B, C], "loss_sum",
-      "correct_sum", "count": masked sums over the global batch} and, with `return_maps`,
+      "correct_sum", "count": weighted sums over the global batch} and, with `return_maps`,
       "attention_maps" [B, h, w, M]. Variables are never changed.
     """
 
     def eval_step(variables: dict[str, Any], batch: Batch) -> dict[str, jax.Array]:
         images = model.preprocess.normalize(batch["image"])
         out: Any = model.apply(variables, images, train=False)
-        labels, mask = batch["label"], batch["mask"]
+        labels, weight = batch["label"], batch["weight"]
         result = {
             "score": jax.nn.softmax(out.logits)[:, 1],
             "logits": out.logits,
-            "loss_sum": jnp.sum(losses.cross_entropy(out.logits, labels) * mask),
-            "correct_sum": jnp.sum(_correct(out, labels) * mask),
-            "count": jnp.sum(mask),
+            "loss_sum": jnp.sum(losses.cross_entropy(out.logits, labels) * weight),
+            "correct_sum": jnp.sum(_correct(out, labels) * weight),
+            "count": jnp.sum(weight),
         }
         if return_maps:
             result["attention_maps"] = out.attention_maps
@@ -292,11 +292,11 @@ def _correct(out: MATOutput, labels: jax.Array) -> jax.Array:
     return (jnp.argmax(out.logits, axis=-1) == labels).astype(jnp.float32)
 
 
-def _mean(per_example: jax.Array, mask: jax.Array) -> jax.Array:
-    return jnp.sum(per_example * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+def _mean(per_example: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.sum(per_example * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-def _reduce(per_example: jax.Array, mask: jax.Array, reduction: str) -> jax.Array:
+def _reduce(per_example: jax.Array, weight: jax.Array, reduction: str) -> jax.Array:
     if reduction == "sum":
-        return jnp.sum(per_example * mask)
-    return _mean(per_example, mask)
+        return jnp.sum(per_example * weight)
+    return _mean(per_example, weight)
