@@ -12,10 +12,11 @@ from absl import flags
 from jax.sharding import Mesh
 
 from matnet_jax.detectors.mat.agda import AGDAOptions
+from matnet_jax.detectors.mat.objective import LossOptions, MATObjective
 from matnet_jax.model import MAT, create_model
 from matnet_jax.runtime.sharding import batch_sharded, replicated
 from matnet_jax.train.state import create_train_state
-from matnet_jax.train.step import LossOptions, make_train_step
+from matnet_jax.train.step import make_train_step
 
 
 def define_flags(*, batch_size: int, dtype: str) -> None:
@@ -43,13 +44,8 @@ def model_from_flags(**overrides: Any) -> MAT:
 
 def training_step(model: MAT, mesh: Mesh):
     """The paper's step with AGDA and Adam, jitted: (state, batch, key) -> (state, metrics)."""
-    step = make_train_step(
-        model,
-        optax.adam(1e-3),
-        options=LossOptions(),
-        agda=AGDAOptions(),
-        center_rate=lambda step: 0.05,
-    )
+    objective = MATObjective(LossOptions(), AGDAOptions(), center_rate=lambda step: 0.05)
+    step = make_train_step(model, objective, optax.adam(1e-3))
     return jax.jit(
         step,
         donate_argnums=0,

@@ -13,8 +13,7 @@ from matnet_jax.config import default_config
 
 def get_config() -> ConfigDict:
     """No attention, no augmentation by it."""
-    config = default_config("released")
-    config.model.kind = "classifier"
+    config = default_config("released", "classifier")
     config.model.backbone = "efficientnet-b4"
     config.model.image_size = 380
     config.model.padding = "nominal"

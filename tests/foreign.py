@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from matnet_jax.backbones import VARIANTS
-from matnet_jax.pretrained.tree import variable_shapes
+from matnet_jax.detectors.assembly import variable_shapes
 
 Arrays = dict[str, np.ndarray]
 

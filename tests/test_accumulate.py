@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from test_train import tiny_config
-from tiny import batch, tiny_model
+from tiny import batch, objective, tiny_model
 
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model
@@ -22,7 +22,7 @@ from matnet_jax.runtime.sharding import (
 from matnet_jax.train.accumulate import accumulated
 from matnet_jax.train.metrics_log import Mean, NonFiniteError
 from matnet_jax.train.state import create_train_state
-from matnet_jax.train.step import LossOptions, make_train_step
+from matnet_jax.train.step import make_train_step
 
 
 def linear(params, collections, part, key, rate):
@@ -74,9 +74,7 @@ def test_a_batch_split_over_devices_is_not_moved():
 
 def step_of(model, **options):
     tx = optax.sgd(0.1)
-    step = make_train_step(
-        model, tx, options=LossOptions(), agda=None, center_rate=lambda step: 0.05, **options
-    )
+    step = make_train_step(model, objective(model), tx, **options)
     return create_train_state(model, tx, 0), jax.jit(step)
 
 
@@ -112,7 +110,11 @@ def test_a_skipped_step_changes_nothing_but_its_number(model):
     skipped, metrics = step(state, poisoned, jax.random.key(0))
     assert metrics["skipped"] == 1 and metrics["loss"] == 0 and skipped.step == 1
     jax.tree.map(np.testing.assert_array_equal, skipped.params, state.params)
-    jax.tree.map(np.testing.assert_array_equal, skipped.batch_stats, state.batch_stats)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        skipped.collections["batch_stats"],
+        state.collections["batch_stats"],
+    )
     moved, metrics = step(skipped, batch(4), jax.random.key(0))
     assert metrics["skipped"] == 0 and np.isfinite(metrics["loss"]) and moved.step == 2
 

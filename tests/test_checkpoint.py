@@ -1,29 +1,16 @@
 """Checkpoints: what is kept, what is chosen, and what happens when one is broken or foreign."""
 
 import shutil
-from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.runtime.sharding import data_mesh, replicated
 from matnet_jax.train.optim import create_optimizer
-
-
-@flax.struct.dataclass
-class State:
-    """The fields of a train state, small."""
-
-    step: Any
-    params: Any
-    opt_state: Any
-    batch_stats: Any
-    feature_centers: Any
-    ema_params: Any = None
 
 
 def make_state(value=0.0, *, width=8, name="kernel", ema=False):
@@ -32,12 +19,14 @@ def make_state(value=0.0, *, width=8, name="kernel", ema=False):
         "head": {"bias": jnp.full((2,), value)},
     }
     tx = create_optimizer("adam", 0.1, weight_decay=1e-6, freeze=("head",), clip_norm=1.0)
-    return State(
+    return TrainState(
         step=jnp.int32(value),
         params=params,
         opt_state=tx.init(params),
-        batch_stats={"mean": jnp.full((width,), value)},
-        feature_centers={"centers": jnp.full((4, 5), value)},
+        collections={
+            "batch_stats": {"mean": jnp.full((width,), value)},
+            "feature_centers": {"centers": jnp.full((4, 5), value)},
+        },
         ema_params=params if ema else None,
     )
 
@@ -73,7 +62,7 @@ def test_keeps_the_latest_and_the_best_and_restores_them_exactly(tmp_path):
         assert checkpoints.resolve("best") == checkpoints.best_step == 2
         assert checkpoints.resolve("4") == checkpoints.resolve(4) == 4
         restored = checkpoints.restore("best", abstract(make_state()))
-        assert isinstance(restored, State)
+        assert isinstance(restored, TrainState)
         assert_equal(restored, make_state(2.0))
         assert checkpoints.metadata("best") == {"config": {"seed": 2}}
         with pytest.raises(CheckpointError, match="no checkpoint '3'.*latest, best, 2, 4, 5"):
@@ -103,8 +92,7 @@ def test_the_network_alone_is_restored_whatever_the_optimiser(tmp_path):
     state = make_state()
     wanted = {
         "params": state.params,
-        "batch_stats": state.batch_stats,
-        "feature_centers": state.feature_centers,
+        **state.collections,
         "ema_params": None,
     }
     with Checkpoints(tmp_path / "c", read_only=True) as checkpoints:

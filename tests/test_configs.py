@@ -6,18 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from matnet_jax.config.build import (
-    build_agda,
-    build_losses,
-    build_model,
-    build_optimizer,
-    build_plan,
-)
+from matnet_jax.config.build import build_model, build_objective
 from matnet_jax.config.check import validate
+from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import ConfigError, adopt_model_fields, changes, default_config
+from matnet_jax.detectors.classifier import CrossEntropy
+from matnet_jax.detectors.durations import duration_in_steps
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
+from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.model import MAT, PlainClassifier
-from matnet_jax.train.step import LossOptions
+from matnet_jax.train.plan import build_optimizer, build_plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +25,10 @@ def load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
+
+
+def steps(duration):
+    return duration_in_steps(duration, steps_per_epoch=10, batch_size=8)
 
 
 def runnable():
@@ -50,12 +52,13 @@ def test_ffpp_is_the_papers_training():
     model = build_model(config)
     assert (model.backbone, model.image_size, model.num_attentions) == ("efficientnet-b4", 380, 4)
     assert (model.texture_stage, model.attention_stage) == ("L2", "L5")
-    assert build_losses(config) == LossOptions()  # whose defaults are the paper's
-    assert build_agda(config) == AGDAOptions()
-    assert config.optimizer.name == "adam" and config.optimizer.weight_decay == 1e-6
     plan = build_plan(config, steps_per_epoch=100)
+    objective = build_objective(config, model, plan.steps)
+    assert objective.losses == LossOptions()  # whose defaults are the paper's
+    assert objective.agda == AGDAOptions()
+    assert config.optimizer.name == "adam" and config.optimizer.weight_decay == 1e-6
     assert float(plan.learning_rate(999)) == pytest.approx(1e-3)
-    assert [round(float(plan.center_rate(s)), 6) for s in (0, 99, 100, 200)] == [
+    assert [round(float(objective.center_rate(s)), 6) for s in (0, 99, 100, 200)] == [
         0.05,
         0.05,
         0.045,
@@ -66,11 +69,11 @@ def test_ffpp_is_the_papers_training():
 
 def test_plain_classifier():
     config = runnable()
-    config.model.kind = "classifier"
+    config.model.kind = "classifier"  # as version 0.1 had it
     config.model.backbone = "xception"
     model = build_model(config)
     assert isinstance(model, PlainClassifier) and model.image_size == 299
-    assert build_agda(config) is None and build_losses(config).auxiliary == "none"
+    assert build_objective(upgraded(config), model, steps) == CrossEntropy()
 
 
 def test_overrides_reach_the_model():
@@ -187,12 +190,13 @@ def test_the_released_recipe():
     config = load("ffpp_released")
     model = build_model(config)
     assert (model.padding, model.texture_version, model.ril_version) == ("nominal", "v2", "v2")
-    options = build_losses(config)
+    plan = build_plan(config, steps_per_epoch=10)
+    objective = build_objective(config, model, plan.steps)
+    options = objective.losses
     assert (options.auxiliary_weight, options.augmented, options.match) == (0.5, 1.0, 0.1)
     assert (options.inner_margin, options.outer_margin) == ((0.1, -2.0), 0.8)
-    assert build_agda(config) == RELEASED
-    assert config.centers.move_twice
-    plan = build_plan(config, steps_per_epoch=10)
+    assert objective.agda == RELEASED
+    assert objective.move_twice
     assert plan.total_steps == 300
     rates = [float(plan.learning_rate(epoch * 10)) for epoch in (0, 4, 5, 10)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5])
@@ -200,9 +204,9 @@ def test_the_released_recipe():
 
 def test_the_first_released_stage_is_a_plain_classifier():
     config = load("ffpp_released_pretrain")
-    assert isinstance(build_model(config), PlainClassifier)
-    assert build_agda(config) is None
-    assert build_losses(config).auxiliary == "none"
+    model = build_model(config)
+    assert isinstance(model, PlainClassifier)
+    assert build_objective(config, model, steps) == CrossEntropy()
 
 
 def test_fields_that_weights_brought_are_adopted_where_the_config_says_nothing():

@@ -9,9 +9,10 @@ import pytest
 import tiny
 
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
+from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.runtime import sharding
 from matnet_jax.train.state import create_train_state
-from matnet_jax.train.step import LossOptions, make_train_step
+from matnet_jax.train.step import make_train_step
 
 RECIPES = {
     "batch statistics over groups": (
@@ -41,7 +42,9 @@ def test_same_numbers_on_one_and_on_eight_devices(recipe):
     """Losses, parameters, centers and batch statistics over two steps."""
     assert jax.device_count() == 8, "tests/conftest.py asks for 8 CPU devices"
     (model, fields), tx, results = RECIPES[recipe], optax.sgd(0.05), []
-    step = make_train_step(model, tx, center_rate=lambda step: 0.05 * 0.9**step, **fields)
+    step = make_train_step(
+        model, tiny.objective(model, center_rate=lambda step: 0.05 * 0.9**step, **fields), tx
+    )
     step = jax.jit(step, donate_argnums=0, compiler_options=tiny.QUICK_COMPILE)
     weight = np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32)
     for devices in (jax.devices()[:1], jax.devices()):
@@ -53,7 +56,7 @@ def test_same_numbers_on_one_and_on_eight_devices(recipe):
             batch = sharding.global_batch(tiny.batch(seed=i, weight=weight), mesh)
             state, metrics = step(state, batch, root)
             seen.append(metrics)
-        assert state.feature_centers["centers"].sharding.is_fully_replicated
+        assert state.collections["feature_centers"]["centers"].sharding.is_fully_replicated
         assert len(batch["image"].sharding.device_set) == len(devices)
         results.append(jax.device_get((seen, state)))
     (metrics_1, state_1), (metrics_8, state_8) = results
@@ -61,7 +64,7 @@ def test_same_numbers_on_one_and_on_eight_devices(recipe):
         assert one.keys() == eight.keys() and "ril" in one
         for name in one:
             assert eight[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), name
-    assert np.abs(state_1.feature_centers["centers"]).max() > 1e-3
+    assert np.abs(state_1.collections["feature_centers"]["centers"]).max() > 1e-3
 
     def close(path, one, eight):
         error = np.abs(eight - one).max() / max(np.abs(one).max(), 1e-3)

@@ -1,5 +1,6 @@
 """Evaluation: every example once, in files that others can read."""
 
+import dataclasses
 import json
 
 import jax
@@ -11,21 +12,27 @@ import matnet_jax.evaluation.run
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
 from matnet_jax.config import ConfigError
-from matnet_jax.config.build import build_model, build_optimizer, build_plan
+from matnet_jax.config.build import build_model
 from matnet_jax.config.data import Joined, read_coverage
 from matnet_jax.evaluation.run import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import data_mesh, replicate
+from matnet_jax.train.plan import build_optimizer, build_plan
 from matnet_jax.train.state import create_train_state
 
 
 def untrained(config, workdir, *, steps=(3,)):
     """A workdir with checkpoints of a network as it was initialised."""
     tx = build_optimizer(config, build_plan(config, 3).learning_rate)
-    state = create_train_state(build_model(config), tx, config.seed)
-    metadata = {"config": json.loads(config.to_json_best_effort()), "window": {}}
+    model = build_model(config)
+    state = create_train_state(model, tx, config.seed)
+    metadata = {
+        "config": json.loads(config.to_json_best_effort()),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "window": {},
+    }
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         for step in steps:
             metrics = {"video_auc": 1 / step}

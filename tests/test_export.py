@@ -15,14 +15,14 @@ from matnet_jax.checkpoints.export import (
     PLATFORMS,
     export_savedmodel,
     export_stablehlo,
-    load_trained,
     main,
-    predict,
 )
+from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
+from matnet_jax.detectors.assembly import flatten
+from matnet_jax.detectors.inference import infer
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.pretrained.convert import convert
-from matnet_jax.pretrained.tree import flatten
 
 TINY = {
     "backbone": "efficientnet-b0",
@@ -73,7 +73,7 @@ np.savez(sys.argv[3], **{name: tensor.numpy() for name, tensor in out.items()})
 
 FIELDS = TINY | {"mid_dims": 8, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
 
-_predict = jax.jit(predict, static_argnums=0)
+_predict = jax.jit(lambda *given: infer(*given).arrays(), static_argnums=0)
 
 
 def varied(variables):
@@ -155,7 +155,7 @@ def test_outputs_are_float32_whatever_the_network_computes_in():
     model = create_classifier(**TINY, dtype=jax.numpy.bfloat16)
     variables = init_variables(model, 0)
     images = jax.ShapeDtypeStruct((BATCH, 64, 64, 3), np.float32)
-    out = jax.eval_shape(lambda images: predict(model, variables, images), images)
+    out = jax.eval_shape(lambda images: infer(model, variables, images).arrays(), images)
     assert {name: array.dtype.name for name, array in out.items()} == {
         "logits": "float32",
         "score": "float32",
@@ -179,9 +179,9 @@ def test_command_exports_a_checkpoint(mat, tmp_path, capsys):
     safetensors.save_file(flatten(variables), tmp_path / "ours.safetensors")
     convert(tmp_path / "ours.safetensors", tmp_path / "run", config)
 
-    loaded, restored, metadata = load_trained(tmp_path / "run", "latest")
-    assert loaded == model and metadata["step"] == 0
-    jax.tree.map(np.testing.assert_array_equal, restored, variables)
+    loaded = load_trained(tmp_path / "run", "latest")
+    assert loaded.model == model and loaded.step == 0
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
 
     out = tmp_path / "exported"
     arguments = [f"--workdir={tmp_path / 'run'}", f"--out={out}", "--checkpoint=0"]

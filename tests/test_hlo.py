@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import QUICK_COMPILE, batch, patch_model, tiny_model
+from tiny import QUICK_COMPILE, batch, objective, patch_model, tiny_model
 
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.runtime.hlo import collectives, donated, host_transfers
@@ -17,20 +17,15 @@ from matnet_jax.runtime.sharding import (
     replicated,
 )
 from matnet_jax.train.state import create_train_state
-from matnet_jax.train.step import LossOptions, make_train_step
+from matnet_jax.train.step import make_train_step
 
 
 def whole_step(model):
     """The step on 8 devices, jitted, and its arguments: state, batch, key."""
     mesh = data_mesh()
     tx = optax.adam(1e-3)
-    function = make_train_step(
-        model,
-        tx,
-        options=LossOptions(),
-        agda=AGDAOptions(),
-        center_rate=lambda step: 0.05 * 0.9 ** (step // 2),
-    )
+    loss = objective(model, agda=AGDAOptions(), center_rate=lambda step: 0.05 * 0.9 ** (step // 2))
+    function = make_train_step(model, loss, tx)
     jitted = jax.jit(
         function,
         donate_argnums=0,
@@ -76,7 +71,7 @@ def test_devices_exchange_sums_alone(text, step):
     found = collectives(text)
     assert set(found) == {"all-reduce"}
     gradients = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.params))
-    statistics = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.batch_stats))
+    statistics = sum(leaf.size * 4 for leaf in jax.tree.leaves(state.collections["batch_stats"]))
     # Forward and backward in two passes: four times the statistics; a few scalars and centers.
     assert gradients <= found["all-reduce"].bytes <= 2 * gradients + 6 * statistics + 20_000
 

@@ -3,36 +3,28 @@
 import csv
 import itertools
 from types import SimpleNamespace
-from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.config.build import Plan
+from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import batch_sharded, data_mesh, replicate, replicated
 from matnet_jax.runtime.workdir import WorkdirError, locked
 from matnet_jax.train.loop import Loop
 from matnet_jax.train.metrics_log import Mean, MetricsLog, NonFiniteError, read_metrics
+from matnet_jax.train.plan import Plan
 from matnet_jax.train.profiling import Profiler
 from matnet_jax.train.watchdog import Watchdog
-
-
-@flax.struct.dataclass
-class State:
-    step: Any
-    params: Any
-    opt_state: Any
 
 
 def train_step(state, batch, key):
     noise = jax.random.normal(jax.random.fold_in(key, state.step))
     value = state.params + batch["image"].mean() + 0.01 * noise
-    return State(state.step + 1, value, ()), {"loss": value, "grad_norm": jnp.abs(noise)}
+    return TrainState(state.step + 1, value, (), {}), {"loss": value, "grad_norm": jnp.abs(noise)}
 
 
 def batches(start, *, poison=None):
@@ -74,9 +66,9 @@ def run(tmp_path):
             validate_every=8,
             checkpoint_every=checkpoint_every,
             learning_rate=lambda step: 0.5 * step,
-            center_rate=lambda step: 0.05,
+            batch_size=2,
         )
-        state = replicate(State(jnp.int32(0), jnp.float32(0), ()), mesh)
+        state = replicate(TrainState(jnp.int32(0), jnp.float32(0), (), {}), mesh)
         validated = []
 
         def validate(state):

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
+from tiny import objective
 
 from matnet_jax.detectors.mat import agda, losses
+from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.model import create_model
 from matnet_jax.pretrained import from_torch_state_dict
 from matnet_jax.pretrained.torch_mat import _convert
-from matnet_jax.train.step import LossOptions, make_loss
+from matnet_jax.train.step import make_loss
 
 MAT_CASES = [
     "mat_efficientnet_b0_224",
@@ -236,7 +238,9 @@ def test_two_pass_step(shared_parity, name, monkeypatch):
     options = LossOptions(auxiliary_weight=0.5, match=0.1, **case.margins)
     fixed = agda.AGDAOptions(scale=0.5, threshold=(0.5, 0.5), zoom=(4.0, 4.0))
     monkeypatch.setattr(type(case.model.preprocess), "normalize", lambda self, x: x)
-    loss = make_loss(case.model, options=options, agda=fixed, centers_move_twice=True)
+    loss = make_loss(
+        case.model, objective(case.model, options, fixed, 0.05, centers_move_twice=True)
+    )
     batch = {
         "image": case.images,
         "label": case.labels,
@@ -244,7 +248,7 @@ def test_two_pass_step(shared_parity, name, monkeypatch):
     }
     collections = {k: v for k, v in case.variables.items() if k != "params"}
     (total, (new, metrics)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        case.variables["params"], collections, batch, jax.random.key(0), 0.05
+        case.variables["params"], collections, batch, jax.random.key(0), 0
     )
     close(metrics["cross_entropy"], golden["ensemble_loss"], "first cross entropy")
     close(metrics["ril"], golden["aux_loss"], "auxiliary loss")

@@ -19,9 +19,10 @@ from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
-from matnet_jax.checkpoints.export import export_stablehlo, load_trained
+from matnet_jax.checkpoints.export import export_stablehlo
+from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.config.build import build_model, build_optimizer, build_plan
+from matnet_jax.config.build import build_model
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
@@ -29,6 +30,7 @@ from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name,
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
 from matnet_jax.runtime.sharding import data_mesh
+from matnet_jax.train.plan import build_optimizer, build_plan
 from matnet_jax.train.state import create_train_state
 
 ROOT = Path(__file__).parents[1]
@@ -276,7 +278,8 @@ def test_training_and_serving_see_the_same(trained, tmp_path, squares):
     assert stored.shape == seen.shape
     assert np.abs(stored - seen).mean() < 1.5 and np.abs(stored - seen).max() < 40  # JPEG
 
-    model, variables, _ = load_trained(trained)
+    loaded = load_trained(trained)
+    model, variables = loaded.model, loaded.variables
     mesh = data_mesh(jax.devices()[:1])
     scores, _ = Scorer(model, mesh, batch_size=8).score(variables, source)
     prediction = Predictor.from_workdir(trained, batch_size=8, settings=settings)(clip.path)
@@ -286,8 +289,8 @@ def test_training_and_serving_see_the_same(trained, tmp_path, squares):
 
 
 def test_a_workdir_and_its_export_agree(trained, tmp_path):
-    model, variables, _ = load_trained(trained)
-    export_stablehlo(model, variables, tmp_path / "exported", platforms=("cpu",))
+    loaded = load_trained(trained)
+    export_stablehlo(loaded.model, loaded.variables, tmp_path / "exported", platforms=("cpu",))
     crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     own, maps = trained_network(trained, batch_size=5)(crops)
     exported, exported_maps = exported_network(tmp_path / "exported", batch_size=5)(crops)

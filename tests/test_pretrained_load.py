@@ -13,6 +13,7 @@ import pytest
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model
+from matnet_jax.detectors.assembly import assemble, flatten
 from matnet_jax.model import abstract_variables, create_classifier, create_model, init_variables
 from matnet_jax.pretrained import (
     WeightsMismatchError,
@@ -23,7 +24,6 @@ from matnet_jax.pretrained import (
 )
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.convert import convert
-from matnet_jax.pretrained.tree import assemble, flatten
 from matnet_jax.train.state import TrainState
 from tests.foreign import timm_state_dict
 

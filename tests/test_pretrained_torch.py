@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from matnet_jax.detectors.assembly import flatten
 from matnet_jax.model import create_classifier, create_model
 from matnet_jax.pretrained import (
     WeightsMismatchError,
@@ -16,7 +17,6 @@ from matnet_jax.pretrained import (
     model_fields,
     read_weights,
 )
-from matnet_jax.pretrained.tree import flatten
 from tests.foreign import (
     cadene_state_dict,
     module_of,

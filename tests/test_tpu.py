@@ -41,7 +41,7 @@ def test_chips_exchange_gradients_once(compiled):
     assert set(found) == {"all-reduce"}
     gradients, statistics = (
         sum(leaf.size * 4 for leaf in jax.tree.leaves(tree))
-        for tree in (state.params, state.batch_stats)
+        for tree in (state.params, state.collections["batch_stats"])
     )
     # Not in each pass, and beside them only running statistics, centers and metrics.
     assert gradients <= found["all-reduce"].bytes <= gradients + 4 * statistics + 20_000

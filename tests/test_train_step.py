@@ -13,9 +13,11 @@ import tiny
 
 from matnet_jax.detectors.mat import agda
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
+from matnet_jax.detectors.mat.objective import LossOptions
+from matnet_jax.evaluation.step import make_eval_step
 from matnet_jax.model import init_variables
 from matnet_jax.train.state import create_train_state
-from matnet_jax.train.step import LossOptions, make_eval_step, make_loss, make_train_step
+from matnet_jax.train.step import make_loss, make_train_step
 
 KEY = jax.random.key(0)
 INDEX = np.array([0, 1, 2, 3, 3, 2, 1, 0])
@@ -38,8 +40,9 @@ def rate_by_step(step):
 
 
 def step_of(model, tx, recipe="paper", **fields):
-    fields = RECIPES[recipe] | {"center_rate": rate_by_step} | fields
-    step = make_train_step(model, tx, **fields)
+    given = RECIPES[recipe] | {"center_rate": rate_by_step} | fields
+    own = {name: given.pop(name) for name in ("ema_decay", "accumulate") if name in given}
+    step = make_train_step(model, tiny.objective(model, **given), tx, **own)
     return jax.jit(step, donate_argnums=0, compiler_options=tiny.QUICK_COMPILE)
 
 
@@ -115,11 +118,13 @@ def test_loss_of_both_passes(recipe, monkeypatch):
         (4, 8)
     ).astype(np.float32)
     batch, options = tiny.batch(), RECIPES[recipe]["options"]
-    loss = make_loss(model, options=options, agda=fixed, centers_move_twice=recipe == "released")
+    twice = recipe == "released"
+    loss = make_loss(model, tiny.objective(model, options, fixed, 0.04, centers_move_twice=twice))
     collections = {k: v for k, v in variables.items() if k != "params"}
     loss = jax.jit(loss, compiler_options=tiny.QUICK_COMPILE)
-    total, (new, metrics) = loss(variables["params"], collections, batch, KEY, 0.04)
+    total, (new, metrics) = loss(variables["params"], collections, batch, KEY, 0)
     want, centers = loss_in_numpy(recipe, variables, batch, options, fixed, 0.04, INDEX)
+    assert metrics.pop("center_rate") == np.float32(0.04)
     assert set(metrics) == set(want) and total == metrics["loss"]
     for name, value in want.items():
         assert metrics[name] == pytest.approx(value, rel=1e-3), name
@@ -158,11 +163,14 @@ def paper_run(paper):
 def test_steps_are_counted_and_everything_moves(paper_run):
     _, states, metrics = paper_run
     assert [int(s.step) for s in states] == [0, 1, 2, 3]
-    assert not states[0].feature_centers["centers"].any()
+    assert not states[0].collections["feature_centers"]["centers"].any()
     for before, after in zip(states, states[1:], strict=False):
-        assert np.abs(after.feature_centers["centers"] - before.feature_centers["centers"]).max()
+        assert np.abs(
+            after.collections["feature_centers"]["centers"]
+            - before.collections["feature_centers"]["centers"]
+        ).max()
         moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after)
-        assert all(jax.tree.leaves(moved.batch_stats))
+        assert all(jax.tree.leaves(moved.collections["batch_stats"]))
         assert np.mean(jax.tree.leaves(moved.params)) > 0.9
     assert all(np.isfinite(v) and v.dtype == np.float32 for m in metrics for v in m.values())
 
@@ -225,7 +233,7 @@ def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released):
     for _ in range(2):
         state, metrics = step(state, batch, KEY)
         assert all(np.isfinite(v) for v in metrics.values())
-        np.testing.assert_array_equal(state.feature_centers["centers"], 0)
+        np.testing.assert_array_equal(state.collections["feature_centers"]["centers"], 0)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
@@ -250,9 +258,9 @@ def test_masked_examples_add_nothing_to_the_losses(paper):
 def loss_metrics(model, options, agda_options=None):
     variables = init_variables(model, 0)
     collections = {k: v for k, v in variables.items() if k != "params"}
-    loss = make_loss(model, options=options, agda=agda_options)
+    loss = make_loss(model, tiny.objective(model, options, agda_options))
     loss = jax.jit(loss, compiler_options=tiny.QUICK_COMPILE)
-    _, (new, metrics) = loss(variables["params"], collections, tiny.batch(), KEY, 0.05)
+    _, (new, metrics) = loss(variables["params"], collections, tiny.batch(), KEY, 0)
     return jax.device_get((new, metrics))
 
 
@@ -292,12 +300,11 @@ def test_one_map_without_auxiliary_loss():
 def test_plain_classifier_trains():
     model, tx = tiny.patch_model(tiny.tiny_classifier()), optax.adam(1e-2)
     step = step_of(model, tx, options=LossOptions(auxiliary="none"), agda=None)
-    variables = {"batch_stats": {}, **init_variables(model, 0)}
-    state, losses = create_train_state(model, tx, 0, variables=variables), []
+    state, losses = create_train_state(model, tx, 0), []
     for _ in range(10):
         state, metrics = step(state, tiny.batch(), KEY)
         losses.append(float(metrics["loss"]))
-    assert losses[-1] < 0.7 * losses[0] and state.feature_centers == {}
+    assert losses[-1] < 0.7 * losses[0] and "feature_centers" not in state.collections
 
 
 # Errors.
@@ -310,9 +317,15 @@ def test_what_the_model_lacks_is_an_error():
         (LossOptions(auxiliary="none"), AGDAOptions()),
     ):
         with pytest.raises(ValueError, match="plain classifier has no attention maps"):
-            make_loss(classifier, options=options, agda=augment)
+            trace_loss(classifier, tiny.objective(patches(), options, augment))
     with pytest.raises(ValueError, match="ams=True"):
-        make_loss(tiny.tiny_model(), options=LossOptions(auxiliary="ams"), agda=None)
+        trace_loss(patches(), tiny.objective(patches(), LossOptions(auxiliary="ams")))
+
+
+def trace_loss(model, objective):
+    collections = dict(init_variables(model, 0))
+    params = collections.pop("params")
+    jax.eval_shape(make_loss(model, objective), params, collections, tiny.batch(), KEY, 0)
 
 
 @pytest.mark.parametrize(("decay", "ema"), [(0.9, False), (None, True)])
@@ -338,9 +351,7 @@ def test_evaluation_step():
     variables, weight = init_variables(model, 0), np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
     batch = tiny.batch(weight=weight)
     x = model.preprocess.normalize(batch["image"])
-    got, out = jax.jit(
-        lambda v: (make_eval_step(model, return_maps=True)(v, batch), model.apply(v, x))
-    )(variables)
+    got, out = jax.jit(lambda v: (make_eval_step(model)(v, batch), model.apply(v, x)))(variables)
     logits = np.asarray(out.logits, np.float64)
     np.testing.assert_allclose(got["logits"], logits, rtol=1e-5)
     np.testing.assert_allclose(
@@ -350,4 +361,4 @@ def test_evaluation_step():
     assert got["loss_sum"] == pytest.approx(per_example[:6].sum(), rel=1e-4)
     assert got["correct_sum"] == (logits.argmax(-1) == batch["label"])[:6].sum()
     assert got["count"] == 6
-    np.testing.assert_array_equal(got["attention_maps"], out.attention_maps)
+    np.testing.assert_array_equal(got["heatmaps"]["attention_maps"], out.attention_maps)

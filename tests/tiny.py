@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from matnet_jax.detectors.classifier import CrossEntropy
+from matnet_jax.detectors.mat.objective import LossOptions, MATObjective
 from matnet_jax.model import MAT, PlainClassifier, create_classifier, create_model
 
 SIZE, BATCH = 64, 8
@@ -49,6 +51,21 @@ def batch(batch_size: int = BATCH, seed: int = 0, **columns) -> dict[str, np.nda
         "weight": np.ones(batch_size, np.float32),
         "index": np.arange(batch_size, dtype=np.int32),
     } | columns
+
+
+def objective(
+    model, options=None, agda=None, center_rate=0.05, centers_move_twice=False
+) -> MATObjective | CrossEntropy:
+    """What a model trains with; a plain classifier with the cross entropy alone."""
+    if isinstance(model, PlainClassifier):
+        return CrossEntropy()
+    return MATObjective(
+        losses=options or LossOptions(),
+        agda=None if agda is None or agda.mode == "none" else agda,
+        center_rate=center_rate if callable(center_rate) else lambda step: center_rate,
+        ril_version=model.ril_version,
+        move_twice=centers_move_twice,
+    )
 
 
 class _Patches:

@@ -16,7 +16,7 @@ FFPP, FFPP_C40, CELEB_DF, DFDC = "ffpp-c23", "ffpp-c40", "celeb-df", "dfdc"
 NO_SECOND_PASS = {"agda.mode": "none"}
 # "For single attentional model, we do not use" either of them: section 4.4.1.
 ONE_MAP = {"model.num_attentions": 1, "losses.auxiliary": "none", **NO_SECOND_PASS}
-PLAIN = {"model.kind": "classifier", "model.mid_dims": None}
+PLAIN = {"model.name": "classifier"}
 XCEPTION = {
     "model.backbone": "xception",
     "model.width_coefficient": None,

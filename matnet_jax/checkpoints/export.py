@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +24,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from ml_collections import ConfigDict
 
-from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.config.build import build_model
-from matnet_jax.model import MAT, PlainClassifier
-from matnet_jax.pretrained.families import own_weights
-from matnet_jax.pretrained.tree import assemble
+from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.inference import infer
 from matnet_jax.runtime.workdir import versions, write_json
 
-Model = MAT | PlainClassifier
 Outputs = dict[str, jax.Array]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 STABLEHLO_FILE = "model.stablehlo"
 PREPROCESS_FILE = "preprocess.json"
-_OUTPUTS = (
-    "logits",
-    "attention_maps",
-    "texture_matrix",
-    "global_feature",
-    "region_features",
-)
-
-
-def predict(model: Model, variables: Mapping[str, Any], images: jax.Array) -> Outputs:
-    """What an exported model computes.
-
-    Args:
-      images: [b, S, S, 3] float32, normalised.
-
-    Returns:
-      ``score`` [b], the probability of fake; ``logits`` [b, 2]; and of a MAT ``attention_maps``,
-      ``texture_matrix``, ``global_feature``, ``region_features`` as in `MATOutput`. All float32.
-    """
-    out: Any = model.apply(variables, images)
-    arrays = {name: getattr(out, name) for name in _OUTPUTS if getattr(out, name) is not None}
-    arrays["score"] = jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
-    return {name: array.astype(jnp.float32) for name, array in arrays.items()}
 
 
 def export_stablehlo(
-    model: Model,
+    model: Detector,
     variables: Mapping[str, Any],
     out: str | Path,
     *,
@@ -91,7 +64,7 @@ def export_stablehlo(
     variables = {name: tree for name, tree in variables.items() if tree}
 
     def function(images: jax.Array) -> Outputs:
-        return predict(model, variables, images)
+        return infer(model, variables, images).arrays()
 
     shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
     with _no_source_locations():
@@ -101,12 +74,12 @@ def export_stablehlo(
     with _new_folder(Path(out)) as folder:
         (folder / STABLEHLO_FILE).write_bytes(exported.serialize())
         details = {"platforms": list(platforms), **(about or {})}
-        write_json(folder / PREPROCESS_FILE, interface(model, function) | details)
+        write_json(folder / PREPROCESS_FILE, interface(model, variables) | details)
     return Path(out)
 
 
 def export_savedmodel(
-    model: Model,
+    model: Detector,
     variables: Mapping[str, Any],
     out: str | Path,
     *,
@@ -131,7 +104,7 @@ def export_savedmodel(
     variables = {name: tree for name, tree in variables.items() if tree}
     size = model.image_size
     function = jax2tf.convert(
-        lambda variables, images: predict(model, variables, images),
+        lambda variables, images: infer(model, variables, images).arrays(),
         polymorphic_shapes=[None, f"(b, {size}, {size}, 3)"],
         with_gradient=False,
         native_serialization_platforms=tuple(platforms),
@@ -145,16 +118,18 @@ def export_savedmodel(
     )
     with _new_folder(Path(out)) as folder:
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
-        shapes = interface(model, lambda images: predict(model, variables, images))
         details = {"platforms": list(platforms), **(about or {})}
-        write_json(folder / PREPROCESS_FILE, shapes | details)
+        write_json(folder / PREPROCESS_FILE, interface(model, variables) | details)
     return Path(out)
 
 
-def interface(model: Model, function: Callable[[jax.Array], Outputs]) -> dict[str, Any]:
+def interface(model: Detector, variables: Mapping[str, Any]) -> dict[str, Any]:
     """What a user without this library has to know, as JSON values."""
     size = model.image_size
-    outputs = jax.eval_shape(function, jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32))
+    found = jax.eval_shape(
+        lambda images: infer(model, variables, images),
+        jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
+    )
     return {
         "image_size": size,
         "mean": list(model.mean),
@@ -163,7 +138,10 @@ def interface(model: Model, function: Callable[[jax.Array], Outputs]) -> dict[st
             f"images, float32 [b, {size}, {size}, 3]: RGB face crops, cut to their centre square "
             f"and resized to {size} pixels, as (pixel / 255 - mean) / std"
         ),
-        "outputs": {name: ["b", *array.shape[1:]] for name, array in sorted(outputs.items())},
+        "outputs": {
+            name: ["b", *array.shape[1:]] for name, array in sorted(found.arrays().items())
+        },
+        "heatmaps": sorted(found.heatmaps),
         "score": "probability of fake; logits are [real, fake]",
         "versions": versions(),
     }
@@ -198,37 +176,6 @@ def _new_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def load_trained(
-    workdir: str | Path, checkpoint: str | int = "best"
-) -> tuple[Model, dict[str, Any], dict[str, Any]]:
-    """The network of a checkpoint: what it was trained as, without a config to be given.
-
-    Args:
-      workdir: of a training or a conversion.
-      checkpoint: ``best``, ``latest`` or a step.
-
-    Returns:
-      The model, its variables (averaged parameters where there are any), and the checkpoint's
-      metadata with its ``step``.
-
-    Raises:
-      CheckpointError: there is no such checkpoint or it cannot be read.
-      ConfigError, CheckpointMismatchError: it is of a network that this version cannot build.
-    """
-    with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        metadata = checkpoints.metadata(step)
-        weights = own_weights(checkpoints.read_model(step), metadata)
-    model = build_model(ConfigDict(metadata["config"]))
-    preprocess = metadata["preprocess"]
-    model = model.clone(
-        image_size=preprocess["image_size"],
-        mean=tuple(preprocess["mean"]),
-        std=tuple(preprocess["std"]),
-    )
-    return model, assemble(model, weights.arrays), metadata | {"step": step}
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
@@ -250,17 +197,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     write = export_stablehlo if options.format == "stablehlo" else export_savedmodel
     try:
-        model, variables, metadata = load_trained(options.workdir, options.checkpoint)
+        trained = load_trained(options.workdir, options.checkpoint)
+        model = trained.model
         about = {
-            "checkpoint": {"workdir": str(options.workdir), "step": metadata["step"]},
-            "config": metadata["config"],
+            "checkpoint": {"workdir": str(options.workdir), "step": trained.step},
+            "config": trained.metadata["config"],
         }
-        write(model, variables, options.out, platforms=options.platforms, about=about)
+        write(model, trained.variables, options.out, platforms=options.platforms, about=about)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     shape = f"[b, {model.image_size}, {model.image_size}, 3]"
-    print(f"{options.out}: {options.format} of step {metadata['step']}, images {shape}")
+    print(f"{options.out}: {options.format} of step {trained.step}, images {shape}")
     print(json.dumps({"mean": model.mean, "std": model.std}))
     return 0
 

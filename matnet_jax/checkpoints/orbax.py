@@ -1,11 +1,11 @@
 """Checkpoints of a training run: saving, choosing, restoring. The only file that knows Orbax.
 
 A checkpoint has three items, so that evaluation can read the network without its optimiser:
-``model`` (parameters, batch statistics, feature centers, averaged parameters), ``optimizer`` (the
-other fields of the train state: step and optimiser state) and ``metadata`` (JSON).
+``model`` (parameters, averaged parameters, and the network's other collections beside them),
+``optimizer`` (the other fields of the train state: step and optimiser state) and ``metadata``
+(JSON).
 """
 
-import dataclasses
 import functools
 import math
 import os
@@ -13,7 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,9 +21,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-State = TypeVar("State")
+from matnet_jax.checkpoints.state import TrainState
 
-_OPTIMIZER_FIELDS = ("step", "opt_state")
 _NAMED_DIFFERENCES = 20  # a message lists so many, then counts the rest
 
 
@@ -131,7 +130,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        state: Any,
+        state: TrainState,
         *,
         metadata: Mapping[str, Any],
         metrics: Mapping[str, float | None] | None = None,
@@ -140,7 +139,7 @@ class Checkpoints:
 
         Args:
           step: names the checkpoint; one that exists already is kept as it is.
-          state: a dataclass of array trees with fields ``step`` and ``opt_state`` (`TrainState`).
+          state: the arrays.
           metadata: JSON values: config, preprocessing, versions.
           metrics: validation metrics at this step; None or a null one does not take part in "best".
 
@@ -206,7 +205,7 @@ class Checkpoints:
         except Exception as error:
             raise self._read_error(step, error) from error
 
-    def restore(self, which: str | int, abstract_state: State) -> State:
+    def restore(self, which: str | int, abstract_state: TrainState) -> TrainState:
         """Restores a train state.
 
         Args:
@@ -220,22 +219,18 @@ class Checkpoints:
         """
         model, optimizer = _split(abstract_state)
         restored = self._restore(self.resolve(which), {"model": model, "optimizer": optimizer})
-        return dataclasses.replace(
-            abstract_state,  # type: ignore[type-var]
-            **restored["model"],
-            **restored["optimizer"],
-        )
+        return _join(restored["model"], restored["optimizer"])
 
     def restore_model(self, which: str | int, abstract_model: Mapping[str, Any]) -> dict[str, Any]:
-        """Restores the network alone: ``params``, ``batch_stats``, ``feature_centers``, ….
+        """Restores the network alone.
 
-        Arguments and errors are those of `restore`; `abstract_model` has the train state's fields
-        but ``step`` and ``opt_state``.
+        Arguments and errors are those of `restore`; `abstract_model` has ``params``,
+        ``ema_params`` and the collections, by name, and so has what comes back.
         """
         return self._restore(self.resolve(which), {"model": dict(abstract_model)})["model"]
 
     def read_model(self, which: str | int) -> dict[str, Any]:
-        """Reads a network as it was saved, whatever it is: NumPy arrays by field.
+        """Reads a network as it was saved, whatever it is: NumPy arrays, keys as `restore_model`.
 
         Raises:
           CheckpointError: if there is no such checkpoint or it cannot be read.
@@ -256,10 +251,10 @@ class Checkpoints:
 
     def restore_latest(
         self,
-        abstract_state: State,
+        abstract_state: TrainState,
         *,
         check: Callable[[dict[str, Any]], None] = lambda metadata: None,
-    ) -> tuple[State, dict[str, Any]] | None:
+    ) -> tuple[TrainState, dict[str, Any]] | None:
         """Restores the newest checkpoint that is whole, to continue training from it.
 
         An unreadable one is reported by a warning and moved to ``<directory>_unreadable``, so that
@@ -369,11 +364,16 @@ def _any_process(failed: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(failed))))
 
 
-def _split(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    # Fields are read one by one: dataclasses.asdict would copy and rebuild the trees.
-    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-    optimizer = {name: fields.pop(name) for name in _OPTIMIZER_FIELDS}
-    return fields, optimizer
+def _split(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+    # Collections stand beside the parameters, as checkpoints of version 0.1 have them.
+    network = {"params": state.params, **state.collections, "ema_params": state.ema_params}
+    return network, {"step": state.step, "opt_state": state.opt_state}
+
+
+def _join(network: Mapping[str, Any], optimizer: Mapping[str, Any]) -> TrainState:
+    collections = dict(network)
+    params, average = collections.pop("params"), collections.pop("ema_params")
+    return TrainState(params=params, collections=collections, ema_params=average, **optimizer)
 
 
 def _differences(found: Any, wanted: Any) -> list[str]:

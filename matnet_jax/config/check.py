@@ -1,18 +1,18 @@
 """The check of a config, before anything is compiled or written: names, types and ranges."""
 
+from __future__ import annotations
+
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_pipeline.training.disturb import DISTURBANCES
-from matnet_jax.config.schema import RECIPES, ConfigError, default_config, flatten
-from matnet_jax.detectors.mat.agda import MODES
-from matnet_jax.metrics.videos import AGGREGATIONS
-from matnet_jax.train.optim import OPTIMIZERS, SCHEDULES, duration_in_steps
+from matnet_jax.config.legacy import upgraded
+from matnet_jax.config.schema import ConfigError, config_fields, flatten
+from matnet_jax.detectors.registry import FAMILIES
 
 
 def validate(config: ConfigDict) -> None:
@@ -21,161 +21,61 @@ def validate(config: ConfigDict) -> None:
     Raises:
       ConfigError: with one line for each problem.
     """
-    problems = list(_problems(config))
+    problems = list(_problems(upgraded(config)))
     if problems:
         raise ConfigError("the config cannot be run:\n  " + "\n  ".join(problems))
 
 
-Check = tuple[Callable[[Any], bool], str]
-
-_POSITIVE: Check = (lambda v: v > 0, "above 0")
-_COUNT: Check = (lambda v: v >= 1, "at least 1")
-_NOT_NEGATIVE: Check = (lambda v: v >= 0, "at least 0")
-_FRACTION: Check = (lambda v: 0 <= v <= 1, "from 0 to 1")
-_RATE: Check = (lambda v: 0 <= v < 1, "at least 0 and below 1")
-
-
-def _one_of(*values: str) -> Check:
-    return (lambda v: v in values, "one of " + ", ".join(values))
-
-
-def _is_duration(value: str) -> bool:
-    try:
-        duration_in_steps(value, steps_per_epoch=1, batch_size=1)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_positive_duration(value: str) -> bool:
-    return _is_duration(value) and duration_in_steps(value, steps_per_epoch=1, batch_size=1) > 0
-
-
-def _is_weight(text: Any) -> bool:
-    try:
-        subset, _, weight = text.rpartition("=")
-        return bool(subset) and 0 <= float(weight) < math.inf
-    except (AttributeError, ValueError):
-        return False
-
-
-_DURATION: Check = (_is_duration, "a number and a unit, such as '10 epochs' or '500 steps'")
-_POSITIVE_DURATION: Check = (_is_positive_duration, "above 0, such as '10 epochs' or '500 steps'")
-
-_CHECKS: dict[str, Check] = {
-    "seed": (lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
-    "model.kind": _one_of("mat", "classifier"),
-    "model.num_attentions": _COUNT,
-    "model.image_size": (lambda v: v >= 32, "at least 32 pixels"),
-    "model.dtype": _one_of("float32", "bfloat16"),
-    "model.nominal_size": _COUNT,
-    "model.width_coefficient": _POSITIVE,
-    "model.depth_coefficient": _POSITIVE,
-    "model.stochastic_depth_rate": _RATE,
-    "model.batch_norm_momentum": _RATE,
-    "model.batch_norm_epsilon": _POSITIVE,
-    "model.bn_group_size": _COUNT,
-    "model.mid_dims": _COUNT,
-    "model.dropout_rate": _RATE,
-    "model.final_dropout_rate": _RATE,
-    "model.mean": (lambda v: len(v) == 3, "three numbers, of pixels in [0, 1]"),
-    "model.std": (lambda v: len(v) == 3 and min(v) > 0, "three numbers above 0"),
-    "losses.cross_entropy": _NOT_NEGATIVE,
-    "losses.auxiliary": _one_of("ril", "ams", "none"),
-    "losses.auxiliary_weight": _NOT_NEGATIVE,
-    "losses.augmented": _NOT_NEGATIVE,
-    "losses.match": _NOT_NEGATIVE,
-    "losses.inner_margin": (lambda v: len(v) == 2, "two numbers: for real, for fake"),
-    "losses.batch_reduction": _one_of("mean", "sum"),
-    "losses.label_smoothing": _RATE,
-    "losses.ams_scale": _POSITIVE,
-    "losses.ams_margin": _NOT_NEGATIVE,
-    "agda.mode": _one_of(*MODES),
-    "agda.scale": (lambda v: 0 < v <= 1, "above 0, at most 1"),
-    "agda.kernel_size": (lambda v: v >= 1 and v % 2 == 1, "odd, at least 1"),
-    "agda.sigma": _POSITIVE,
-    "agda.noise": _NOT_NEGATIVE,
-    "agda.threshold": (lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1, "two of 0 to 1, rising"),
-    "agda.zoom": (lambda v: len(v) == 2 and 0 < v[0] <= v[1], "two above 0, rising"),
-    "agda.choice": _one_of("uniform", "weighted"),
-    "centers.rate": _FRACTION,
-    "centers.decay_rate": (lambda v: 0 < v <= 1, "above 0, at most 1"),
-    "centers.decay_every": _POSITIVE_DURATION,
-    "data.source": _one_of("records", "synthetic"),
-    "data.ops": _one_of("none", "flip", "standard", "strong"),
-    "data.real_repeat": _COUNT,
-    "data.balance": _one_of("repeat", "batch"),
-    "data.frames_per_video": _COUNT,
-    "data.group_weights": (
-        lambda v: all(_is_weight(text) for text in v),
-        "of texts such as 'Deepfakes=2': a subset and a number, at least 0",
-    ),
-    "data.synthetic_seed": _NOT_NEGATIVE,
-    "data.synthetic_identities": _COUNT,
-    "train.batch_size": _COUNT,
-    "train.duration": _POSITIVE_DURATION,
-    "train.log_every": _POSITIVE_DURATION,
-    "train.accumulate": _COUNT,
-    "train.on_nonfinite": _one_of("stop", "skip"),
-    "train.hang_seconds": _POSITIVE,
-    "train.ema_decay": _RATE,
-    "optimizer.name": _one_of(*OPTIMIZERS),
-    "optimizer.learning_rate": _POSITIVE,
-    "optimizer.weight_decay": _NOT_NEGATIVE,
-    "optimizer.b1": _RATE,
-    "optimizer.b2": _RATE,
-    "optimizer.eps": _POSITIVE,
-    "optimizer.momentum": _RATE,
-    "optimizer.clip_norm": _POSITIVE,
-    "optimizer.schedule": _one_of(*SCHEDULES),
-    "optimizer.warmup": _DURATION,
-    "optimizer.decay_every": _POSITIVE_DURATION,
-    "optimizer.decay_rate": (lambda v: 0 < v <= 1, "above 0, at most 1"),
-    "optimizer.final_fraction": _FRACTION,
-    "validation.every": _POSITIVE_DURATION,
-    "validation.batch_size": _COUNT,
-    "eval.aggregation": _one_of(*AGGREGATIONS),
-    "eval.top_k": _COUNT,
-    "eval.threshold": _FRACTION,
-    "eval.log_loss_epsilon": (lambda v: 0 < v < 0.5, "above 0, below 0.5"),
-    "eval.num_resamples": _NOT_NEGATIVE,
-    "eval.robustness": (
-        lambda v: all(name in (*DISTURBANCES, "all") for name in v),
-        f"of {', '.join(DISTURBANCES)}, or ('all',)",
-    ),
-    "checkpoint.every": _POSITIVE_DURATION,
-    "checkpoint.keep": _COUNT,
-    "checkpoint.keep_best": _COUNT,
-}
-
-
 def _problems(config: ConfigDict) -> Iterator[str]:
-    recipe = config.get("recipe", "paper")
-    if recipe not in RECIPES:
-        yield f"config.recipe is one of {', '.join(RECIPES)}; got {recipe!r}"
-        return
-    schema = default_config(recipe)
-    types = dict(_types(schema))
     values = dict(flatten(config))
-    for field in values.keys() - types.keys():
-        close = difflib.get_close_matches(field, types, n=1, cutoff=0.5)
+    name = values.get("model.name")
+    if name not in FAMILIES:
+        yield f"config.model.name is one of {', '.join(FAMILIES)}; got {name!r}"
+        return
+    recipe = values.get("recipe", "paper")
+    if recipe not in FAMILIES[name].recipes:
+        yield f"config.recipe is one of {', '.join(FAMILIES[name].recipes)}; got {recipe!r}"
+        return
+    fields = {field.name: field for field in config_fields(name)}
+    built_for = _other_family(values, name)
+    if built_for is not None:
+        yield (
+            f"config.model.name was changed to {name!r} in a config that was built for "
+            f"{built_for!r}, whose fields it has: build it for {name!r}, by "
+            f"default_config(name={name!r}) or --config=FILE:{name} where the file takes a name"
+        )
+        return
+    for key in values.keys() - fields.keys():
+        close = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
         hint = f"; did you mean config.{close[0]}?" if close else ""
-        yield f"there is no field config.{field}{hint}"
-    for field in types.keys() - values.keys():
-        yield f"config.{field} is missing; build configs on default_config()"
-    for field, wanted in types.items():
-        value = values.get(field)
-        if field not in values or (value is None and dict(flatten(schema))[field] is None):
+        yield f"there is no field config.{key}{hint}"
+    for key in fields.keys() - values.keys():
+        yield f"config.{key} is missing; build configs on default_config()"
+    for key, field in fields.items():
+        value = values.get(key)
+        if key not in values or (value is None and field.optional):
             continue
-        if not _has_type(value, wanted):
-            yield f"config.{field} must be {_type_name(wanted)}; got {value!r}"
-        elif field in _CHECKS and not _CHECKS[field][0](value):
-            yield f"config.{field} must be {_CHECKS[field][1]}; got {value!r}"
+        if not _has_type(value, field.kind):
+            yield f"config.{key} must be {_type_name(field.kind)}; got {value!r}"
+            continue
+        for wanted in field.ranges:
+            if not wanted.holds(value):
+                yield f"config.{key} must be {wanted.text}; got {value!r}"
     if values.get("train.accumulate") != 1 and values.get("losses.batch_reduction") == "sum":
         yield "config.train.accumulate > 1 needs config.losses.batch_reduction = 'mean'"
     yield from _group_problems(values)
     if values.get("data.source") == "records" and not values.get("data.dir"):
         yield "config.data.dir is empty; give the folder that data_pipeline.prepare wrote (--out)"
+
+
+def _other_family(values: dict[str, Any], name: str) -> str | None:
+    """Whose fields a config has, where they are exactly those of another family."""
+    if values.keys() == {field.name for field in config_fields(name)}:
+        return None
+    for other in FAMILIES:
+        if values.keys() == {field.name for field in config_fields(other)}:
+            return other
+    return None
 
 
 def _group_problems(values: dict[str, Any]) -> Iterator[str]:
@@ -190,14 +90,6 @@ def _group_problems(values: dict[str, Any]) -> Iterator[str]:
             f"config.model.bn_group_size = {group} does not divide the {batch // parts} images "
             "computed at once (config.train.batch_size / config.train.accumulate)"
         )
-
-
-def _types(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, type]]:
-    for name in config:
-        if isinstance(config[name], ConfigDict):
-            yield from _types(config[name], f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", config.get_type(name)
 
 
 def _has_type(value: Any, wanted: type) -> bool:

@@ -2,57 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size
-from matnet_jax.detectors.base import Preprocess
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.fields import COUNT, IMAGE_SIZE, POSITIVE, RATE, Derived
 
 
-class BackboneNetwork(nn.Module):
-    """Fields and checks that MAT and the plain classifier share.
+class BackboneDetector(Detector):
+    """A detector on one of the backbones.
 
     Attributes:
       backbone: "efficientnet-b0" … "efficientnet-b7" or "xception".
       num_classes: logits.
       image_size: side in pixels that images are prepared at; any larger or smaller runs too.
-      dtype: of computation; parameters, statistics, centers and losses stay float32.
       padding: "same", or "nominal" as the released code pads (EfficientNet only).
       nominal_size: image size that "nominal" computes with; None for the backbone's native one.
-      width_coefficient, depth_coefficient: EfficientNet's scaling; None for the variant's own.
+      width_coefficient: of EfficientNet's channels; None for the variant's own.
+      depth_coefficient: of EfficientNet's blocks; None for the variant's own.
       stochastic_depth_rate: of the last EfficientNet block; earlier ones less, linearly.
-      batch_norm_momentum, batch_norm_epsilon: the backbone's; None for its own.
+      batch_norm_momentum: the backbone's; None for its own.
+      batch_norm_epsilon: the backbone's; None for its own.
       bn_group_size: images that share batch statistics, in the whole network; None for all of the
         global batch. Groups within a device are not exchanged between devices.
       same_max_pool: Xception's max-pools padded as Keras pads them.
       remat: the backbone's blocks are computed again in the backward pass, instead of kept.
-      mean, std: of pixels in [0, 1], for `preprocess`.
     """
 
     backbone: str = "efficientnet-b4"
-    num_classes: int = 2
-    image_size: int = 380
-    dtype: jnp.dtype = jnp.float32
+    num_classes: Annotated[int, Derived("real and fake")] = 2
+    image_size: Annotated[int, IMAGE_SIZE] = 380
     padding: Literal["same", "nominal"] = "same"
-    nominal_size: int | None = None
-    width_coefficient: float | None = None
-    depth_coefficient: float | None = None
-    stochastic_depth_rate: float = 0.2
-    batch_norm_momentum: float | None = None
-    batch_norm_epsilon: float | None = None
-    bn_group_size: int | None = None
+    nominal_size: Annotated[int | None, COUNT] = None
+    width_coefficient: Annotated[float | None, POSITIVE] = None
+    depth_coefficient: Annotated[float | None, POSITIVE] = None
+    stochastic_depth_rate: Annotated[float, RATE] = 0.2
+    batch_norm_momentum: Annotated[float | None, RATE] = None
+    batch_norm_epsilon: Annotated[float | None, POSITIVE] = None
+    bn_group_size: Annotated[int | None, COUNT] = None
     same_max_pool: bool = False
-    remat: bool = False
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """How images are made ready for this model."""
-        return Preprocess(self.image_size, self.mean, self.std)
+    remat: Annotated[bool, Derived("config.train.remat")] = False
 
     def make_backbone(self) -> EfficientNet | Xception:
         """The feature extractor that the fields describe.
@@ -84,16 +75,6 @@ class BackboneNetwork(nn.Module):
             stochastic_depth_rate=self.stochastic_depth_rate,
             **fields,
         )
-
-    def check_images(self, images: jax.Array) -> None:
-        """Raises ValueError unless images are [B, H, W, 3] floats."""
-        if images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(f"images must be [B, H, W, 3] RGB, not {list(images.shape)}")
-        if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise ValueError(
-                f"images must be normalised floats, not {images.dtype}: pass uint8 pixels through "
-                "model.preprocess.normalize first"
-            )
 
     def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
         """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""

@@ -8,30 +8,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.detectors.classifier import PlainClassifier
-from matnet_jax.detectors.mat.network import MAT
+from matnet_jax.detectors.base import Detector
 from matnet_jax.nn.initializers import initial_value
 
 
-def abstract_variables(model: MAT | PlainClassifier) -> dict[str, Any]:
+def abstract_variables(model: Detector) -> dict[str, Any]:
     """Shapes and dtypes of a model's variables, from a trace that computes and compiles nothing.
 
     Returns:
-      {"params", "batch_stats", "feature_centers"} of `jax.ShapeDtypeStruct`.
+      "params" and the network's other collections, of `jax.ShapeDtypeStruct`.
     """
     images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
-    return {"feature_centers": {}, **variables}
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
 
 
-def init_variables(model: MAT | PlainClassifier, seed: int) -> dict[str, Any]:
+def init_variables(model: Detector, seed: int) -> dict[str, Any]:
     """Initial variables, deterministic by seed, without compiling the network.
 
     Shapes come from an abstract trace, values from `matnet_jax.nn.initializers`, leaf by leaf.
 
     Returns:
-      {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays;
-      variables["feature_centers"]["centers"] is [M, N] zeros (the classifier has none).
+      "params" and the network's other collections, of float32 NumPy arrays: "batch_stats", and a
+      MAT's "feature_centers", whose "centers" are [M, N] zeros.
     """
 
     def value(path, leaf) -> np.ndarray:

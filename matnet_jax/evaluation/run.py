@@ -6,25 +6,23 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipeline.training.disturb import DISTURBANCES
-from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
-from matnet_jax.config.schema import adopt_model_fields, changes
+from matnet_jax.config.legacy import upgraded
 from matnet_jax.evaluation.robustness import measure_robustness
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
-from matnet_jax.model import MAT, PlainClassifier, abstract_variables
 from matnet_jax.report import read_history, write_report
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
-from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicated
+from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicate
 from matnet_jax.runtime.workdir import versions
 
 
@@ -60,6 +58,7 @@ def evaluate(
       NothingToScoreError: the split is empty.
     """
     validate(config)
+    config = upgraded(config)
     workdir = Path(workdir).absolute()
     out = Path(out).absolute() if out is not None else workdir / "eval" / split
     mesh = data_mesh()
@@ -69,7 +68,9 @@ def evaluate(
     source = open_evaluation(config, split, image_size)
     if not len(source):
         raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
-    step, model, variables = load_network(config, workdir, checkpoint, mesh)
+    trained = load_trained(workdir, checkpoint, expected=config)
+    model, step = trained.model, trained.step
+    variables = replicate(trained.variables, mesh)
     scorer = Scorer(model, mesh, batch_size=batch_size)
     scores, loss = scorer.score(variables, source)
     protocol = config.eval
@@ -89,6 +90,7 @@ def evaluate(
             coverage=read_coverage(config, split),
         ),
         "loss": loss,
+        "network": {"description": model.description, "image_size": model.image_size},
         "attention": {row["faces"]: row for row in statistics(overlays)},
         "config": json.loads(config.to_json_best_effort()),
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},
@@ -143,51 +145,6 @@ def training_data(workdir: Path, config: ConfigDict) -> str:
     if data["source"] == "synthetic":
         return "the embedded data set, drawn faces" + (f", from {start}" if start else "")
     return f"the records in {data['dir']}" + (f", from the weights {start}" if start else "")
-
-
-def load_network(
-    config: ConfigDict, workdir: Path, checkpoint: str | int, mesh: Mesh
-) -> tuple[int, MAT | PlainClassifier, dict[str, Any]]:
-    """Reads the network of a checkpoint, without its optimiser.
-
-    Args:
-      config: its recipe and model must be those the checkpoint was trained with; a field of the
-        model that is None takes the checkpoint's value.
-      workdir: of the training.
-      checkpoint: ``best``, ``latest`` or a step.
-      mesh: all of its devices get the variables.
-
-    Returns:
-      The checkpoint's step, the model, and what its `apply` takes; averaged parameters where the
-      training kept them.
-
-    Raises:
-      CheckpointError: there is no such checkpoint, or it is of another network.
-    """
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        trained = checkpoints.metadata(step)["config"]
-        config = adopt_model_fields(config, trained)
-        differences = changes(
-            {name: trained[name] for name in ("recipe", "model")},
-            {"recipe": config.recipe, "model": config.model},
-        )
-        if differences:
-            raise CheckpointMismatchError(
-                f"the checkpoint {checkpoints.directory / str(step)} is of another network "
-                "(before: when it was trained, now: --config):\n  "
-                + "\n  ".join(differences.values())
-            )
-        model = build_model(config)
-        abstract = abstract_variables(model)
-        has_average = trained["train"]["ema_decay"] is not None
-        abstract["ema_params"] = abstract["params"] if has_average else None
-        abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), abstract
-        )
-        variables = checkpoints.restore_model(step, abstract)
-    average = variables.pop("ema_params")
-    return step, model, variables | ({"params": average} if has_average else {})
 
 
 def most_wrong_rows(scores: Columns) -> np.ndarray:

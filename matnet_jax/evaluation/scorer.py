@@ -9,12 +9,13 @@ from jax.sharding import Mesh
 
 from data_pipeline.training.pipeline import eval_batches
 from data_pipeline.training.sources import Source
+from matnet_jax.detectors.base import Detector
+from matnet_jax.evaluation.step import make_eval_step
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
-from matnet_jax.model import MAT, PlainClassifier
 from matnet_jax.report import Overlay
+from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicated
-from matnet_jax.train.step import make_eval_step
 
 SAMPLE_FACES = 8  # that are shown, half of them real
 
@@ -28,10 +29,10 @@ class Scorer:
       batch_size: global, a multiple of the devices.
     """
 
-    def __init__(self, model: MAT | PlainClassifier, mesh: Mesh, *, batch_size: int):
+    def __init__(self, model: Detector, mesh: Mesh, *, batch_size: int):
         self._image_size = model.image_size
         self._mesh, self._batch_size = mesh, batch_size
-        step = make_eval_step(model, return_maps=True)
+        step = make_eval_step(model)
 
         def outputs(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             return {**step(variables, batch), "index": batch["index"]}
@@ -81,9 +82,9 @@ class Scorer:
     def overlays(
         self, variables: Mapping[str, Any], source: Source, rows: np.ndarray
     ) -> list[Overlay]:
-        """The faces of `rows`, int64 [n], with their attention maps; every process gets all.
+        """The faces of `rows`, int64 [n], with their heat maps; every process gets all.
 
-        A plain classifier has no attention maps: [] then.
+        Of a network without heat maps: [].
         """
         chosen = _Rows(source, np.asarray(rows, np.int64))
         made: list[Overlay] = []
@@ -93,15 +94,16 @@ class Scorer:
         for batch in eval_batches(chosen, batch_size=self._batch_size, image_size=self._image_size):
             local = {name: values[own] for name, values in batch.items()}
             out = self._step(variables, global_batch(local, self._mesh))
-            if out["attention_maps"] is None:
+            if not out["heatmaps"]:
                 return []
-            maps, values = jax.device_get((out["attention_maps"], out["score"]))
+            heatmaps, values = jax.device_get((out["heatmaps"], out["score"]))
+            maps = joined_heatmaps(heatmaps)
             for i in np.flatnonzero(batch["index"] >= 0):
                 row = {name: column[batch["index"][i]] for name, column in chosen.columns.items()}
                 made.append(
                     Overlay(
                         image=batch["image"][i],
-                        attention=np.asarray(maps[i], np.float32),
+                        attention=maps[i],
                         label=int(batch["label"][i]),
                         score=float(values[i]),
                         title=_title(row),

@@ -10,8 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE, load_trained, predict
-from matnet_jax.model import Preprocess
+from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE
+from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.detectors.base import Preprocess
+from matnet_jax.detectors.inference import infer
+from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import (
     batch_sharded,
     data_mesh,
@@ -29,13 +32,14 @@ class Network:
       image_size: pixels of the crops it takes.
       batch_size: of the one shape that is compiled; a multiple of the devices.
       about: what it is, as JSON values: checkpoint and step.
-      run: uint8 [batch_size, S, S, 3] -> a dict with ``score`` and perhaps ``attention_maps``.
+      run: uint8 [batch_size, S, S, 3] -> scores [batch_size], and heat maps [batch_size, h, w, K]
+        by name.
     """
 
     image_size: int
     batch_size: int
     about: Mapping[str, Any]
-    run: Callable[[np.ndarray], dict[str, jax.Array]]
+    run: Callable[[np.ndarray], tuple[jax.Array, dict[str, jax.Array]]]
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores up to `batch_size` crops.
@@ -44,13 +48,13 @@ class Network:
           crops: uint8 RGB [n, S, S, 3].
 
         Returns:
-          P(fake) float32 [n], and attention maps float32 [n, h, w, M], None of a plain classifier.
+          P(fake) float32 [n], and heat maps float32 [n, h, w, K]; None of a network without them.
         """
         padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
         padded[: len(crops)] = crops
-        out = jax.device_get(self.run(padded))
-        maps = out.get("attention_maps")
-        return out["score"][: len(crops)], None if maps is None else maps[: len(crops)]
+        scores, heatmaps = jax.device_get(self.run(padded))
+        maps = joined_heatmaps(heatmaps)[: len(crops)] if heatmaps else None
+        return scores[: len(crops)], maps
 
 
 def trained_network(
@@ -61,13 +65,13 @@ def trained_network(
     Raises:
       CheckpointError, ConfigError: see `load_trained`.
     """
-    model, variables, metadata = load_trained(workdir, checkpoint)
-    mesh = data_mesh(jax.local_devices())
-    variables = replicate(variables, mesh)
+    trained = load_trained(workdir, checkpoint)
+    model, mesh = trained.model, data_mesh(jax.local_devices())
+    variables = replicate(trained.variables, mesh)
 
-    def score(variables: Any, images: jax.Array) -> dict[str, jax.Array]:
-        out = predict(model, variables, model.preprocess.normalize(images))
-        return {name: out[name] for name in ("score", "attention_maps") if name in out}
+    def score(variables: Any, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        found = infer(model, variables, model.preprocess.normalize(images))
+        return found.score, found.heatmaps
 
     step = jax.jit(
         score,
@@ -77,7 +81,7 @@ def trained_network(
     return Network(
         image_size=model.image_size,
         batch_size=-(-batch_size // mesh.size) * mesh.size,
-        about={"workdir": str(Path(workdir).absolute()), "step": metadata["step"]},
+        about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
     )
 
@@ -108,7 +112,14 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
             f"export it again with --platforms={backend}"
         )
     preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
-    step = jax.jit(lambda images: exported.call(preprocess.normalize(images)))
+    # Version 0.1 did not say which outputs are heat maps; its only ones were these.
+    names = details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
+
+    @jax.jit
+    def step(images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        out = exported.call(preprocess.normalize(images))
+        return out["score"], {name: out[name] for name in names}
+
     return Network(
         image_size=details["image_size"],
         batch_size=batch_size,

@@ -62,7 +62,7 @@ class Predictor:
         """The network of a training or conversion; `fields` are this class's.
 
         Raises:
-          CheckpointError, ConfigError: see `export.load_trained`.
+          CheckpointError, ConfigError: see `load_trained`.
         """
         network = trained_network(workdir, checkpoint=checkpoint, batch_size=batch_size)
         return cls(network, **fields)

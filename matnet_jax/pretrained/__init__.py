@@ -1,9 +1,9 @@
 """Checkpoints of other frameworks, and of earlier runs, into a model's variables: strictly."""
 
+from matnet_jax.detectors.assembly import WeightsMismatchError
 from matnet_jax.pretrained.files import CheckpointFileError, load_state_dict
 from matnet_jax.pretrained.load import from_pretrained, initialize, model_fields, read_weights
 from matnet_jax.pretrained.torch_mat import from_torch_state_dict
-from matnet_jax.pretrained.tree import WeightsMismatchError
 
 __all__ = [
     "CheckpointFileError",

@@ -103,8 +103,8 @@ def _config(options: argparse.Namespace):
     if options.config:
         config = runpy.run_path(options.config)["get_config"]()
     else:
-        config = default_config("paper" if options.model == "classifier" else options.model)
-        config.model.kind = "classifier" if options.model == "classifier" else "mat"
+        classifier = options.model == "classifier"
+        config = default_config(name="classifier") if classifier else default_config(options.model)
     given = {
         name: getattr(options, name)
         for name in (

@@ -11,8 +11,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model
-from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.config.legacy import upgraded
+from matnet_jax.detectors.base import Detector
 from matnet_jax.pretrained.families import Weights
 from matnet_jax.pretrained.load import (
     default_prefixes,
@@ -22,7 +24,6 @@ from matnet_jax.pretrained.load import (
     read_weights,
 )
 from matnet_jax.runtime.workdir import versions, write_json
-from matnet_jax.train.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Converted:
     """
 
     family: str
-    model: MAT | PlainClassifier
+    model: Detector
     checkpoint: Path
     left_at_random: tuple[str, ...]
 
@@ -87,8 +88,7 @@ def convert(
         step=np.zeros((), np.int32),  # type: ignore[arg-type]
         params=variables["params"],
         opt_state={},
-        batch_stats=variables["batch_stats"],
-        feature_centers=variables["feature_centers"],
+        collections={name: tree for name, tree in variables.items() if name != "params"},
     )
     with Checkpoints(out / "checkpoints") as checkpoints:
         checkpoints.save(0, state, metadata=metadata)
@@ -103,7 +103,7 @@ def with_fields(config: ConfigDict, weights: Weights) -> ConfigDict:
     A field that `config.model` sets stays; the others are set only where the model's own value
     differs, so that the config stays as short as it was.
     """
-    config = config.copy_and_resolve_references()
+    config = upgraded(config)
     with config.unlocked():
         for name, value in differing_fields(weights.fields, build_model(config)).items():
             if config.model.get(name) is None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import keras_names, timm_names, torch_mat
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
-from matnet_jax.pretrained.tree import flatten
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -101,12 +101,8 @@ def _is_advprop(path: Path) -> bool:
     return re.search(r"(^|[-_.])(adv|advprop|ap)([-_.]|$)", path.name.lower()) is not None
 
 
-def own_weights(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Weights:
+def own_weights(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> Weights:
     """A checkpoint of this library; its averaged parameters where it has them."""
-    variables = dict(variables)
-    average = variables.pop("ema_params", None)
-    if average is not None:
-        variables["params"] = average
     preprocess = metadata.get("preprocess", {})
     fields = {name: tuple(preprocess[name]) for name in ("mean", "std") if name in preprocess}
     model = metadata.get("config", {}).get("model", {})
@@ -115,7 +111,7 @@ def own_weights(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> We
             fields[name] = model[name]
     return Weights(
         "a checkpoint of this library",
-        flatten({k: v for k, v in variables.items() if v}),
+        named_arrays(network),
         fields=fields,
-        is_backbone=model.get("kind") == "classifier",
+        is_backbone="classifier" in (model.get("name"), model.get("kind")),
     )

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.detectors.assembly import assemble, is_under, variable_shapes
+from matnet_jax.detectors.backboned import BackboneDetector
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.classifier import PlainClassifier
 from matnet_jax.pretrained.families import Weights, own_weights, recognize
 from matnet_jax.pretrained.fetch import fetch
 from matnet_jax.pretrained.files import CheckpointFileError, read_file
-from matnet_jax.pretrained.tree import assemble, is_under, variable_shapes
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ def _read_own(path: Path) -> Weights:
 
 
 def initialize(
-    model: MAT | PlainClassifier,
+    model: Detector,
     source: str | Path | Weights,
     *,
     prefixes: Sequence[str] | None = None,
@@ -113,7 +115,7 @@ def initialize(
 
 def from_pretrained(
     source: str | Path,
-    model: MAT | PlainClassifier,
+    model: Detector,
     *,
     sha256: str | None = None,
     cache_dir: str | Path | None = None,
@@ -140,17 +142,18 @@ def model_fields(
     return dict(source.fields)
 
 
-def default_prefixes(weights: Weights, model: MAT | PlainClassifier) -> tuple[str, ...] | None:
+def default_prefixes(weights: Weights, model: Detector) -> tuple[str, ...] | None:
     """What `initialize` takes unless told: None for everything."""
     if not weights.is_backbone:
         return None
-    if isinstance(model, MAT):
-        return ("features",)
     head = weights.arrays.get("params/head/bias")
-    return None if head is not None and len(head) == model.num_classes else ("features",)
+    same_head = (
+        isinstance(model, PlainClassifier) and head is not None and len(head) == model.num_classes
+    )
+    return None if same_head else ("features",)
 
 
-def left_at_random(model: MAT | PlainClassifier, prefixes: Sequence[str] | None) -> tuple[str, ...]:
+def left_at_random(model: Detector, prefixes: Sequence[str] | None) -> tuple[str, ...]:
     """The parts of a model that loading `prefixes` leaves at their initial values."""
     if prefixes is None:
         return ()
@@ -158,18 +161,18 @@ def left_at_random(model: MAT | PlainClassifier, prefixes: Sequence[str] | None)
     return tuple(sorted({path.split("/")[1] for path in paths}))
 
 
-def differing_fields(fields: Mapping[str, Any], model: MAT | PlainClassifier) -> dict[str, Any]:
+def differing_fields(fields: Mapping[str, Any], model: Detector) -> dict[str, Any]:
     """Those of `fields` that the model has otherwise."""
     return {name: value for name, value in fields.items() if not _equal(value, _has(model, name))}
 
 
-def _has(model: MAT | PlainClassifier, field: str) -> Any:
-    if field == "batch_norm_epsilon":
+def _has(model: Detector, field: str) -> Any:
+    if field == "batch_norm_epsilon" and isinstance(model, BackboneDetector):
         return model.make_backbone().bn_epsilon
-    return getattr(model, field)
+    return getattr(model, field, None)
 
 
-def _warn_of_fields(weights: Weights, model: MAT | PlainClassifier) -> None:
+def _warn_of_fields(weights: Weights, model: Detector) -> None:
     other = differing_fields(weights.fields, model)
     if other:
         wanted = ", ".join(f"{name}={value}" for name, value in other.items())

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.model import MAT, PlainClassifier
+from matnet_jax.detectors.assembly import assemble
+from matnet_jax.detectors.backboned import BackboneDetector
+from matnet_jax.detectors.mat.network import MAT
 from matnet_jax.pretrained import torch_names
-from matnet_jax.pretrained.tree import assemble
 
 _BATCH_NORM = {
     "weight": ("params", "scale"),
@@ -25,7 +26,7 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict", "net")
 
 def from_torch_state_dict(
     state_dict: Mapping[str, Any],
-    model: MAT | PlainClassifier,
+    model: BackboneDetector,
     image_size: int | None = None,
     *,
     strict: bool = True,
@@ -37,7 +38,7 @@ def from_torch_state_dict(
         {"state_dict": …} are seen through. Tensors are accepted where `np.asarray` takes them.
       model: `create_model("released", …)` or `create_classifier(…)` of the same shape.
       image_size: of the images that the model will see, to check against; None for the model's.
-      strict: see `matnet_jax.pretrained.tree.assemble`.
+      strict: see `matnet_jax.detectors.assembly.assemble`.
 
     Raises:
       WeightsMismatchError: keys or shapes differ; nothing is loaded by half.

@@ -54,8 +54,7 @@ def write_model_card(
     made.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     text = made.get_template("model-card.md.j2").render(
         title=title,
-        kind="MAT" if config["model"]["kind"] == "mat" else "Plain classifier",
-        model=config["model"],
+        network=metrics["network"],
         config=config,
         checkpoint=f"step {metrics['checkpoint']['step']} ({metrics['checkpoint']['chosen']})",
         versions=metrics["versions"],

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import matplotlib
@@ -97,6 +97,22 @@ def laid_over_faces(overlays: Sequence[Overlay], side: int = 112) -> np.ndarray:
         tiles = [face, *(laid_over(face, one) for one in maps)]
         rows.append(np.hstack([np.asarray(tile) for tile in tiles]))
     return np.vstack(rows)
+
+
+def joined_heatmaps(heatmaps: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All heat maps of a batch as one array: {name: [B,h,w,K]} -> float32 [B,H,W,ΣK].
+
+    Maps of fewer cells are grown to the largest by repeating cells.
+    """
+    height = max(maps.shape[1] for maps in heatmaps.values())
+    width = max(maps.shape[2] for maps in heatmaps.values())
+
+    def grown(maps: np.ndarray) -> np.ndarray:
+        rows = np.arange(height) * maps.shape[1] // height
+        columns = np.arange(width) * maps.shape[2] // width
+        return np.asarray(maps, np.float32)[:, rows][:, :, columns]
+
+    return np.concatenate([grown(maps) for maps in heatmaps.values()], axis=-1)
 
 
 def statistics(overlays: Sequence[Overlay]) -> list[dict]:

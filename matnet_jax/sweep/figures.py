@@ -37,12 +37,12 @@ def draw_attention(
       data_dir: records to take the faces from instead.
 
     Raises:
-      ValueError: a run is of a plain classifier, which has no maps, or the suffix is unknown.
+      ValueError: a run is of a network without heat maps, or the suffix is unknown.
       CheckpointError, DataError, FileNotFoundError: a run or its data cannot be read.
     """
     import jax
 
-    from matnet_jax.checkpoints.export import load_trained
+    from matnet_jax.checkpoints.network import load_trained
     from matnet_jax.config.data import open_source
     from matnet_jax.evaluation.scorer import Scorer, sample_rows
     from matnet_jax.report import Overlay
@@ -56,17 +56,18 @@ def draw_attention(
     overlays: dict[str, list[Overlay]] = {}
     shown: ConfigDict | None = None
     for folder in folders:
-        model, variables, metadata = load_trained(folder, checkpoint)
+        trained = load_trained(folder, checkpoint)
+        model = trained.model
         if shown is None:
-            shown = ConfigDict(metadata["config"])
+            shown = ConfigDict(trained.metadata["config"])
             if data_dir is not None:
                 shown.data.update(source="records", dir=data_dir)
         source = open_source(shown, split, model.image_size)
         rows = sample_rows(source.columns, num_faces)
         scorer = Scorer(model, mesh, batch_size=mesh.size * -(-len(rows) // mesh.size))
-        faces = scorer.overlays(replicate(variables, mesh), source, rows)
+        faces = scorer.overlays(replicate(trained.variables, mesh), source, rows)
         if not faces:
-            raise ValueError(f"{folder} is a plain classifier: it has no attention maps")
+            raise ValueError(f"{folder} is {model.description}: it has no heat maps")
         overlays[folder.name] = faces
     if jax.process_index() == 0:
         write_attention_figure(out, overlays)

@@ -9,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from matnet_jax.config.check import validate
+from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.config.schema import ConfigError, changes
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
@@ -26,9 +27,12 @@ def run_config(base: ConfigDict, run: Run, datasets: DataSets, workdir: Path) ->
     Raises:
       ConfigError: the base and the run's changes do not make a config that can be run.
     """
-    config = base.copy_and_resolve_references()
+    fields = dict(run.changes)
+    config = upgraded(base)
+    if (family := fields.pop("model.name", None)) is not None:
+        config = with_family(config, family)
     datasets.select(config, run.data)
-    config.update_from_flattened_dict(dict(run.changes))
+    config.update_from_flattened_dict(fields)
     if run.starts_from is not None:
         config.init.path = str(workdir / run.starts_from)
     try:

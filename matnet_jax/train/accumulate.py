@@ -21,16 +21,16 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
     statistics, and running variances lack the variance between parts.
 
     Args:
-      gradient: (params, collections, batch, key, rate) -> (grads, collections, metrics).
+      gradient: (params, collections, batch, key, step) -> (grads, collections, metrics).
       parts: 1 leaves it as it is. The batch's leading axis is a multiple; part j has the rows j,
         j + parts, …, so that a batch split over devices stays where it is.
     """
     if parts == 1:
         return gradient
 
-    def run(params: Any, collections: Any, batch: dict[str, jax.Array], key: jax.Array, rate: Any):
+    def run(params: Any, collections: Any, batch: dict[str, jax.Array], key: jax.Array, step: Any):
         def compute(part: dict[str, jax.Array], number: jax.Array) -> Result:
-            return gradient(params, collections, part, jax.random.fold_in(key, number), rate)
+            return gradient(params, collections, part, jax.random.fold_in(key, number), step)
 
         split = jax.tree.map(
             lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), batch

@@ -12,10 +12,10 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.config.build import Plan
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import global_batch
 from matnet_jax.train.metrics_log import Mean, MetricsLog, NonFiniteError
+from matnet_jax.train.plan import Plan
 from matnet_jax.train.profiling import Profiler
 from matnet_jax.train.watchdog import Watchdog
 

@@ -1,51 +1,16 @@
-"""Optimisers and learning-rate schedules, from plain values.
+"""Optimisers and learning-rate schedules, from plain values; steps are the only unit."""
 
-Durations in a config are written with their unit, ``"5 epochs"``, ``"2000 steps"`` or
-``"48000 examples"``; `duration_in_steps` turns them into optimiser steps, the only unit used below.
-"""
-
-import math
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "step", "cosine")
+from matnet_jax.config.sections import OptimizerName, ScheduleName
 
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*(step|epoch|example)s?\s*$")
-
-
-def duration_in_steps(duration: str, *, steps_per_epoch: int, batch_size: int) -> int:
-    """Turns ``"<number> steps|epochs|examples"`` into a whole number of optimiser steps.
-
-    Args:
-      duration: a number and its unit, singular or plural; fractions of an epoch are allowed.
-      steps_per_epoch: optimiser steps in one epoch.
-      batch_size: examples in one global batch.
-
-    Returns:
-      Steps, rounded up, so that a positive duration never becomes zero steps.
-
-    Raises:
-      ValueError: if `duration` has not that form.
-    """
-    match = _DURATION.match(str(duration))
-    if match is None:
-        raise ValueError(
-            f"a duration is a number and a unit, such as '10 epochs', '2000 steps' or "
-            f"'48000 examples'; got {duration!r}"
-        )
-    number, unit = float(match[1]), match[2]
-    steps = {
-        "step": number,
-        "epoch": number * steps_per_epoch,
-        "example": number / batch_size,
-    }[unit]
-    return math.ceil(steps - 1e-9)  # 0.1 epochs of 30 steps is 3 steps, not 4
+OPTIMIZERS = get_args(OptimizerName)
+SCHEDULES = get_args(ScheduleName)
 
 
 def create_schedule(

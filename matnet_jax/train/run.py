@@ -12,19 +12,16 @@ import jax
 from ml_collections import ConfigDict
 
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
-from matnet_jax.config.build import (
-    build_agda,
-    build_losses,
-    build_model,
-    build_optimizer,
-    build_plan,
-)
+from matnet_jax.checkpoints.state import TrainState
+from matnet_jax.config.build import build_model, build_objective, resolved
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import build_sampler, open_source, training_batches
+from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import adopt_model_fields, changes, default_config, flatten
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.variables import abstract_variables, init_variables
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import summarise
-from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
 from matnet_jax.runtime.preemption import Preemption
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -37,8 +34,9 @@ from matnet_jax.runtime.workdir import locked, versions, write_json
 from matnet_jax.train.attention_watch import AttentionWatch
 from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog
+from matnet_jax.train.plan import build_optimizer, build_plan
 from matnet_jax.train.profiling import profiler
-from matnet_jax.train.state import TrainState, create_train_state
+from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 from matnet_jax.train.watchdog import Watchdog
 
@@ -78,6 +76,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
       Preempted: SIGTERM came, and everything up to the step in the message is saved.
     """
     validate(config)
+    config = upgraded(config)
     mesh = data_mesh()
     check_divisible(
         config.train.batch_size,
@@ -100,11 +99,8 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     train_step = jax.jit(
         make_train_step(
             model,
+            build_objective(config, model, plan.steps),
             tx,
-            options=build_losses(config),
-            agda=build_agda(config),
-            center_rate=plan.center_rate,
-            centers_move_twice=config.centers.move_twice,
             ema_decay=config.train.ema_decay,
             accumulate=config.train.accumulate,
             skip_nonfinite=config.train.on_nonfinite == "skip",
@@ -115,7 +111,9 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     )
     scorer = Scorer(model, mesh, batch_size=config.validation.batch_size)
 
-    attention = AttentionWatch(scorer, validation_source, sample_rows(validation_source.columns))
+    attention = AttentionWatch(
+        model, scorer, validation_source, sample_rows(validation_source.columns)
+    )
     log: MetricsLog | None = None
 
     def validate_state(state: TrainState) -> Metrics:
@@ -204,7 +202,7 @@ def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any
     return with_fields(config, weights), weights
 
 
-def take_weights(config: ConfigDict, model: MAT | PlainClassifier, weights: Any) -> dict[str, Any]:
+def take_weights(config: ConfigDict, model: Detector, weights: Any) -> dict[str, Any]:
     """The network's first variables: what ``config.init`` takes of the weights, the rest random.
 
     Raises:
@@ -241,8 +239,15 @@ def restore(
 def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:
     allowed: list[str] = []
     refused: list[str] = []
+    trained, wanted = upgraded(before), upgraded(now)
     # A field that an older version did not have counts as its default.
-    defaults = json.loads(default_config(now["recipe"]).to_json_best_effort())
+    defaults = default_config(wanted.recipe, wanted.model.name)
+    same_family = trained.model.name == wanted.model.name
+    before, now = (
+        # None and the value that it stands for are the same.
+        {**each.to_dict(), "model": resolved(each) if same_family else each.model.to_dict()}
+        for each in (trained, wanted)
+    )
     known, current = dict(flatten(before)), dict(flatten(now))
     unchanged = {
         field

@@ -6,14 +6,18 @@ All values are in the network's normalised units, so the hard mode's 0 is mid-gr
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from matnet_jax.detectors.fields import NOT_NEGATIVE, POSITIVE, Range
 from matnet_jax.nn.resize import Size, resize_bilinear
+
+_THRESHOLDS = Range(lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1, "two of 0 to 1, rising")
+_SLOPES = Range(lambda v: len(v) == 2 and 0 < v[0] <= v[1], "two above 0, rising")
 
 MODES = ("soft", "hard", "mix", "pointwise", "none")
 
@@ -26,7 +30,8 @@ class AGDAOptions:
       mode: "soft" blends in the degraded image (eq. 6), "hard" erases (eq. 7), "mix" draws one of
         the two a batch, "pointwise" blurs each pixel with its own width, "none" is off.
       scale: the degraded image is blurred at floor(scale · size).
-      kernel_size, sigma: the blur's, in pixels of the small image; its border is reflected.
+      kernel_size: the blur's, in pixels of the small image; its border is reflected.
+      sigma: the blur's, in pixels of the small image.
       noise: standard deviation of Gaussian noise on the small blurred image.
       threshold: range of θ_d, drawn uniformly once a batch.
       zoom: range of the slope z of the released code's weight function, drawn once a batch; None
@@ -35,12 +40,12 @@ class AGDAOptions:
     """
 
     mode: Literal["soft", "hard", "mix", "pointwise", "none"] = "soft"
-    scale: float = 0.3
-    kernel_size: int = 11
-    sigma: float = 7.0
-    noise: float = 0.0
-    threshold: tuple[float, float] = (0.5, 0.5)
-    zoom: tuple[float, float] | None = None
+    scale: Annotated[float, Range(lambda v: 0 < v <= 1, "above 0, at most 1")] = 0.3
+    kernel_size: Annotated[int, Range(lambda v: v >= 1 and v % 2 == 1, "odd, at least 1")] = 11
+    sigma: Annotated[float, POSITIVE] = 7.0
+    noise: Annotated[float, NOT_NEGATIVE] = 0.0
+    threshold: Annotated[tuple[float, float], _THRESHOLDS] = (0.5, 0.5)
+    zoom: Annotated[tuple[float, float] | None, _SLOPES] = None
     choice: Literal["uniform", "weighted"] = "uniform"
 
     def __post_init__(self) -> None:

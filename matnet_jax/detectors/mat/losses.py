@@ -16,16 +16,6 @@ from matnet_jax.nn.norms import l2_norm, l2_normalize
 RILVersion = Literal["paper", "v1", "v2"]
 
 
-def cross_entropy(
-    logits: jax.Array, labels: jax.Array, *, label_smoothing: float = 0.0
-) -> jax.Array:
-    """−Σ_c q_c log softmax(logits)_c, q the smoothed one-hot label: [B, C], [B] -> [B] nats."""
-    log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
-    classes = logits.shape[-1]
-    target = jax.nn.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
-    return -jnp.sum(target * log_p, axis=-1)
-
-
 def ril_intra(
     region_features: jax.Array,
     centers: jax.Array,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from matnet_jax.backbones import resolve_stage
-from matnet_jax.detectors.backboned import BackboneNetwork
-from matnet_jax.detectors.base import MATOutput, _build
+from matnet_jax.detectors.backboned import BackboneDetector
+from matnet_jax.detectors.base import build
+from matnet_jax.detectors.fields import COUNT, RATE, Derived
 from matnet_jax.detectors.mat.attention import (
     AttentionModule,
     bilinear_attention_pooling,
@@ -23,15 +26,16 @@ from matnet_jax.detectors.mat.head import EnsembleHead
 from matnet_jax.detectors.mat.losses import RILVersion
 from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
+from matnet_jax.detectors.output import MATOutput
 from matnet_jax.nn.initializers import kernel_init
 
 
-class MAT(BackboneNetwork):
+class MAT(BackboneDetector):
     """Multi-attentional network (figure 2 of the paper): wiring only.
 
-    Attributes (besides `BackboneNetwork`'s):
-      texture_stage, attention_stage: SL_t and SL_a by the paper's names ("L2"), the code's ("b2")
-        or "final".
+    Attributes:
+      texture_stage: SL_t by the paper's name ("L2"), the code's ("b2") or "final".
+      attention_stage: SL_a, likewise.
       num_attentions: M.
       attention_version: see `AttentionModule`.
       texture_version: see `TextureBlock`.
@@ -46,16 +50,24 @@ class MAT(BackboneNetwork):
 
     texture_stage: str = "L2"
     attention_stage: str = "L5"
-    num_attentions: int = 4
+    num_attentions: Annotated[int, COUNT] = 4
     attention_version: Literal["paper", "released"] = "paper"
     texture_version: TextureVersion = "paper"
     ril_version: RILVersion = "paper"
     global_pooling: Literal["bap", "weighted"] = "bap"
     standardize_pooled: bool = False
-    mid_dims: int = 256
-    dropout_rate: float = 0.0
-    final_dropout_rate: float = 0.0
-    ams: bool = False
+    mid_dims: Annotated[int, COUNT] = 256
+    dropout_rate: Annotated[float, RATE] = 0.0
+    final_dropout_rate: Annotated[float, RATE] = 0.0
+    ams: Annotated[bool, Derived("config.losses.auxiliary")] = False
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words, for messages."""
+        return (
+            f"MAT on {self.backbone} (M = {self.num_attentions}, texture {self.texture_stage} "
+            f"{self.texture_version}, attention {self.attention_stage} {self.attention_version})"
+        )
 
     def setup(self) -> None:
         self.features = self.make_backbone()
@@ -116,6 +128,7 @@ class MAT(BackboneNetwork):
         global_feature = pooling(stages["final"], summed)[:, 0]
         if train and self.final_dropout_rate > 0:
             global_feature = self._dropout(global_feature, self.final_dropout_rate)
+        ams_centers = self.ams_centers() if self.ams else None
         return MATOutput(
             logits=self.head(matrix, global_feature),
             attention_maps=maps,
@@ -123,8 +136,20 @@ class MAT(BackboneNetwork):
             global_feature=global_feature,
             region_features=region_features,
             centers=self._move_centers(region_features, labels, center_rate) if train else None,
-            ams_centers=self.ams_centers() if self.ams else None,
+            ams_centers=ams_centers if train else None,
         )
+
+    def heatmaps(self, out: Any) -> dict[str, jax.Array]:
+        """The attention maps."""
+        return {"attention_maps": out["attention_maps"]}
+
+    def watch(self, variables: Mapping[str, Any]) -> dict[str, float | None]:
+        """``center_distance``: the mean distance between two feature centers; None for one."""
+        centers = jax.device_get(variables["feature_centers"]["centers"])
+        if len(centers) < 2:
+            return {"center_distance": None}
+        apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
+        return {"center_distance": float(apart[np.triu_indices(len(centers), 1)].mean())}
 
     def _keep_maps(self, batch: int, train: bool) -> jax.Array:
         """[B, M] float32: 1, or a dropout mask over whole maps with survivors scaled."""
@@ -176,7 +201,7 @@ def create_model(
 
     Args:
       recipe: "paper" (what its text says) or "released" (what the authors' code does).
-      backbone: see `BackboneNetwork`.
+      backbone: see `BackboneDetector`.
       texture_stage, attention_stage: by default L2 and L5, on Xception b3 and final.
       num_attentions: M.
       num_classes: logits.
@@ -202,7 +227,7 @@ def create_model(
         "image_size": image_size or (299 if is_xception else 380),
         "dtype": dtype,
     }
-    model = _build(MAT, fields, RECIPES[recipe], overrides)
+    model = build(MAT, fields, RECIPES[recipe], overrides)
     channels = model.make_backbone().endpoint_channels
     for stage in (model.texture_stage, model.attention_stage):
         resolve_stage(stage, channels)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from matnet_jax.model import MAT, PlainClassifier, abstract_variables, init_variables
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.variables import abstract_variables, init_variables
 
 _SHOWN = 20
 
@@ -18,7 +19,7 @@ class WeightsMismatchError(ValueError):
     """A checkpoint and a model differ; the message is a +/− list of keys."""
 
 
-def variable_shapes(model: MAT | PlainClassifier) -> dict[str, tuple[int, ...]]:
+def variable_shapes(model: Detector) -> dict[str, tuple[int, ...]]:
     """Shapes of a model's variables by path: {"params/head/logits/kernel": (256, 2), …}."""
     flat = traverse_util.flatten_dict(abstract_variables(model), sep="/")
     return {path: leaf.shape for path, leaf in flat.items()}
@@ -31,7 +32,7 @@ def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def assemble(
-    model: MAT | PlainClassifier,
+    model: Detector,
     arrays: Mapping[str, np.ndarray],
     *,
     unexpected: Sequence[str] = (),
@@ -77,7 +78,7 @@ def assemble(
         report = _report(lines, len(missing), len(foreign), len(misshapen))
         if strict or not usable:
             raise WeightsMismatchError(
-                f"{report}\nNothing was loaded. Is it a checkpoint of {_describe(model)}? "
+                f"{report}\nNothing was loaded. Is it a checkpoint of {model.description}? "
                 "strict=False loads what fits and leaves the rest at its initial values; "
                 "prefixes=['features'] loads the backbone alone."
             )
@@ -116,13 +117,3 @@ def _report(lines: list[str], missing: int, foreign: int, misshapen: int) -> str
     more = f"\n… and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     head = f"checkpoint and model differ: {missing} missing (−), {foreign} unexpected (+), "
     return f"{head}{misshapen} of another shape (±)\n" + "\n".join(lines[:_SHOWN]) + more
-
-
-def _describe(model: MAT | PlainClassifier) -> str:
-    if isinstance(model, MAT):
-        return (
-            f"MAT on {model.backbone} (M = {model.num_attentions}, texture {model.texture_stage} "
-            f"{model.texture_version}, attention {model.attention_stage} "
-            f"{model.attention_version})"
-        )
-    return f"a plain classifier on {model.backbone}"

@@ -1,0 +1,96 @@
+"""The one loader of a trained network: what a checkpoint holds, as what it was trained as."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
+from matnet_jax.config.build import build_model, resolved
+from matnet_jax.config.legacy import upgraded
+from matnet_jax.config.schema import adopt_model_fields, changes
+from matnet_jax.detectors.assembly import assemble, flatten
+from matnet_jax.detectors.base import Detector
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with its weights.
+
+    Attributes:
+      model: with the preprocessing that it was trained with.
+      variables: what `model.apply` takes, NumPy arrays; averaged parameters where the training kept
+        them.
+      step: of the checkpoint.
+      metadata: the checkpoint's JSON values, its config in today's names.
+    """
+
+    model: Detector
+    variables: dict[str, Any]
+    step: int
+    metadata: dict[str, Any]
+
+
+def load_trained(
+    workdir: str | Path,
+    checkpoint: str | int = "best",
+    *,
+    expected: ConfigDict | None = None,
+) -> TrainedNetwork:
+    """The network of a checkpoint, without a config to be given; any processes may read it.
+
+    Args:
+      workdir: of a training or a conversion.
+      checkpoint: ``best``, ``latest`` or a step.
+      expected: a config whose recipe and model must be the checkpoint's; a field of its model that
+        is None takes the checkpoint's value.
+
+    Raises:
+      CheckpointError: there is no such checkpoint or it cannot be read.
+      ConfigError, CheckpointMismatchError: it is of a network that this version cannot build, or of
+        another than `expected`.
+    """
+    with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
+        step = checkpoints.resolve(checkpoint)
+        metadata = checkpoints.metadata(step)
+        config = upgraded(metadata["config"])
+        if expected is not None:
+            _check_same(config, expected, checkpoints.directory / str(step))
+        arrays = named_arrays(checkpoints.read_model(step))
+    model = build_model(config)
+    preprocess = metadata["preprocess"]
+    model = model.clone(
+        image_size=preprocess["image_size"],
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+    )
+    metadata |= {"config": json.loads(config.to_json_best_effort())}
+    return TrainedNetwork(model, assemble(model, arrays), step, metadata)
+
+
+def named_arrays(network: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A saved network's arrays by path; its averaged parameters where it has them."""
+    collections = dict(network)
+    average = collections.pop("ema_params", None)
+    if average is not None:
+        collections["params"] = average
+    return flatten({name: tree for name, tree in collections.items() if tree})
+
+
+def _check_same(trained: ConfigDict, config: ConfigDict, path: Path) -> None:
+    config = adopt_model_fields(upgraded(config), trained)
+    differences = changes(
+        {"recipe": trained.recipe, "model": resolved(trained)},
+        {"recipe": config.recipe, "model": resolved(config)},
+    )
+    if differences:
+        raise CheckpointMismatchError(
+            f"the checkpoint {path} is of another network (before: when it was trained, now: "
+            "--config):\n  " + "\n  ".join(differences.values())
+        )

@@ -1,0 +1,49 @@
+"""The one forward path of evaluation, export and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from matnet_jax.detectors.base import Detector
+
+
+class Inference(NamedTuple):
+    """What a network says of images; float32.
+
+    Attributes:
+      score: P(fake), [B].
+      heatmaps: where it looked, [B, h, w, K] by name; empty where a family has none.
+      outputs: the network's own outputs by name, ``logits`` [B, 2] among them.
+    """
+
+    score: jax.Array
+    heatmaps: dict[str, jax.Array]
+    outputs: dict[str, jax.Array]
+
+    def arrays(self) -> dict[str, jax.Array]:
+        """All of it by name, the score as ``score``."""
+        return {**self.outputs, **self.heatmaps, "score": self.score}
+
+
+def infer(model: Detector, variables: Mapping[str, Any], images: jax.Array) -> Inference:
+    """Runs a network without training.
+
+    Args:
+      model: of any family.
+      variables: what its `apply` takes; never changed.
+      images: [B, H, W, 3] float32, normalised.
+    """
+    out: Any = model.apply(variables, images, train=False)
+    return Inference(
+        model.score(out).astype(jnp.float32),
+        _float32(model.heatmaps(out)),
+        _float32({name: out[name] for name in out.keys()}),  # noqa: SIM118 (a struct, not a dict)
+    )
+
+
+def _float32(arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: array.astype(jnp.float32) for name, array in arrays.items()}

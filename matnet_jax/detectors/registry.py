@@ -1,0 +1,45 @@
+"""All families by name: a new detector is one file, and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matnet_jax.detectors import classifier
+from matnet_jax.detectors.base import Detector, Family
+from matnet_jax.detectors.mat import family as mat
+
+FAMILIES: dict[str, Family] = {
+    "mat": mat.FAMILY,
+    "classifier": classifier.FAMILY,
+}
+
+
+def family(name: str) -> Family:
+    """A family by its name.
+
+    Raises:
+      ValueError: there is none; the message lists those there are.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"unknown detector '{name}'; available: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def detectors() -> tuple[str, ...]:
+    """Names of all families."""
+    return tuple(FAMILIES)
+
+
+def create_detector(name: str, *, recipe: str = "paper", **fields: Any) -> Detector:
+    """A detector of any family.
+
+    Args:
+      name: of the family, one of `detectors`.
+      recipe: one of the family's.
+      **fields: of the family's module.
+
+    Raises:
+      ValueError: an unknown name, recipe or field, or a value out of range; the message lists what
+        there is.
+    """
+    return family(name).make(recipe, **fields)

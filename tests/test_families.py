@@ -1,0 +1,211 @@
+"""The contract that every family of detectors keeps, and one made in a test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import chex
+import example_detector
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from matnet_jax.checkpoints.export import export_stablehlo
+from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.config import default_config
+from matnet_jax.config.build import build_model, build_objective
+from matnet_jax.config.check import validate
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.inference import infer
+from matnet_jax.detectors.registry import FAMILIES
+from matnet_jax.detectors.variables import abstract_variables, init_variables
+from matnet_jax.evaluation.run import evaluate
+from matnet_jax.model import create_detector, detectors
+from matnet_jax.predict.network import exported_network, trained_network
+from matnet_jax.runtime.sharding import (
+    batch_sharded,
+    data_mesh,
+    global_batch,
+    replicate,
+    replicated,
+)
+from matnet_jax.train.run import train
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import make_train_step
+
+BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
+TINY = {"mat": BACKBONE | {"mid_dims": 8}, "classifier": BACKBONE}
+"""Fields that make a family's network small; one that is not here is so by default."""
+
+NAMES = (*FAMILIES, "example")
+
+
+@pytest.fixture(autouse=True)
+def example(monkeypatch):
+    """The one line that a new family is."""
+    monkeypatch.setitem(FAMILIES, "example", example_detector.FAMILY)
+
+
+def config_of(name, **values):
+    config = default_config(name=name)
+    fields = {"model.image_size": tiny.SIZE, "data.source": "synthetic", "data.real_repeat": 1}
+    fields |= {"data.synthetic_identities": 2, "train.batch_size": 8, "validation.batch_size": 8}
+    fields |= {"train.duration": "2 steps", "validation.every": "2 steps"}
+    fields |= {f"model.{key}": value for key, value in TINY.get(name, {}).items()}
+    config.update_from_flattened_dict(fields | values)
+    validate(config)
+    return config
+
+
+def batch_of(name, size=8):
+    batch = tiny.batch(size)
+    if "mask" in FAMILIES[name].reads:
+        batch["mask"] = np.where(batch["label"][:, None, None], tiny.pixels(size)[..., 0], 0)
+    return batch
+
+
+def made(name, **values):
+    """A tiny model and its objective."""
+    config = config_of(name, **values)
+    model = build_model(config)
+    return model, build_objective(config, model, lambda duration: 10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs(name):
+    model, _ = made(name)
+    assert isinstance(model, Detector) and name in detectors()
+    variables = jax.eval_shape(lambda: init_variables(model, 0))
+    images = jax.ShapeDtypeStruct((3, tiny.SIZE, tiny.SIZE, 3), jnp.float32)
+    found = jax.eval_shape(lambda v, x: infer(model, v, x), variables, images)
+    chex.assert_shape(found.score, (3,))
+    chex.assert_shape(found.outputs["logits"], (3, 2))
+    for maps in found.heatmaps.values():
+        chex.assert_rank(maps, 4)
+        assert maps.shape[0] == 3
+    for array in jax.tree.leaves(found):
+        assert array.dtype == jnp.float32 and array.shape[0] == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_and_maps_are_in_range(name):
+    model, _ = made(name)
+    found = jax.jit(lambda v, x: infer(model, v, x), compiler_options=tiny.QUICK_COMPILE)(
+        init_variables(model, 0), tiny.images(model, 4)
+    )
+    assert np.all((found.score >= 0) & (found.score <= 1))
+    for maps in found.heatmaps.values():
+        assert np.all(maps >= 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_keeps_variables_in_float32(name):
+    model, _ = made(name, **{"model.dtype": "bfloat16"})
+    assert model.dtype == jnp.bfloat16
+    variables = abstract_variables(model)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    images = jax.ShapeDtypeStruct((2, tiny.SIZE, tiny.SIZE, 3), jnp.float32)
+    text = str(jax.make_jaxpr(lambda v, x: infer(model, v, x))(variables, images))
+    assert "bf16" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_images_are_said(name):
+    model, _ = made(name)
+    variables = abstract_variables(model)
+    for shape, dtype in (((2, 64, 64, 3), jnp.uint8), ((2, 64, 64, 1), jnp.float32)):
+        with pytest.raises(ValueError, match="images must be"):
+            jax.eval_shape(model.apply, variables, jax.ShapeDtypeStruct(shape, dtype))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name):
+    model, objective = made(name)
+    tx, results = optax.sgd(0.05), []
+    step = make_train_step(model, objective, tx)
+    for devices in (jax.devices()[:1], jax.devices()):
+        mesh = data_mesh(devices)
+        jitted = jax.jit(
+            step,
+            in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
+            out_shardings=replicated(mesh),
+            compiler_options=tiny.QUICK_COMPILE,
+        )
+        state = replicate(create_train_state(model, tx, 0), mesh)
+        key = replicate(jax.random.key(0), mesh)
+        results.append(jax.device_get(jitted(state, global_batch(batch_of(name), mesh), key)))
+    (state, metrics), (other, others) = results
+    chex.assert_tree_all_finite((state, metrics))
+    assert state.step == 1 and metrics["loss"] > 0
+    chex.assert_trees_all_close(metrics, others, rtol=1e-3, atol=1e-5)
+    chex.assert_trees_all_close(state.params, other.params, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_of_weight_0_do_not_count(name):
+    model, objective = made(name)
+    tx = optax.sgd(0.05)
+    step = jax.jit(make_train_step(model, objective, tx), compiler_options=tiny.QUICK_COMPILE)
+    batch = batch_of(name) | {"weight": np.array([1, 1, 1, 0, 1, 1, 0, 1], np.float32)}
+    left_out = batch["weight"] == 0
+    other = {key: value.copy() for key, value in batch.items()}
+    other["image"][left_out] = 255 - other["image"][left_out]
+    other["label"][left_out] = 1 - other["label"][left_out]
+    if "mask" in batch:
+        other["mask"][left_out] = 255 - other["mask"][left_out]
+    state = create_train_state(model, tx, 0)
+    results = [step(state, given, jax.random.key(0)) for given in (batch, other)]
+    chex.assert_trees_all_close(*results, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_from_training_to_prediction(name, tmp_path):
+    """Trained, evaluated, restored, exported: the same network throughout."""
+    config = config_of(name)
+    assert train(config, tmp_path)["step"] == 2
+    metrics = evaluate(config, tmp_path)
+    assert metrics["frame"]["n_fake"] > 0 and np.isfinite(metrics["loss"])
+    page = (tmp_path / "eval" / "test" / "report.html").read_text()
+    loaded = load_trained(tmp_path)
+    assert loaded.model == build_model(config)
+    assert loaded.metadata["config"]["model"]["name"] == name
+    assert ("alt=" in page) == bool(model_heatmaps(loaded))
+
+    crops = np.asarray(tiny.pixels(5))
+    own, maps = trained_network(tmp_path, batch_size=8)(crops)
+    export_stablehlo(loaded.model, loaded.variables, tmp_path / "out", platforms=("cpu",))
+    exported, exported_maps = exported_network(tmp_path / "out", batch_size=8)(crops)
+    np.testing.assert_allclose(exported, own, atol=1e-5)
+    described = json.loads((tmp_path / "out" / "preprocess.json").read_text())
+    assert bool(described["heatmaps"]) == (maps is not None)
+    if maps is not None:
+        np.testing.assert_allclose(exported_maps, maps, atol=1e-4)
+
+
+def model_heatmaps(loaded):
+    images = tiny.images(loaded.model, 1)
+    return jax.eval_shape(lambda x: infer(loaded.model, loaded.variables, x), images).heatmaps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_config_has_its_fields_only(name):
+    config, family = config_of(name), FAMILIES[name]
+    sections = set(family.sections)
+    for other in FAMILIES.values():
+        assert (set(other.sections) - sections).isdisjoint(config)
+    known = {field.name for field in dataclasses.fields(family.model)}
+    assert set(config.model) - {"name", "kind"} <= known
+
+
+def test_an_unknown_name_or_field_says_what_there_is():
+    with pytest.raises(ValueError, match="unknown detector 'matt'; available: mat, classifier"):
+        create_detector("matt")
+    with pytest.raises(ValueError, match="no field 'widht'; did you mean 'width'"):
+        create_detector("example", widht=3)
+    with pytest.raises(ValueError, match="unknown recipe 'released'; available: paper"):
+        create_detector("example", recipe="released")
+    assert create_detector("mat", recipe="released", **TINY["mat"]).texture_version == "v2"
