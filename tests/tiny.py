@@ -71,8 +71,8 @@ def objective(
 class _Patches:
     """Stage features without a backbone: fixed projections of image patches, quick to compile."""
 
-    def endpoints(self, images, *, train=False):
-        del train
+    def endpoints(self, images, *, train=False, weight=None):
+        del train, weight
         return patch_features(images)
 
 
@@ -100,8 +100,8 @@ def patch_features(images) -> dict[str, jax.Array]:
 class StageMAT(MAT):
     """MAT that is fed stage features instead of images."""
 
-    def endpoints(self, images, *, train=False):
-        del train
+    def endpoints(self, images, *, train=False, weight=None):
+        del train, weight
         return images
 
 

@@ -92,12 +92,12 @@ class MBConv(nn.Module):
     bn_group_size: int | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
             )
-            return layer(y, train=train)
+            return layer(y, train=train, weight=weight)
 
         inputs, channels = x, x.shape[-1]
         if self.expansion != 1:
@@ -132,7 +132,7 @@ class EfficientNet(nn.Module):
         by the real sizes.
       stochastic_depth_rate: grows linearly with the block index from 0 to this.
       remat: keeps only what goes from block to block, and computes the rest again.
-      bn_group_size: see `BatchNorm`.
+      bn_group_size: see `BatchNorm`, as for `weight` in the call.
     """
 
     width: float
@@ -154,7 +154,9 @@ class EfficientNet(nn.Module):
         return channels | {"final": scaled_channels(HEAD_CHANNELS, self.width)}
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    def __call__(
+        self, images: jax.Array, train: bool, weight: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
         channels = self.endpoint_channels
         norm: dict[str, Any] = {
             "momentum": self.bn_momentum,
@@ -162,6 +164,7 @@ class EfficientNet(nn.Module):
             "dtype": self.dtype,
             "group_size": self.bn_group_size,
         }
+        mode: dict[str, Any] = {"train": train, "weight": weight}
         stem = Conv(
             channels["stem"],
             stride=2,
@@ -169,7 +172,7 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
             name="stem_conv",
         )
-        x = nn.swish(BatchNorm(**norm, name="stem_bn")(stem(images), train=train))
+        x = nn.swish(BatchNorm(**norm, name="stem_bn")(stem(images), **mode))
         endpoints = {"stem": x}
 
         repeats = [math.ceil(stage.repeats * self.depth) for stage in STAGES]
@@ -189,10 +192,10 @@ class EfficientNet(nn.Module):
                     dtype=self.dtype,
                     bn_group_size=self.bn_group_size,
                     name=f"block_{block}",
-                )(x, train)
+                )(x, train, weight)
                 block += 1
             endpoints[f"L{i}"] = x
 
         head = Conv(channels["final"], kernel_size=1, dtype=self.dtype, name="head_conv")
-        x = nn.swish(BatchNorm(**norm, name="head_bn")(head(x), train=train))
+        x = nn.swish(BatchNorm(**norm, name="head_bn")(head(x), **mode))
         return endpoints | {"final": x}

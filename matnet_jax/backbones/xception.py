@@ -59,12 +59,12 @@ class XceptionBlock(nn.Module):
     bn_group_size: int | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
             )
-            return layer(y, train=train)
+            return layer(y, train=train, weight=weight)
 
         features, stride = self.block.channels[-1], self.block.stride
         skip = x
@@ -87,7 +87,7 @@ class Xception(nn.Module):
       same_max_pool: pads max-pools as TensorFlow's SAME does; Keras's weights were made so, with
         `bn_epsilon` 1e-3.
       remat: keeps only what goes from block to block, and computes the rest again.
-      bn_group_size: see `BatchNorm`.
+      bn_group_size: see `BatchNorm`, as for `weight` in the call.
     """
 
     same_max_pool: bool = False
@@ -104,12 +104,14 @@ class Xception(nn.Module):
         return {"b0": 64} | channels | {"final": 2048}
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> dict[str, jax.Array]:
+    def __call__(
+        self, images: jax.Array, train: bool, weight: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
             )
-            return nn.relu(layer(y, train=train))
+            return nn.relu(layer(y, train=train, weight=weight))
 
         valid = ((0, 0), (0, 0))
         conv1 = Conv(32, stride=2, padding=valid, dtype=self.dtype, name="conv1")
@@ -126,7 +128,7 @@ class Xception(nn.Module):
                 self.dtype,
                 self.bn_group_size,
                 name=f"block{i}",
-            )(x, train)
+            )(x, train, weight)
             endpoints[f"b{i}"] = x
         x = norm(SeparableConv(1536, self.dtype, name="conv3")(x), "bn3")
         x = norm(SeparableConv(2048, self.dtype, name="conv4")(x), "bn4")

@@ -76,7 +76,12 @@ class BackboneDetector(Detector):
             **fields,
         )
 
-    def endpoints(self, images: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
-        """Every stage of the backbone by name: {"stem": [B, h, w, C], …}."""
+    def endpoints(
+        self, images: jax.Array, *, train: bool = False, weight: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
+        """Every stage of the backbone by name: {"stem": [B, h, w, C], …}.
+
+        In training, examples of `weight` [B] 0 have no part in batch statistics.
+        """
         self.check_images(images)
-        return self.features(images, train)
+        return self.features(images, train, weight)

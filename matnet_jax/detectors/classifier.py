@@ -49,13 +49,15 @@ class PlainClassifier(BackboneDetector):
         labels: jax.Array | None = None,
         train: bool = False,
         center_rate: jax.Array | float = 0.05,
+        weight: jax.Array | None = None,
     ) -> MATOutput:
         """Images [B, H, W, 3], normalised floats -> logits and global feature.
 
         MAT's other arguments are taken and ignored, so that one call serves both.
         """
         del labels, center_rate
-        pooled = jnp.mean(self.endpoints(images, train=train)["final"].astype(jnp.float32), (1, 2))
+        final = self.endpoints(images, train=train, weight=weight)["final"]
+        pooled = jnp.mean(final.astype(jnp.float32), (1, 2))
         features = self.dropout(pooled, deterministic=not train)
         return MATOutput(logits=self.head(features).astype(jnp.float32), global_feature=pooled)
 

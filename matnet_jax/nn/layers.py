@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -123,6 +124,10 @@ class BatchNorm(nn.Module):
       group_size: images, one after another in the batch, that are normalised by their own
         statistics; None for the whole batch. Running statistics take the mean over groups.
 
+    Called with `weight` [B], examples of weight 0 have no part in the statistics, whatever they
+    hold. A batch, or group, in which all weights are 0 has none of its own: it is normalised by the
+    running statistics and leaves them as they are.
+
     Raises:
       ValueError: in training, the batch is not a multiple of `group_size`.
     """
@@ -133,14 +138,18 @@ class BatchNorm(nn.Module):
     group_size: int | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, *, train: bool, weight: jax.Array | None = None) -> jax.Array:
         shape = (x.shape[-1],)
         mean_ra = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var_ra = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         wide = x.astype(jnp.float32)
-        if train:
+        if train and weight is not None:
+            wide = self._grouped(wide)  # [groups, group_size, …, C]
+            statistics = _weighted_statistics(wide, self._grouped(weight.astype(jnp.float32)))
+            mean, var = self._move(statistics, mean_ra, var_ra)
+        elif train:
             if self.group_size is not None:
                 wide = self._grouped(wide)  # [groups, group_size, …, C]
             axes = tuple(range(wide.ndim - x.ndim, wide.ndim - 1))
@@ -159,6 +168,23 @@ class BatchNorm(nn.Module):
         gain = scale * lax.rsqrt(var + self.epsilon)
         return (wide * gain + (bias - mean * gain)).astype(self.dtype).reshape(x.shape)
 
+    def _move(
+        self, batch: _Statistics, mean_ra: nn.Variable, var_ra: nn.Variable
+    ) -> tuple[jax.Array, jax.Array]:
+        """Moves the running statistics; gives mean and variance to normalise each group by."""
+        old = mean_ra.value, var_ra.value
+        if not self.is_initializing():
+            groups = jnp.sum(batch.is_there)
+            for running, new in ((mean_ra, batch.mean), (var_ra, batch.unbiased)):
+                there = jnp.where(batch.is_there, lax.stop_gradient(new), 0.0)
+                mean = there.reshape(-1, *running.value.shape).sum(0) / jnp.maximum(groups, 1)
+                moved = self.momentum * running.value + (1 - self.momentum) * mean
+                running.value = jnp.where(groups > 0, moved, running.value)
+        return (
+            jnp.where(batch.is_there, batch.mean, old[0]),
+            jnp.where(batch.is_there, batch.var, old[1]),
+        )
+
     def _grouped(self, x: jax.Array) -> jax.Array:
         size = self.group_size or x.shape[0]
         if x.shape[0] % size:
@@ -167,6 +193,28 @@ class BatchNorm(nn.Module):
                 "divisor of the images a step computes at once (batch_size / accumulate)"
             )
         return x.reshape(-1, size, *x.shape[1:])
+
+
+class _Statistics(NamedTuple):
+    """Of each group, [groups, 1, …, C]; `is_there` is False where all weights are 0."""
+
+    mean: jax.Array
+    var: jax.Array
+    unbiased: jax.Array
+    is_there: jax.Array
+
+
+def _weighted_statistics(x: jax.Array, weight: jax.Array) -> _Statistics:
+    """Statistics of x [groups, n, …, C] over its examples, weighted by [groups, n]."""
+    weight = weight.reshape(weight.shape + (1,) * (x.ndim - 2))
+    x = jnp.where(weight > 0, x, 0.0)  # 0 times an infinity left out would be NaN
+    axes, area = tuple(range(1, x.ndim - 1)), math.prod(x.shape[2:-1])
+    count = area * jnp.sum(weight, axes, keepdims=True)
+    total = jnp.where(count > 0, count, 1.0)
+    mean = jnp.sum(weight * x, axes, keepdims=True) / total
+    squares = jnp.sum(weight * jnp.square(x), axes, keepdims=True) / total
+    var = jnp.maximum(squares - jnp.square(mean), 0.0)
+    return _Statistics(mean, var, var * (count / jnp.maximum(count - 1, 1)), count > 0)
 
 
 def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:

@@ -34,7 +34,7 @@ class AttentionModule(nn.Module):
       num_attentions: M.
       version: "paper" is 1×1 convolution, batch norm, ReLU; "released" is 3×3 convolution, batch
         norm, ReLU, 1×1 convolution, batch norm, ELU + 1, times the border mask.
-      bn_group_size: see `BatchNorm`.
+      bn_group_size: see `BatchNorm`, as for `weight` in the call.
     """
 
     num_attentions: int
@@ -43,14 +43,17 @@ class AttentionModule(nn.Module):
     bn_group_size: int | None = None
 
     @nn.compact
-    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, features: jax.Array, train: bool, weight: jax.Array | None = None
+    ) -> jax.Array:
         norm: dict[str, Any] = {"dtype": self.dtype, "group_size": self.bn_group_size}
+        mode: dict[str, Any] = {"train": train, "weight": weight}
         x = features
         if self.version == "released":
             extract = Conv(x.shape[-1], use_bias=True, dtype=self.dtype, name="extract_conv")
-            x = nn.relu(BatchNorm(**norm, name="extract_bn")(extract(x), train=train))
+            x = nn.relu(BatchNorm(**norm, name="extract_bn")(extract(x), **mode))
         project = Conv(self.num_attentions, kernel_size=1, dtype=self.dtype, name="project_conv")
-        x = BatchNorm(**norm, name="project_bn")(project(x), train=train)
+        x = BatchNorm(**norm, name="project_bn")(project(x), **mode)
         if self.version == "paper":
             return nn.relu(x)
         return (nn.elu(x) + 1.0) * jnp.asarray(border_mask(x.shape[1:3]), x.dtype)

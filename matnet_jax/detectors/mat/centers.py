@@ -13,6 +13,7 @@ def update_centers(
     rate: jax.Array | float,
     *,
     real_only: bool = False,
+    weight: jax.Array | None = None,
 ) -> jax.Array:
     """c^t = c^{t−1} − α·(c^{t−1} − mean_i V^i), differentiable with respect to V.
 
@@ -23,6 +24,8 @@ def update_centers(
       rate: α.
       real_only: only real samples pull, as in the released code: α·mean_i 1[y_i = 0]·(V^i − c).
         A batch without one leaves the centers where they are.
+      weight: [B], of each sample in the mean; 0 leaves it out, whatever it holds. Where all are 0
+        the centers stay.
 
     Returns:
       c^t, [M, N] float32, with its gradient: the caller stores its value.
@@ -30,4 +33,9 @@ def update_centers(
     pulls = region_features.astype(jnp.float32) - centers
     if real_only:
         pulls = pulls * (labels == 0).astype(jnp.float32)[:, None, None]
-    return centers + rate * jnp.mean(pulls, axis=0)
+    if weight is None:
+        return centers + rate * jnp.mean(pulls, axis=0)
+    weight = weight.astype(jnp.float32)[:, None, None]
+    total = jnp.sum(weight)
+    pulls = weight * jnp.where(weight > 0, pulls, 0.0)
+    return centers + rate * jnp.sum(pulls, axis=0) / jnp.where(total > 0, total, 1.0)

@@ -98,6 +98,7 @@ class MAT(BackboneDetector):
         labels: jax.Array | None = None,
         train: bool = False,
         center_rate: jax.Array | float = 0.05,
+        weight: jax.Array | None = None,
     ) -> MATOutput:
         """Runs the network.
 
@@ -107,13 +108,14 @@ class MAT(BackboneDetector):
             where the collection is not mutable, the stored centers stay.
           train: batch statistics instead of running ones, dropout and stochastic depth on.
           center_rate: α of eq. 4.
+          weight: [B], 0 for examples that neither batch statistics nor centers see; None for all.
 
         Raises:
           ValueError: images of another shape or type, or variables without feature centers.
         """
-        stages = self.endpoints(images, train=train)
-        maps = self.attention(stages[self._attention_stage], train)
-        texture = self.texture(stages[self._texture_stage], maps, train)
+        stages = self.endpoints(images, train=train, weight=weight)
+        maps = self.attention(stages[self._attention_stage], train, weight)
+        texture = self.texture(stages[self._texture_stage], maps, train, weight)
         pooled = standardize(texture.pooled) if self.standardize_pooled else texture.pooled
         region_features = bilinear_attention_pooling(pooled, maps)
 
@@ -128,14 +130,18 @@ class MAT(BackboneDetector):
         global_feature = pooling(stages["final"], summed)[:, 0]
         if train and self.final_dropout_rate > 0:
             global_feature = self._dropout(global_feature, self.final_dropout_rate)
+        logits = self.head(matrix, global_feature)
+        centers = None
+        if train and labels is not None:
+            centers = self._move_centers(region_features, labels, center_rate, weight)
         ams_centers = self.ams_centers() if self.ams else None
         return MATOutput(
-            logits=self.head(matrix, global_feature),
+            logits=logits,
             attention_maps=maps,
             texture_matrix=matrix,
             global_feature=global_feature,
             region_features=region_features,
-            centers=self._move_centers(region_features, labels, center_rate) if train else None,
+            centers=centers,
             ams_centers=ams_centers if train else None,
         )
 
@@ -160,15 +166,14 @@ class MAT(BackboneDetector):
         keep = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - rate, x.shape)
         return jnp.where(keep, x / (1.0 - rate), 0.0)
 
-    def _move_centers(self, region_features, labels, rate) -> jax.Array | None:
-        if labels is None:
-            return None
+    def _move_centers(self, region_features, labels, rate, weight) -> jax.Array:
         centers = update_centers(
             self.centers.value,
             region_features,
             labels,
             rate,
             real_only=self.ril_version == "v2",
+            weight=weight,
         )
         if not self.is_initializing() and self.is_mutable_collection("feature_centers"):
             self.centers.value = lax.stop_gradient(centers)

@@ -41,12 +41,12 @@ class DenseBlock(nn.Module):
     bn_group_size: int | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         growth, parts = x.shape[-1], [x]
         for i in range(1, _DENSE_LAYERS + 1):
             y = concatenate_in_groups(parts, self.groups)
             norm = BatchNorm(dtype=self.dtype, group_size=self.bn_group_size, name=f"bn{i}")
-            y = nn.relu(norm(y, train=train))
+            y = nn.relu(norm(y, train=train, weight=weight))
             conv = Conv(
                 growth, groups=self.groups, use_bias=True, dtype=self.dtype, name=f"conv{i}"
             )
@@ -64,7 +64,7 @@ class TextureBlock(nn.Module):
         BN-ReLU-1×1-BN, C_F = 4C. "v2" (released): f passes a 3×3 convolution first; each map has
         its own copy of T times tanh(A) (no gradient to A), its own 5×5 convolution, dense block
         and BN-ReLU-1×1-BN-ReLU, C_F = C a map.
-      bn_group_size: see `BatchNorm`.
+      bn_group_size: see `BatchNorm`, as for `weight` in the call.
     """
 
     version: TextureVersion = "paper"
@@ -72,17 +72,25 @@ class TextureBlock(nn.Module):
     bn_group_size: int | None = None
 
     @nn.compact
-    def __call__(self, features: jax.Array, attention_maps: jax.Array, train: bool):
+    def __call__(
+        self,
+        features: jax.Array,
+        attention_maps: jax.Array,
+        train: bool,
+        weight: jax.Array | None = None,
+    ) -> TextureOutput:
         def conv(y, channels, kernel_size, name, groups=1):
             layer = Conv(channels, kernel_size, 1, groups, True, dtype=self.dtype, name=name)
             return layer(y)
 
         def norm(y, name):
             layer = BatchNorm(dtype=self.dtype, group_size=self.bn_group_size, name=name)
-            return layer(y, train=train)
+            return layer(y, train=train, weight=weight)
 
         def dense(y, groups=1):
-            return DenseBlock(groups, self.dtype, self.bn_group_size, name="dense")(y, train)
+            return DenseBlock(groups, self.dtype, self.bn_group_size, name="dense")(
+                y, train, weight
+            )
 
         channels, size, maps = (
             features.shape[-1],
