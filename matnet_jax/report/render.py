@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from data_pipeline.files import atomic_file
 from matnet_jax.metrics import (
     BASE_RATES,
     AlarmPrecision,
@@ -18,7 +19,7 @@ from matnet_jax.metrics import (
     reason_undefined,
     video_scores,
 )
-from matnet_jax.metrics.scores import Columns, atomic_text_file
+from matnet_jax.metrics.scores import Columns
 from matnet_jax.report import charts
 from matnet_jax.report.overlays import Overlay, legend_gradient, statistics, tiles
 
@@ -124,7 +125,7 @@ def write_report(
             versions=flattened(versions if versions is not None else metrics.get("versions")),
         )
     )
-    with atomic_text_file(path) as file:
+    with atomic_file(path) as file:
         file.write(page)
 
 

@@ -14,7 +14,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from matnet_jax.metrics.scores import atomic_text_file
+from data_pipeline.files import atomic_file
 
 _KEYS = ["step", "epoch", "split"]
 
@@ -105,7 +105,7 @@ class MetricsLog:
             self._events.flush()
 
     def _rewrite(self) -> None:
-        with atomic_text_file(self._path) as file:
+        with atomic_file(self._path) as file:
             writer = csv.DictWriter(file, self._columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
