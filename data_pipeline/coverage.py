@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipeline.datasets import Listing, Video
+from data_pipeline.files import atomic_file, write_csv, write_json
 
 _COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "label")
 
 
 def write_failures(path: Path, failures: Sequence[tuple[Video, str]]) -> None:
     """A CSV of videos and what was wrong with them; also those of which a part could be used."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_COLUMNS, "problem"))
-    writer.writerows((*_identity(video).values(), problem) for video, problem in failures)
-    _write(path, text.getvalue())
+    rows = ((*_identity(video).values(), problem) for video, problem in failures)
+    write_csv(path, (*_COLUMNS, "problem"), rows)
 
 
 def write_coverage(path: Path, listing: Listing, faces: Sequence[int]) -> None:
@@ -38,20 +32,14 @@ def write_coverage(path: Path, listing: Listing, faces: Sequence[int]) -> None:
         "faces": sum(faces),
         "without_face": without,
     }
-    _write(path, json.dumps(coverage, indent=2) + "\n")
+    write_json(path, coverage)
 
 
 def write_missing(path: Path, videos: Sequence[Video]) -> None:
     """The paths of absent videos, one a line."""
-    _write(path, "".join(f"{video.path}\n" for video in videos))
+    with atomic_file(path, errors="surrogateescape") as file:
+        file.writelines(f"{video.path}\n" for video in videos)
 
 
 def _identity(video: Video) -> dict[str, str | int]:
     return {name: getattr(video, name) for name in _COLUMNS}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-    os.replace(temporary, path)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.metrics.history import read_table
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.distributed import DistributedError, Job, find_job
 from matnet_jax.runtime.launch import start, wait
 from matnet_jax.runtime.preemption import STATUS
-from matnet_jax.train.metrics_log import read_metrics
 
 JOB = str(Path(__file__).parent / "job.py")
 FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.every="4 steps"')
@@ -65,7 +65,7 @@ def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(job, tmp_
     for other in ("1x8", "1x1"):
         # Adam divides by the root of tiny squares: what differs in the last bits, differs there.
         close(runs["2x4"], runs[other], rtol=2e-2, atol=2e-3)
-        rows = [read_metrics(runs[name]) for name in ("2x4", other)]
+        rows = [read_table(runs[name] / "metrics.csv").rows for name in ("2x4", other)]
         assert len(rows[0]) == len(rows[1]) == 5
         for a, b in zip(*rows, strict=True):
             assert a.keys() == b.keys()
@@ -83,14 +83,18 @@ def test_a_job_goes_on_with_other_devices(job, tmp_path):
     half = (FIELDS[0].replace("4", "2"), *FIELDS[1:])
     assert wait(job("moved", 2, 2, half)) == 0
     assert wait(job("moved", 1, 1)) == 0
-    steps = [row["step"] for row in read_metrics(tmp_path / "moved") if row["split"] == "train"]
+    steps = [
+        row["step"]
+        for row in read_table(tmp_path / "moved" / "metrics.csv").rows
+        if row["split"] == "train"
+    ]
     assert steps == ["1", "2", "3", "4"]
 
 
 def wait_for_step(workdir, step, processes):
     end = time.monotonic() + 240
     while time.monotonic() < end:
-        rows = read_metrics(workdir)
+        rows = read_table(workdir / "metrics.csv").rows
         if rows and int(rows[-1]["step"]) >= step:
             return
         assert all(process.poll() is None for process in processes)
@@ -115,7 +119,11 @@ def test_sigterm_to_one_process_saves_in_all(job, tmp_path):
     processes[0].send_signal(signal.SIGTERM)
     assert [process.wait(120) for process in processes] == [STATUS, STATUS]
     saved = max(int(p.name) for p in (tmp_path / "asked/checkpoints").glob("[0-9]*"))
-    logged = [row for row in read_metrics(tmp_path / "asked") if row["split"] == "train"]
+    logged = [
+        row
+        for row in read_table(tmp_path / "asked" / "metrics.csv").rows
+        if row["split"] == "train"
+    ]
     assert saved == int(logged[-1]["step"])
 
 

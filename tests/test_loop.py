@@ -11,11 +11,12 @@ import pytest
 
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.checkpoints.state import TrainState
+from matnet_jax.metrics.history import read_table
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import batch_sharded, data_mesh, replicate, replicated
 from matnet_jax.runtime.workdir import WorkdirError, locked
 from matnet_jax.train.loop import Loop
-from matnet_jax.train.metrics_log import Mean, MetricsLog, NonFiniteError, read_metrics
+from matnet_jax.train.metrics_log import Mean, MetricsLog, NonFiniteError
 from matnet_jax.train.plan import Plan
 from matnet_jax.train.profiling import Profiler
 from matnet_jax.train.watchdog import Watchdog
@@ -123,7 +124,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(run, tmp_
         run(18, preemption=AskedAt(5))
     done = run(18)
     assert done.first == 5
-    rows = [(row["step"], row["loss"]) for row in read_metrics(tmp_path)]
+    rows = [(row["step"], row["loss"]) for row in read_table(tmp_path / "metrics.csv").rows]
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         steps = checkpoints.steps
     (tmp_path / "whole").mkdir()
@@ -161,11 +162,15 @@ def test_an_interrupted_run_continues_to_the_same_bytes(run, tmp_path, tmp_path_
 
 def test_means_are_over_the_steps_since_the_last_log(run, tmp_path):
     run(6, log_every=3)
-    loose = read_metrics(tmp_path)
+    loose = read_table(tmp_path / "metrics.csv").rows
     for leftover in ("checkpoints", "metrics.csv"):
         (tmp_path / leftover).rename(tmp_path / f"old_{leftover}")
     run(6, log_every=1)
-    each = [float(row["loss"]) for row in read_metrics(tmp_path) if row["split"] == "train"]
+    each = [
+        float(row["loss"])
+        for row in read_table(tmp_path / "metrics.csv").rows
+        if row["split"] == "train"
+    ]
     means = [float(row["loss"]) for row in loose if row["split"] == "train"]
     assert means == [sum(each[:3]) / 3, sum(each[3:]) / 3]
 
@@ -214,7 +219,12 @@ def test_a_new_metric_adds_a_column(tmp_path):
     assert text == (
         "step,epoch,split,loss,auc\n1,0.1,train,1.0,\n1,0.1,val,,0.5\n2,0.2,train,2.0,\n"
     )
-    assert read_metrics(tmp_path)[1] == {"step": "1", "epoch": "0.1", "split": "val", "auc": "0.5"}
+    assert read_table(tmp_path / "metrics.csv").rows[1] == {
+        "step": "1",
+        "epoch": "0.1",
+        "split": "val",
+        "auc": "0.5",
+    }
 
 
 def test_a_workdir_has_one_run_at_a_time(tmp_path):

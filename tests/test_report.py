@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from matnet_jax.metrics import summarise
+from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.report import (
     Overlay,
     compare,
     load_evaluations,
-    read_history,
     write_comparison,
     write_report,
 )
@@ -329,6 +329,10 @@ def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path):
     path.write_text("step,loss\n1,high\n")
     with pytest.raises(ValueError, match="no number.*high"):
         read_history(path)
+    path.write_text("step,loss\n1,0.9\n2,0.\n3\n4,0.7,0.1\n5,0.6\n")  # lines torn and gone on with
+    assert read_history(path)["step"].tolist() == [1, 2, 5]
+    path.write_text("")
+    assert read_history(path) is None
 
 
 # ---------------------------------------------------------------- in a browser

@@ -18,8 +18,8 @@ import matnet_jax.train.run
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
+from matnet_jax.metrics.history import read_table
 from matnet_jax.runtime.sharding import data_mesh
-from matnet_jax.train.metrics_log import read_metrics
 from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ def test_a_run_and_its_exact_continuation(tiny_data, tmp_path):
     assert json.loads((workdir / "config.json").read_text())["train"]["batch_size"] == 8
     assert "jax" in json.loads((workdir / "versions.json").read_text())
     assert list((workdir / "tb").glob("events*"))
-    rows = read_metrics(workdir)
+    rows = read_table(workdir / "metrics.csv").rows
     train_rows = [row for row in rows if row["split"] == "train"]
     assert [int(row["step"]) for row in train_rows] == [2, 4, 6]
     for name in ("loss", "cross_entropy", "ril", "augmented_cross_entropy", "grad_norm"):
@@ -223,7 +223,7 @@ def start(workdir):
 
 
 def logged_step(workdir):
-    rows = read_metrics(workdir) if (workdir / "metrics.csv").exists() else []
+    rows = read_table(workdir / "metrics.csv").rows if (workdir / "metrics.csv").exists() else []
     return int(rows[-1]["step"]) if rows else 0
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data_pipeline.datasets.base import DataSet, Listing, Video
+from data_pipeline.files import atomic_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +63,6 @@ def _draw(folder: Path, images: np.ndarray, numbers: np.ndarray) -> None:
     """A folder of frames, whole or not at all."""
     if folder.is_dir():
         return
-    building = folder.with_name(f".{folder.name}")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    for image, number in zip(images, numbers, strict=True):
-        cv2.imwrite(str(building / f"{number:04d}.png"), image[..., ::-1])
-    os.replace(building, folder)
+    with atomic_folder(folder) as building:
+        for image, number in zip(images, numbers, strict=True):
+            cv2.imwrite(str(building / f"{number:04d}.png"), image[..., ::-1])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from data_pipeline.files import atomic_file
 
 LIMIT = 3
 _SUFFIX = ".attempts"
@@ -24,9 +25,8 @@ def attempt(file: Path) -> Iterator[None]:
     """Counts an attempt at the output `file`; forgotten again when the block ends by itself."""
     note = file.with_suffix(_SUFFIX)
     count = attempts(file) + 1
-    temporary = note.with_name(f"{note.name}.{os.getpid()}.tmp")
-    temporary.write_text(str(count))
-    os.replace(temporary, note)
+    with atomic_file(note) as written:
+        written.write(str(count))
     try:
         yield
     finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.extract.locate import Boxes
+from data_pipeline.files import atomic_file
 
 FORMAT = 2
 """Of the files; another one makes other file names, so old files are not mistaken for new."""
@@ -51,27 +50,20 @@ class Extraction:
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    meta=json.dumps({**self.meta, "problem": self.problem}),
-                    crops=np.frombuffer(b"".join(self.crops), np.uint8),
-                    lengths=np.array([len(crop) for crop in self.crops], np.int64),
-                    frame=self.frame,
-                    timestamp=self.timestamp,
-                    face=self.face,
-                    box=self.box,
-                    landmarks=self.landmarks,
-                    score=self.score,
-                    size=self.size,
-                )
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with atomic_file(path, "wb") as file:
+            np.savez(
+                file,
+                meta=json.dumps({**self.meta, "problem": self.problem}),
+                crops=np.frombuffer(b"".join(self.crops), np.uint8),
+                lengths=np.array([len(crop) for crop in self.crops], np.int64),
+                frame=self.frame,
+                timestamp=self.timestamp,
+                face=self.face,
+                box=self.box,
+                landmarks=self.landmarks,
+                score=self.score,
+                size=self.size,
+            )
 
     @classmethod
     def load(cls, path: Path, *, crops: bool = True) -> Extraction:

@@ -11,10 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,10 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
+from data_pipeline.files import atomic_folder, write_json
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
-from matnet_jax.runtime.workdir import versions, write_json
+from matnet_jax.runtime.workdir import versions
 
 Outputs = dict[str, jax.Array]
 
@@ -71,7 +69,7 @@ def export_stablehlo(
         exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))(
             jax.ShapeDtypeStruct(shape, jnp.float32)
         )
-    with _new_folder(Path(out)) as folder:
+    with atomic_folder(out) as folder:
         (folder / STABLEHLO_FILE).write_bytes(exported.serialize())
         details = {"platforms": list(platforms), **(about or {})}
         write_json(folder / PREPROCESS_FILE, interface(model, variables) | details)
@@ -116,7 +114,7 @@ def export_savedmodel(
     module.predict = tf.function(
         lambda images: function(module.network, images), input_signature=[images], autograph=False
     )
-    with _new_folder(Path(out)) as folder:
+    with atomic_folder(out) as folder:
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
         details = {"platforms": list(platforms), **(about or {})}
         write_json(folder / PREPROCESS_FILE, interface(model, variables) | details)
@@ -157,23 +155,6 @@ def _no_source_locations() -> Iterator[None]:
         yield
     finally:
         jax.config.update(name, before)
-
-
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that appears under `out` when everything in it is written, or not at all."""
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; give another folder, or remove it")
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def main(arguments: list[str] | None = None) -> int:

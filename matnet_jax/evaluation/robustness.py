@@ -7,12 +7,12 @@ from typing import Any
 
 import jax
 
+from data_pipeline.files import write_json
 from data_pipeline.training.disturb import DISTURBANCES, Disturbed
 from data_pipeline.training.sources import Source
 from matnet_jax.metrics import video_scores
 from matnet_jax.metrics.binary import METRICS
 from matnet_jax.metrics.scores import Columns
-from matnet_jax.runtime.workdir import write_json
 
 Curves = dict[str, list[dict[str, float | None]]]
 

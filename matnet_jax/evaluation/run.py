@@ -17,9 +17,10 @@ from matnet_jax.config.legacy import upgraded
 from matnet_jax.evaluation.robustness import measure_robustness
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
+from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
-from matnet_jax.report import read_history, write_report
+from matnet_jax.report import write_report
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
 from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicate

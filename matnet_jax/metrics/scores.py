@@ -7,42 +7,19 @@ them, plus `score`, the probability of *fake* in [0, 1].
 import csv
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+
+from data_pipeline.files import write_csv, write_json
 
 TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id")
 INTEGER_COLUMNS = ("frame", "face", "label")
 SCORE_COLUMNS = (*TEXT_COLUMNS, *INTEGER_COLUMNS, "score")
 
 Columns = dict[str, np.ndarray]
-
-
-@contextmanager
-def atomic_text_file(path: str | os.PathLike) -> Iterator[TextIO]:
-    """Opens a UTF-8 text file that appears under `path` whole, or not at all.
-
-    Raises:
-      OSError: the folder can't be made or written to.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-        # mkstemp makes files private to their owner; a result is as readable as its neighbours.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def check_columns(scores: Mapping[str, Any], wanted: tuple[str, ...] = SCORE_COLUMNS) -> None:
@@ -94,10 +71,7 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
     texts = [np.asarray(scores[name]).astype(str).tolist() for name in TEXT_COLUMNS]
     integers = [np.asarray(scores[name]).astype(np.int64).tolist() for name in INTEGER_COLUMNS]
     values = [repr(value) for value in np.asarray(scores["score"], np.float64).tolist()]
-    with atomic_text_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SCORE_COLUMNS)
-        writer.writerows(zip(*texts, *integers, values, strict=True))
+    write_csv(path, SCORE_COLUMNS, zip(*texts, *integers, values, strict=True))
 
 
 def read_scores(path: str | os.PathLike) -> Columns:
@@ -162,9 +136,7 @@ def write_metrics(path: str | os.PathLike, metrics: Mapping[str, Any]) -> None:
       ValueError: a value is NaN or infinite, which JSON does not know.
       TypeError: a value is of no type JSON knows.
     """
-    text = json.dumps(metrics, indent=2, allow_nan=False, ensure_ascii=False)
-    with atomic_text_file(path) as file:
-        file.write(text + "\n")
+    write_json(path, metrics)
 
 
 def read_metrics(path: str | os.PathLike) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """An annotated copy of a file: boxes with scores, the score over time, the attention maps."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from PIL import Image
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
 from data_pipeline.extract.locate import Boxes
 from data_pipeline.extract.video import every_frame, open_frames
+from data_pipeline.files import atomic_path
 from matnet_jax.predict.results import FaceScore, Prediction, Track
 from matnet_jax.report.overlays import laid_over
 
@@ -36,19 +34,18 @@ def write_overlay(prediction: Prediction, out: Path) -> Path:
       ValueError: the file can no longer be read.
     """
     source = Path(prediction.input)
-    out.parent.mkdir(parents=True, exist_ok=True)
     still = source.suffix.lower() in IMAGE_SUFFIXES
     artist = _Artist(prediction, plot=not still)
     if still:
         [frame] = open_frames(source, 1)
         target = out.with_name(out.name + ".jpg")
-        with _whole(target) as temporary:
+        with atomic_path(target) as temporary:
             Image.fromarray(artist.draw(frame.image, frame.number)).save(temporary, quality=92)
         return target
     target = out.with_name(out.name + ".mp4")
-    with _whole(target) as temporary:
+    with atomic_path(target) as temporary:
         _write_video(artist, source, temporary)
-    with _whole(out.with_name(out.name + ".png")) as temporary:
+    with atomic_path(out.with_name(out.name + ".png")) as temporary:
         Image.fromarray(score_plot(prediction, 960, 320)).save(temporary)
     return target
 
@@ -209,14 +206,3 @@ def _write_video(artist: _Artist, source: Path, target: Path) -> None:
         if stream is None:
             raise ValueError(f"{source}: no frame decodes")
         container.mux(stream.encode())
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes `path` at the end, or goes away."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

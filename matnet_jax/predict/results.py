@@ -1,6 +1,5 @@
 """What comes of a file, and the files that keep it."""
 
-import csv
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.metrics.scores import atomic_text_file
+from data_pipeline.files import atomic_file, write_csv
 
 COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
 LABELS = ("real", "fake")
@@ -145,7 +144,7 @@ class Log:
         if resume and path.exists():
             self.done = _read(path, about)
         lines = [about, *(prediction.as_json() for prediction in self.done.values())]
-        with atomic_text_file(path) as file:
+        with atomic_file(path) as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
 
     def add(self, prediction: Prediction) -> None:
@@ -185,12 +184,12 @@ def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
 def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     """Writes ``predictions.csv``, one row a file, and ``predictions.json``, with every face."""
     predictions = list(predictions)
-    with atomic_text_file(folder / "predictions.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for p in predictions:
-            score = "" if p.score is None else repr(p.score)
-            writer.writerow((p.input, score, p.label, p.threshold, p.frames, p.faces, p.error))
-    with atomic_text_file(folder / "predictions.json") as file:
+    scores = ("" if p.score is None else repr(p.score) for p in predictions)
+    rows = (
+        (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error)
+        for p, score in zip(predictions, scores, strict=True)
+    )
+    write_csv(folder / "predictions.csv", COLUMNS, rows)
+    with atomic_file(folder / "predictions.json") as file:
         json.dump([p.as_json() for p in predictions], file, indent=1, ensure_ascii=False)
         file.write("\n")

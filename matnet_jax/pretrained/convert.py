@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipeline.files import write_json
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model
@@ -23,7 +24,7 @@ from matnet_jax.pretrained.load import (
     left_at_random,
     read_weights,
 )
-from matnet_jax.runtime.workdir import versions, write_json
+from matnet_jax.runtime.workdir import versions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,12 @@
 
 from matnet_jax.report.comparison import compare, load_evaluations, write_comparison
 from matnet_jax.report.overlays import Overlay
-from matnet_jax.report.render import read_history, write_report
+from matnet_jax.report.render import write_report
 
 __all__ = [
     "Overlay",
     "compare",
     "load_evaluations",
-    "read_history",
     "write_comparison",
     "write_report",
 ]

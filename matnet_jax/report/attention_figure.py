@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from data_pipeline.files import atomic_path
 from matnet_jax.report.overlays import Overlay, laid_over_faces
 
 FORMATS = ("png", "pdf", "svg")
@@ -22,7 +22,6 @@ def write_attention_figure(
       path: of a suffix in `FORMATS`; appears whole or not at all, its folder is made.
       overlays: name of a network -> its overlays, of the same faces in the same order.
     """
-    path = Path(path)
     faces = next(iter(overlays.values()))
     # Every block begins with the face itself; one column of faces is enough.
     blocks = {name: laid_over_faces(own, _SIDE)[:, _SIDE:] for name, own in overlays.items()}
@@ -45,7 +44,5 @@ def write_attention_figure(
         own.tick_params(length=0)
         own.spines[:].set_visible(False)
         own.set_title(name, size=8, parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(temporary)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)

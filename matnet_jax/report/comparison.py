@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.files import atomic_file
 from matnet_jax.metrics import PairedDifference, paired_bootstrap, video_scores
 from matnet_jax.metrics.binary import metric_functions
-from matnet_jax.metrics.scores import Columns, atomic_text_file, read_metrics, read_scores
+from matnet_jax.metrics.scores import Columns, read_metrics, read_scores
 from matnet_jax.metrics.summary import named_subsets, subset_rows
 from matnet_jax.report import comparison_charts as charts
 from matnet_jax.report.render import METRIC_ROWS, environment
@@ -157,7 +158,7 @@ def write_comparison(path: str | os.PathLike, comparison: Comparison) -> None:
             ],
         )
     )
-    with atomic_text_file(path) as file:
+    with atomic_file(path) as file:
         file.write(page)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.metrics.scores import atomic_text_file
+from data_pipeline.files import atomic_file
 from matnet_jax.metrics.videos import video_scores
 from matnet_jax.report.render import alarms, environment, verdict
 
@@ -72,7 +72,7 @@ def write_model_card(
         alarms=alarms(verdict(videos, protocol["threshold"])),
         robustness=metrics.get("robustness", {}),
     )
-    with atomic_text_file(path) as file:
+    with atomic_file(path) as file:
         file.write(text + "\n")
 
 

@@ -1,6 +1,5 @@
 """An evaluation as one HTML page that needs no network, no script and no other file."""
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from data_pipeline.files import atomic_file
 from matnet_jax.metrics import (
     BASE_RATES,
     AlarmPrecision,
@@ -18,7 +18,7 @@ from matnet_jax.metrics import (
     reason_undefined,
     video_scores,
 )
-from matnet_jax.metrics.scores import Columns, atomic_text_file
+from matnet_jax.metrics.scores import Columns
 from matnet_jax.report import charts
 from matnet_jax.report.overlays import Overlay, legend_gradient, statistics, tiles
 
@@ -124,40 +124,8 @@ def write_report(
             versions=flattened(versions if versions is not None else metrics.get("versions")),
         )
     )
-    with atomic_text_file(path) as file:
+    with atomic_file(path) as file:
         file.write(page)
-
-
-def read_history(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
-    """Reads a workdir's `metrics.csv` for `write_report`.
-
-    Returns:
-      `split` as text and all other columns as float64, NaN where a field is empty; each [rows]. A
-      last line that a killed run left short is dropped. None if there is no such file.
-
-    Raises:
-      ValueError: a field is no number.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return None
-    text = path.read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    rows = [row for row in csv.reader(lines) if row]
-    if not rows:
-        return None
-    header, body = rows[0], rows[1:]
-    body = [row for row in body if len(row) == len(header)]
-    columns = {name: [row[i] for row in body] for i, name in enumerate(header)}
-    try:
-        return {
-            name: np.array(values, np.str_)
-            if name == "split"
-            else np.array([float(value) if value else np.nan for value in values], np.float64)
-            for name, values in columns.items()
-        }
-    except ValueError as error:
-        raise ValueError(f"{path} has a field that is no number: {error}") from error
 
 
 def environment(*, markdown: bool = False) -> Environment:

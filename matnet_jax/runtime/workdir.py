@@ -3,16 +3,12 @@
 import contextlib
 import fcntl
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
-
-from matnet_jax.metrics.scores import atomic_text_file
 
 _PACKAGES = ("matnet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -51,13 +47,6 @@ def locked(workdir: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {platform.node()}")
         lock.flush()
         yield
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that a reader, or a rerun after a kill, sees the old file or the new one."""
-    text = json.dumps(value, indent=2, allow_nan=False)
-    with atomic_text_file(path) as file:
-        file.write(text + "\n")
 
 
 def versions() -> dict[str, str]:

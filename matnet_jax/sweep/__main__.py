@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     del argv
     import jax
 
-    from matnet_jax.metrics.scores import atomic_text_file
+    from data_pipeline.files import atomic_file
     from matnet_jax.runtime.preemption import STATUS, Preempted
     from matnet_jax.sweep.data import Embedded, Records
     from matnet_jax.sweep.runner import read_sweep, run_sweep
@@ -67,9 +67,9 @@ def main(argv: list[str]) -> int:
         print(table)
         print("runs: " + ", ".join(run.name for run in sweep.runs))
         if not _LIST.value:
-            with atomic_text_file(workdir / f"{name}.md") as file:
+            with atomic_file(workdir / f"{name}.md") as file:
                 file.write(table)
-            with atomic_text_file(workdir / f"{name}.csv") as file:
+            with atomic_file(workdir / f"{name}.csv") as file:
                 file.write(as_csv(sweep, metrics, failed))
             print(f"wrote {workdir / name}.md")
     return int(bool(failed))

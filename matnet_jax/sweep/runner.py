@@ -8,12 +8,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from data_pipeline.files import write_json
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.config.schema import ConfigError, changes
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
-from matnet_jax.runtime.workdir import write_json
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Run, Sweep
 from matnet_jax.train.run import train

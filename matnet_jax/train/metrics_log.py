@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import math
 import os
 import time
@@ -14,7 +13,8 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from matnet_jax.metrics.scores import atomic_text_file
+from data_pipeline.files import atomic_file
+from matnet_jax.metrics.history import read_table
 
 _KEYS = ["step", "epoch", "split"]
 
@@ -37,9 +37,11 @@ class MetricsLog:
 
     def __init__(self, workdir: Path, *, step: int = 0):
         self._path = workdir / "metrics.csv"
-        self._rows = [row for row in read_metrics(workdir) if int(row["step"]) <= step]
+        columns, rows = read_table(self._path)
+        ours = columns[: len(_KEYS)] == _KEYS
+        self._rows = [row for row in rows if ours and int(row["step"]) <= step]
         # The file's own order: a metric that is undefined so far has a column, and no values.
-        self._columns = _header(workdir) or _columns(self._rows)
+        self._columns = columns if ours else list(_KEYS)
         self._rewrite()
         # Written here and now: tensorboardX's own thread dies on a full disk, and waits for itself.
         (workdir / "tb").mkdir(exist_ok=True)
@@ -105,7 +107,7 @@ class MetricsLog:
             self._events.flush()
 
     def _rewrite(self) -> None:
-        with atomic_text_file(self._path) as file:
+        with atomic_file(self._path) as file:
             writer = csv.DictWriter(file, self._columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
@@ -121,33 +123,6 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path} could not be written ({error.strerror}); free some space and rerun: training "
             "goes on from the last checkpoint"
         ) from error
-
-
-def read_metrics(workdir: Path) -> list[dict[str, str]]:
-    """Rows of ``metrics.csv``, empty fields left out; [] if there is no file.
-
-    A last line that a killed run left incomplete is ignored.
-    """
-    path = workdir / "metrics.csv"
-    if not path.exists():
-        return []
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(io.StringIO(whole))
-    return [{name: value for name, value in row.items() if value} for row in rows]
-
-
-def _header(workdir: Path) -> list[str]:
-    """Columns of a ``metrics.csv`` whose first line is whole."""
-    path = workdir / "metrics.csv"
-    first, newline, _ = path.read_text().partition("\n") if path.exists() else ("", "", "")
-    names = first.split(",") if newline else []
-    return names if names[: len(_KEYS)] == _KEYS else []
-
-
-def _columns(rows: list[dict[str, str]]) -> list[str]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return _KEYS + [name for name in names if name not in _KEYS]
 
 
 class Mean:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from data_pipeline.files import write_json
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, build_objective, resolved
@@ -30,7 +31,7 @@ from matnet_jax.runtime.sharding import (
     replicate,
     replicated,
 )
-from matnet_jax.runtime.workdir import locked, versions, write_json
+from matnet_jax.runtime.workdir import locked, versions
 from matnet_jax.train.attention_watch import AttentionWatch
 from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from matnet_jax.metrics.scores import atomic_text_file
+from data_pipeline.files import atomic_file
 
 _WRITE_SECONDS = 10.0
 
@@ -75,7 +75,7 @@ class Watchdog:
     def _write(self) -> None:
         (doing, step), since = self._doing, self._since
         # A full disk or a folder that went away must not end a run that watches itself.
-        with contextlib.suppress(OSError), atomic_text_file(self._path(self._process)) as file:
+        with contextlib.suppress(OSError), atomic_file(self._path(self._process)) as file:
             json.dump({"doing": doing, "step": step, "since": since}, file)
         self._written = time.time()
 

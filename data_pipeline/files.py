@@ -1,0 +1,128 @@
+"""Files and folders that are there whole or not at all, and the folder of what is kept for later.
+
+A reader, or a rerun after a kill, sees the old file or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike, *, suffix: str | None = None) -> Iterator[Path]:
+    """A path beside `path` for what is to become `path` when the block ends.
+
+    For libraries that open a file by its name; else see `atomic_file`. The folder is made. If the
+    block raises, what was there before stays, and nothing else does.
+
+    Args:
+      path: the file to be.
+      suffix: of the other path; by default the file's own, since libraries choose the format by it.
+
+    Raises:
+      OSError: the folder can't be made or written to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path, path.suffix if suffix is None else suffix)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_file(
+    path: str | os.PathLike, mode: str = "w", *, errors: str | None = None
+) -> Iterator[IO[Any]]:
+    """An open file that appears under `path` when the block ends, or not at all.
+
+    Args:
+      path: its folder is made.
+      mode: "w" for UTF-8 text, in which newlines stay as they are written, or "wb" for bytes.
+      errors: of the encoding, as `open` takes it.
+
+    Raises:
+      OSError: the file can't be written.
+    """
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": errors}
+    with (
+        # Under a suffix of its own, so that what a kill leaves is not taken for a finished file.
+        atomic_path(path, suffix=".tmp") as temporary,
+        open(temporary, mode.replace("w", "x"), **text) as file,  # type: ignore[call-overload]
+    ):
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """A new folder to fill, which appears under `path` when the block ends, or not at all.
+
+    Raises:
+      FileExistsError: `path` is there already.
+      OSError: the folder can't be made.
+    """
+    path = Path(path).absolute()
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; give another folder, or remove it")
+    temporary = _beside(path, path.suffix)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes a value as JSON, indented.
+
+    Raises:
+      ValueError: a number is NaN or infinite, which JSON does not know.
+      TypeError: a value is of no type JSON knows.
+      OSError: the file can't be written.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False)
+    with atomic_file(path) as file:
+        file.write(text + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike, header: Iterable[Any], rows: Iterable[Iterable[Any]]
+) -> None:
+    """Writes a table, lines ended by a newline alone.
+
+    Raises:
+      OSError: the file can't be written.
+    """
+    # File names may be bytes that are no UTF-8: they stay what they are.
+    with atomic_file(path, errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def cache_folder() -> Path:
+    """Where downloads and compiled programs are kept; may be deleted at any time.
+
+    ``$MATNET_CACHE``, or ``matnet_jax`` in the user's cache folder (``$XDG_CACHE_HOME``, else
+    ``~/.cache``).
+    """
+    if os.environ.get("MATNET_CACHE"):
+        return Path(os.environ["MATNET_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matnet_jax"
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{suffix}")
