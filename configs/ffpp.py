@@ -11,12 +11,18 @@ from ml_collections import ConfigDict
 from matnet_jax.config import default_config
 
 
-def get_config() -> ConfigDict:
-    """The paper's values are the defaults; named here again are those of section 4.1."""
-    config = default_config("paper")
-    config.model.backbone = "efficientnet-b4"
-    config.model.image_size = 380
-    config.model.num_attentions = 4
+def get_config(name: str = "mat") -> ConfigDict:
+    """The paper's values are the defaults; named here again are those of section 4.1.
+
+    Args:
+      name: of the family of detectors: ``--config=configs/ffpp.py:classifier`` trains another on
+        the same data, in the same way.
+    """
+    config = default_config("paper", name)
+    if name == "mat":
+        config.model.backbone = "efficientnet-b4"
+        config.model.image_size = 380
+        config.model.num_attentions = 4
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.weight_decay = 1e-6

@@ -9,10 +9,12 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from foreign import timm_state_dict
 
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model
+from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.assembly import assemble, flatten
 from matnet_jax.model import abstract_variables, create_classifier, create_model, init_variables
 from matnet_jax.pretrained import (
@@ -25,7 +27,6 @@ from matnet_jax.pretrained import (
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.train.state import TrainState
-from tests.foreign import timm_state_dict
 
 TINY = {
     "backbone": "efficientnet-b0",
@@ -103,9 +104,10 @@ def workdir(tmp_path):
             variables = assemble(model, arrays_of(model, seed=step))
             state = TrainState(
                 step=np.int32(step),
+                params=variables.pop("params"),
                 opt_state={"count": np.int32(step)},
                 ema_params=assemble(model, arrays_of(model, seed=50))["params"],
-                **variables,
+                collections=variables,
             )
             checkpoints.save(step, state, metadata=metadata, metrics={"video_auc": auc})
     return tmp_path / "run"
@@ -160,7 +162,7 @@ def test_converted_checkpoint_is_read_and_restored(tmp_path):
         restored = checkpoints.restore_model(
             "latest", abstract_variables(made.model) | {"ema_params": None}
         )
-    assert metadata["config"] == json.loads(config.to_json_best_effort())
+    assert metadata["config"] == json.loads(upgraded(config).to_json_best_effort())
     assert metadata["preprocess"] == json.loads(
         json.dumps(dataclasses.asdict(made.model.preprocess))
     )
@@ -223,7 +225,7 @@ def test_command_takes_a_config_file(tmp_path, capsys):
     assert "mean (0.5, 0.5, 0.5)" in capsys.readouterr().out
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     model = config["model"]
-    assert (model["kind"], model["image_size"], model["mean"]) == ("classifier", 64, None)
+    assert (model["name"], model["image_size"], model["mean"]) == ("classifier", 64, None)
 
 
 def test_command_says_what_is_wrong(tmp_path, capsys):

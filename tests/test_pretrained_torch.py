@@ -7,6 +7,13 @@ import functools
 import jax
 import numpy as np
 import pytest
+from foreign import (
+    cadene_state_dict,
+    module_of,
+    random_variables,
+    timm_state_dict,
+    to_torch,
+)
 
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.model import create_classifier, create_model
@@ -16,13 +23,6 @@ from matnet_jax.pretrained import (
     initialize,
     model_fields,
     read_weights,
-)
-from tests.foreign import (
-    cadene_state_dict,
-    module_of,
-    random_variables,
-    timm_state_dict,
-    to_torch,
 )
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors (the extra torch)")

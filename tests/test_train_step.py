@@ -247,9 +247,8 @@ def test_masked_examples_add_nothing_to_the_losses(paper):
     equal(*results)
     variables = init_variables(model, 0)
     x = model.preprocess.normalize(batch["image"])
-    logits = jax.jit(lambda v: model.apply(v, x, train=True, mutable=["batch_stats"])[0].logits)(
-        variables
-    )
+    training = {"train": True, "weight": weight, "mutable": ["batch_stats"]}
+    logits = jax.jit(lambda v: model.apply(v, x, **training)[0].logits)(variables)
     per_example = reference_losses.cross_entropy(np.asarray(logits), batch["label"])
     want = per_example[weight == 1].mean()
     assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)

@@ -183,6 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
         about = {
             "checkpoint": {"workdir": str(options.workdir), "step": trained.step},
             "config": trained.metadata["config"],
+            "crops": trained.metadata.get("crops"),
         }
         write(model, trained.variables, options.out, platforms=options.platforms, about=about)
     except (ValueError, OSError, ModuleNotFoundError) as error:

@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from matnet_jax.checkpoints.differences import differences
 from matnet_jax.checkpoints.state import TrainState
 
 _NAMED_DIFFERENCES = 20  # a message lists so many, then counts the rest
@@ -300,17 +301,17 @@ class Checkpoints:
     def _restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
         try:
             found = self._manager.item_metadata(step)
-            differences = [
-                line for item, tree in abstract.items() for line in _differences(found[item], tree)
+            lines = [
+                line for item, tree in abstract.items() for line in differences(found[item], tree)
             ]
         except Exception as error:
             raise self._read_error(step, error) from error
-        if differences:
-            listed = "\n  ".join(differences[:_NAMED_DIFFERENCES])
-            rest = len(differences) - _NAMED_DIFFERENCES
+        if lines:
+            listed = "\n  ".join(lines[:_NAMED_DIFFERENCES])
+            rest = len(lines) - _NAMED_DIFFERENCES
             raise CheckpointMismatchError(
                 f"checkpoint {self.directory / str(step)} is of another network or optimiser; "
-                f"{len(differences)} differences:\n  {listed}"
+                f"{len(lines)} differences:\n  {listed}"
                 + (f"\n  … and {rest} more" if rest > 0 else "")
             )
         try:
@@ -374,36 +375,6 @@ def _join(network: Mapping[str, Any], optimizer: Mapping[str, Any]) -> TrainStat
     collections = dict(network)
     params, average = collections.pop("params"), collections.pop("ema_params")
     return TrainState(params=params, collections=collections, ema_params=average, **optimizer)
-
-
-def _differences(found: Any, wanted: Any) -> list[str]:
-    """One line for every array that is missing, left over, or of another shape or type."""
-    have, want = _signature(getattr(found, "tree", found)), _signature(wanted)
-    lines = []
-    for path in sorted(have | want):
-        if path not in have:
-            lines.append(f"+ {path}: {want[path]} is wanted, not in the checkpoint")
-        elif path not in want:
-            lines.append(f"- {path}: {have[path]} is in the checkpoint, not wanted")
-        elif have[path] != want[path]:
-            lines.append(f"~ {path}: {have[path]} in the checkpoint, {want[path]} wanted")
-    return lines
-
-
-def _signature(tree: Any) -> dict[str, str]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        "/".join(_name(key) for key in path): f"{leaf.dtype}{list(leaf.shape)}"
-        for path, leaf in leaves
-    }
-
-
-def _name(key: Any) -> str:
-    # Orbax stores the fields of named tuples as a dict: only the names can be compared.
-    for attribute in ("key", "name", "idx"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
 
 
 def _first_line(error: Exception) -> str:

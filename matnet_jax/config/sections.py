@@ -83,6 +83,7 @@ class Data:
     Attributes:
       source: "records", or "synthetic": the embedded data set.
       dir: where prepare wrote the records (its --out).
+      check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
       ops: augmentation on the host: none, flip, standard, strong.
       real_repeat: times that a real example is seen in one epoch.
       balance: "repeat", or "batch": half of each batch is real, half is fake.
@@ -94,6 +95,7 @@ class Data:
 
     source: Literal["records", "synthetic"] = "records"
     dir: str = ""
+    check_crops: bool = True
     ops: Literal["none", "flip", "standard", "strong"] = "flip"
     real_repeat: Annotated[int, COUNT] = 4
     balance: Literal["repeat", "batch"] = "repeat"

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.training.disturb import DISTURBANCES
+from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
@@ -71,6 +72,13 @@ def evaluate(
         raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
     trained = load_trained(workdir, checkpoint, expected=config)
     model, step = trained.model, trained.step
+    if config.data.check_crops:
+        check_crops(
+            crops_of(trained.metadata),
+            source.crop_protocol,
+            network=f"the network in {workdir}",
+            faces=f"those in {', '.join(config.eval.data_dirs) or config.data.dir}",
+        )
     variables = replicate(trained.variables, mesh)
     scorer = Scorer(model, mesh, batch_size=batch_size)
     scores, loss = scorer.score(variables, source)

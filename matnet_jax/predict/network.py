@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipeline.extract.protocol import CropProtocol
+from matnet_jax.checkpoints.crops import crops_of
 from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.base import Preprocess
@@ -32,6 +34,7 @@ class Network:
       image_size: pixels of the crops it takes.
       batch_size: of the one shape that is compiled; a multiple of the devices.
       about: what it is, as JSON values: checkpoint and step.
+      crops: how the faces were cut that it was trained on; None where that is not known.
       run: uint8 [batch_size, S, S, 3] -> scores [batch_size], and heat maps [batch_size, h, w, K]
         by name.
     """
@@ -40,6 +43,7 @@ class Network:
     batch_size: int
     about: Mapping[str, Any]
     run: Callable[[np.ndarray], tuple[jax.Array, dict[str, jax.Array]]]
+    crops: CropProtocol | None = None
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores up to `batch_size` crops.
@@ -83,6 +87,7 @@ def trained_network(
         batch_size=-(-batch_size // mesh.size) * mesh.size,
         about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
+        crops=crops_of(trained.metadata),
     )
 
 
@@ -125,4 +130,5 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
         batch_size=batch_size,
         about={"export": str(folder.absolute()), **details.get("checkpoint", {})},
         run=lambda crops: step(jnp.asarray(crops)),
+        crops=crops_of(details),
     )

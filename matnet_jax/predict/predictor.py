@@ -10,16 +10,29 @@ import numpy as np
 
 from data_pipeline.detectors import create_detector
 from data_pipeline.extract.crops import Settings
+from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.ops import fit_to_size
+from matnet_jax.checkpoints.crops import check_crops
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import THUMBNAIL, FaceScore, Prediction, Track
 
-SETTINGS = Settings(faces="all")
 _TOP = 10  # faces that "top_k_mean" takes
 _MIN_SHARE = 0.1
 """A track on fewer of the frames than this does not decide over a file that has longer ones."""
+
+
+def settings_for(crops: CropProtocol | None, **given: Any) -> Settings:
+    """How prediction finds and cuts faces.
+
+    Args:
+      crops: of the records that a network was trained on; None where that is not known.
+      **given: fields of `Settings` that are asked for; one of None is not.
+    """
+    base = Settings() if crops is None else Settings.from_protocol(crops)
+    asked = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(base, **{"faces": "all", **asked})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +41,9 @@ class Predictor:
 
     Attributes:
       network: of `trained_network` or `exported_network`.
-      settings: how faces are found and cropped; as the records were that it was trained on.
+      settings: how faces are found and cropped; None: as the records were that the network was
+        trained on, as far as that is known.
+      any_crops: takes settings that cut faces otherwise than that.
       detector_weights: the detector's file.
       threshold: over which a file's label is fake.
       aggregation: of a track's faces, one of `metrics.videos.AGGREGATIONS`.
@@ -37,18 +52,31 @@ class Predictor:
     """
 
     network: Network
-    settings: Settings = SETTINGS
+    settings: Settings | None = None
     detector_weights: Path | None = None
     threshold: float = 0.5
     aggregation: str = "mean"
     workers: int | None = None
     keep_attention: bool = False
+    any_crops: bool = False
 
     def __post_init__(self) -> None:
+        if not self.any_crops:
+            check_crops(
+                self.network.crops,
+                self.used_settings.protocol,
+                network="the network",
+                faces="those that prediction is told to cut",
+            )
         if self.aggregation not in AGGREGATIONS:
             raise ValueError(
                 f"unknown aggregation '{self.aggregation}'; available: {', '.join(AGGREGATIONS)}"
             )
+
+    @property
+    def used_settings(self) -> Settings:
+        """The settings, or those of the records that the network was trained on."""
+        return settings_for(self.network.crops) if self.settings is None else self.settings
 
     @classmethod
     def from_workdir(
@@ -63,6 +91,7 @@ class Predictor:
 
         Raises:
           CheckpointError, ConfigError: see `load_trained`.
+          CheckpointMismatchError: the settings cut faces otherwise than the network wants them.
         """
         network = trained_network(workdir, checkpoint=checkpoint, batch_size=batch_size)
         return cls(network, **fields)
@@ -81,7 +110,7 @@ class Predictor:
         """Network and settings as JSON values: predictions are comparable where they are equal."""
         return {
             **self.network.about,
-            **dataclasses.asdict(self.settings),
+            **dataclasses.asdict(self.used_settings),
             "threshold": self.threshold,
             "aggregation": self.aggregation,
         }
@@ -105,12 +134,12 @@ class Predictor:
         Raises:
           DetectorError: the detector cannot be set up.
         """
-        size = self.network.batch_size
+        size, settings = self.network.batch_size, self.used_settings
         faces = Faces(
             media,
-            self.settings,
+            settings,
             image_size=self.network.image_size,
-            make_detector=lambda: create_detector(self.settings.detector, self.detector_weights),
+            make_detector=lambda: create_detector(settings.detector, self.detector_weights),
             workers=self.workers or len(os.sched_getaffinity(0)),
             ahead=2 * size,
         )

@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
+from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, build_objective, resolved
@@ -44,6 +45,7 @@ from matnet_jax.train.watchdog import Watchdog
 # What a rerun may change: it moves the end, the reports or the rates, not what is trained.
 _MAY_CHANGE = (
     "data.dir",
+    "data.check_crops",
     "train.duration",
     "train.log_every",
     "train.hang_seconds",
@@ -140,6 +142,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     metadata = {
         "config": json.loads(config.to_json_best_effort()),
         "preprocess": dataclasses.asdict(model.preprocess),
+        "crops": None if source.crop_protocol is None else source.crop_protocol.as_json(),
         "versions": versions(),
     }
     with contextlib.ExitStack() as stack:
@@ -156,7 +159,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
             Watchdog(workdir / ".processes", jax.process_index(), seconds=config.train.hang_seconds)
         )
         preemption = stack.enter_context(Preemption())
-        restored = restore(checkpoints, abstract_state, metadata["config"])
+        restored = restore(checkpoints, abstract_state, metadata)
         state, window = restored or (replicate(initial_state(), mesh), Mean())
         step = int(state.step)
         if is_main:
@@ -217,18 +220,25 @@ def take_weights(config: ConfigDict, model: Detector, weights: Any) -> dict[str,
 
 
 def restore(
-    checkpoints: Checkpoints, abstract_state: TrainState, config: Mapping[str, Any]
+    checkpoints: Checkpoints, abstract_state: TrainState, current: Mapping[str, Any]
 ) -> tuple[TrainState, Mean] | None:
     """The newest readable checkpoint's state and running means; None if there is none.
 
     Raises:
-      CheckpointMismatchError: if it was trained with other values than `config` has, apart from
-        those that a rerun may change.
+      CheckpointMismatchError: if it was trained with other values than the `current` metadata's
+        config has, apart from those that a rerun may change, or on faces cut otherwise.
       CheckpointError: if there are checkpoints and none can be read.
     """
 
     def check(metadata: Mapping[str, Any]) -> None:
-        _check_config(metadata["config"], config, checkpoints.directory)
+        _check_config(metadata["config"], current["config"], checkpoints.directory)
+        if current["config"]["data"]["check_crops"]:
+            check_crops(
+                crops_of(metadata),
+                crops_of(current),
+                network=f"the network in {checkpoints.directory}",
+                faces=f"those in {current['config']['data']['dir']}",
+            )
 
     restored = checkpoints.restore_latest(abstract_state, check=check)
     if restored is None:
