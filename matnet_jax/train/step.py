@@ -138,7 +138,8 @@ def make_loss(
         )
 
     def loss(params, collections, batch, key, center_rate):
-        labels, weight = batch["label"], batch["weight"]
+        labels = batch["label"]
+        weight = batch.get("weight", jnp.ones(labels.shape, jnp.float32))
         images = model.preprocess.normalize(batch["image"])
         first_key, second_key, agda_key = jax.random.split(key, 3)
         mutable = list(collections)
@@ -203,9 +204,9 @@ def make_train_step(
 
     Returns:
       train_step(state, batch, key) -> (state, metrics). batch: image [B, H, W, 3] uint8, label [B]
-      int32, weight [B] float32 (0 leaves an example out of the losses). key: the run's root key; the
-      step folds in `state.step`, so a restart draws what an uninterrupted run draws. metrics:
-      float32 scalars over the global batch.
+      int32, perhaps weight [B] float32 (0 leaves an example out of the losses; without it all
+      count). key: the run's root key; the step folds in `state.step`, so a restart draws what an
+      uninterrupted run draws. metrics: float32 scalars over the global batch.
 
     Raises:
       ValueError: a sum over the batch cannot be accumulated from means.
