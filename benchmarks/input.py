@@ -38,7 +38,7 @@ def write_records(out: Path, size: int) -> None:
     """A build of drawn faces, as JPEG of quality 95."""
     drawn = synthetic_source("test", seed=0, image_size=size, num_identities=8)
     count = min(len(drawn), 256)
-    images = drawn.read(np.arange(count))
+    images = [example.image for example in drawn.read(np.arange(count))]
     rows = np.arange(count, dtype=np.int32)
     path = out / "videos" / "drawn.npz"
     Extraction(

@@ -9,6 +9,7 @@ from videos import jpeg
 
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
+from data_pipeline.training.sources import Source
 
 
 def write_extraction(
@@ -41,6 +42,12 @@ def write_extraction(
     path = folder / f"{split}-{video_id}-{label}.npz"
     extraction.save(path)
     return path
+
+
+def read_images(source: Source, rows: np.ndarray | None = None) -> list[np.ndarray]:
+    """Of all examples of a source, or of some."""
+    chosen = np.arange(len(source)) if rows is None else rows
+    return [example.image for example in source.read(chosen)]
 
 
 def write_records(

@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from records import read_images
 from test_train import tiny_config, tiny_source
 
 import matnet_jax.evaluation.run
@@ -84,9 +85,9 @@ def test_data_sets_are_scored_together():
     joined = Joined([first, second])
     assert len(joined) == 36
     rows = np.array([30, 0, 35, 24, 23])
-    for row, image in zip(rows, joined.read(rows), strict=True):
+    for row, image in zip(rows, read_images(joined, rows), strict=True):
         source, own = (first, row) if row < 24 else (second, row - 24)
-        np.testing.assert_array_equal(image, source.read(np.array([own]))[0])
+        np.testing.assert_array_equal(image, read_images(source, np.array([own]))[0])
         assert joined.columns["split"][row] == source.columns["split"][own]
 
 
@@ -120,8 +121,8 @@ def test_scores_are_the_networks_one_by_one(sources):
     mesh = data_mesh(jax.devices()[:2])
     source = sources["val"]  # 20 examples, batches of 8: the last is half padding
     scores, loss = Scorer(model, mesh, batch_size=8).score(replicate(variables, mesh), source)
-    images = np.stack(source.read(np.arange(len(source))))
-    logits = model.apply(variables, model.preprocess.normalize(images), train=False).logits
+    faces = np.stack(read_images(source))
+    logits = model.apply(variables, model.preprocess.normalize(faces), train=False).logits
     wanted = jax.nn.softmax(logits)
     np.testing.assert_allclose(scores["score"], wanted[:, 1], rtol=1e-4)
     own = np.take_along_axis(np.asarray(wanted), source.columns["label"][:, None], axis=1)
@@ -172,7 +173,7 @@ def test_one_class_gives_null_and_a_report(sources, tmp_path):
     whole = sources["test"]
     real = np.flatnonzero(whole.columns["label"] == 0)
     sources["test"] = ArraySource(
-        np.stack(whole.read(real)), {name: c[real] for name, c in whole.columns.items()}
+        np.stack(read_images(whole, real)), {name: c[real] for name, c in whole.columns.items()}
     )
     config = tiny_config()
     untrained(config, tmp_path)

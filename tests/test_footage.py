@@ -73,7 +73,7 @@ def test_the_real_and_its_fake_of_the_shared_data_get_the_same_crops(
     shared_data, shared_models, tmp_path
 ):
     from data_pipeline.detectors import create_detector
-    from data_pipeline.training.sources import decode_image
+    from data_pipeline.training.decode import decode_image
 
     root = shared_data / "ffpp"
     real = video(root / "original_sequences/youtube/c23/videos/519.mp4")

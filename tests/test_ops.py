@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.training import ops
-from data_pipeline.training.ops import PRESETS, apply_ops, fit_to_size
+from data_pipeline.training.example import Example
+from data_pipeline.training.ops import PRESETS, fit_to_size
 
 EVERY = [
     ops.Flip(1.0),
@@ -31,6 +32,10 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
     import cv2
 
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def apply_ops(image: np.ndarray, applied, seed: int) -> np.ndarray:
+    return ops.apply_ops(Example(image, 0), applied, seed).image
 
 
 @pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
@@ -74,7 +79,7 @@ def test_known_values():
     np.testing.assert_array_equal(apply_ops(image, [ops.Flip(1.0)], 0), image[:, ::-1])
     grey = apply_ops(image, [ops.Grey(1.0)], 0)
     assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 1] == grey[..., 2]).all()
-    noisy = ops.GaussianNoise(1.0, (5.0, 5.0)).apply(
+    noisy = ops.GaussianNoise(1.0, (5.0, 5.0)).change(
         np.full((80, 80, 3), 128, np.uint8), np.random.default_rng(0)
     )
     assert noisy.std() == pytest.approx(5.0, rel=0.1)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from records import write_records
+from records import read_images, write_records
 
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import eval_batches, train_batches
@@ -20,7 +20,7 @@ def records(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def arrays(records):
-    return ArraySource(np.stack(records.read(np.arange(len(records)))), records.columns)
+    return ArraySource(np.stack(read_images(records)), records.columns)
 
 
 def take(source, count, *, start=0, process=(0, 1), ops="strong"):
@@ -40,7 +40,7 @@ def take(source, count, *, start=0, process=(0, 1), ops="strong"):
 
 
 def same(first, second):
-    assert set(first) == set(second) == {"image", "label", "weight", "index"}
+    assert set(first) == set(second) == {"image", "label", "index"}
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
 
@@ -94,7 +94,7 @@ def test_batches_cannot_be_split_unevenly(arrays):
 
 
 def test_a_bad_record_is_named_through_tf_data(records, monkeypatch):
-    def read(self, indices):
+    def read(self, indices, fields):
         raise DataError("record 3 of video 'x' is damaged")
 
     monkeypatch.setattr(RecordSource, "read", read)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from records import read_images
 from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
@@ -113,7 +114,7 @@ def test_missing_videos_stop_unless_allowed(ffpp, tmp_path, fake_workers, capsys
     assert len((out / "missing.txt").read_text().splitlines()) == 12
     source = RecordSource(out, "test")
     assert len(source) == 24 and source.columns["label"].sum() == 16
-    assert source.read(np.array([0]))[0].shape == (64, 64, 3)
+    assert read_images(source, np.array([0]))[0].shape == (64, 64, 3)
     assert list(source.columns["frame"][:4]) == [1, 3, 6, 8]
 
 
@@ -282,7 +283,9 @@ def test_real_video_to_records(shared_data, shared_models, tmp_path):
     source = RecordSource(tmp_path, "test")
     assert len(source) == 4 and set(source.columns["video_id"]) == {"634", "634_660"}
     # The same frames of a video and of the fake made of it: the same background.
-    real, fake = (source.read(np.flatnonzero(source.columns["label"] == i))[0] for i in (0, 1))
+    real, fake = (
+        read_images(source, np.flatnonzero(source.columns["label"] == i))[0] for i in (0, 1)
+    )
     assert np.abs(real[:8].astype(float) - fake[:8]).mean() < 25
 
 

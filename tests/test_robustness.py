@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from records import read_images
 from test_ops import picture
 
 import data_pipeline.training.disturb as disturb
@@ -60,18 +61,18 @@ def test_h264_is_faithful_at_a_low_crf_and_takes_unequal_sizes():
 
 def test_a_disturbed_source_does_not_depend_on_how_it_is_read():
     source = clip_source()
-    whole = Disturbed(source, "h264_crf", 36).read(np.arange(len(source)))
+    whole = read_images(Disturbed(source, "h264_crf", 36))
     other = Disturbed(source, "h264_crf", 36)
     for i in np.random.default_rng(1).permutation(len(source)):
-        np.testing.assert_array_equal(other.read(np.array([i]))[0], whole[i])
+        np.testing.assert_array_equal(read_images(other, np.array([i]))[0], whole[i])
     assert other.columns is source.columns and len(other) == len(source)
-    assert difference(whole, source.read(np.arange(len(source)))) > 1
+    assert difference(whole, read_images(source)) > 1
 
 
 def edges(source) -> dict:
     """A detector of fine checkerboards."""
-    images = np.stack(source.read(np.arange(len(source)))).astype(float)
-    strength = np.abs(np.diff(images, axis=2)).mean(axis=(1, 2, 3))
+    pictures = np.stack(read_images(source)).astype(float)
+    strength = np.abs(np.diff(pictures, axis=2)).mean(axis=(1, 2, 3))
     return {**source.columns, "score": 1 - np.exp(-strength / 10)}
 
 

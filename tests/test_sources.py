@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from records import write_records
+from records import read_images, write_records
 
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.training.sources import ArraySource, DataError, RecordSource
@@ -23,11 +23,11 @@ def test_records_read_by_index_with_their_columns(build):
     assert list(source.columns["label"][::3]) == [0, 1, 0, 1]
     assert list(source.columns["frame"][:3]) == [0, 10, 20]
     stored = Extraction.load(build.parent.parent / "videos" / "train-v1-1.npz")
-    images = source.read(np.array([4, 3]))
-    from data_pipeline.training.sources import decode_image
+    read = read_images(source, np.array([4, 3]))
+    from data_pipeline.training.decode import decode_image
 
-    np.testing.assert_array_equal(images[0], decode_image(stored.crops[1]))
-    np.testing.assert_array_equal(images[1], decode_image(stored.crops[0]))
+    np.testing.assert_array_equal(read[0], decode_image(stored.crops[1]))
+    np.testing.assert_array_equal(read[1], decode_image(stored.crops[0]))
 
 
 def test_the_records_read_without_our_code(build):

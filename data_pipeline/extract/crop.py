@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipeline.training.ops import fit_to_size
+from data_pipeline.training.window import centre_square, fit_to_size
 
 ALIGNMENTS = {"similarity": "a1", "box": "b1", "none": "n1"}
 """Ways to crop, and the version that records carry; "none" is for images that are crops."""
@@ -63,20 +63,19 @@ def box_transform(box: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def crop_face(
-    image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
-) -> np.ndarray:
-    """A face crop; outside the image its border is reflected.
+def crop_matrix(
+    box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+) -> np.ndarray | None:
+    """What takes a pixel of the frame to its place in the crop.
 
     Args:
-      image: uint8 RGB [H, W, 3].
       box: x0, y0, x1, y1 in pixels.
       landmarks: [5, 2], left eye, right eye, nose, left and right mouth corner on the image.
       size: of the crop in pixels.
-      alignment: "similarity", "box", or "none": the centre square of the whole image.
+      alignment: "similarity", "box", or "none".
 
     Returns:
-      uint8 RGB [size, size, 3].
+      [2, 3] for `cv2.warpAffine`; None for "none": the centre square of the whole image.
 
     Raises:
       ValueError: an unknown alignment, or landmarks that all coincide.
@@ -84,11 +83,57 @@ def crop_face(
     if alignment not in ALIGNMENTS:
         raise ValueError(f"unknown alignment '{alignment}'; available: {', '.join(ALIGNMENTS)}")
     if alignment == "similarity":
-        matrix = similarity_transform(landmarks, template(size))
-    elif alignment == "box":
-        matrix = box_transform(box, size)
-    else:
+        return similarity_transform(landmarks, template(size))
+    return box_transform(box, size) if alignment == "box" else None
+
+
+def crop_face(
+    image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+) -> np.ndarray:
+    """A face crop; outside the image its border is reflected.
+
+    Args:
+      image: uint8 RGB [H, W, 3].
+      box, landmarks, size, alignment: see `crop_matrix`.
+
+    Returns:
+      uint8 RGB [size, size, 3].
+
+    Raises:
+      ValueError: see `crop_matrix`.
+    """
+    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment)
+    if matrix is None:
         return fit_to_size(image, size)
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
+
+
+def crop_mask(
+    mask: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+) -> np.ndarray:
+    """A mask cut as `crop_face` cuts its image, by the nearest pixel; outside the image it is 0.
+
+    Args:
+      mask: uint8 [H, W].
+      box, landmarks, size, alignment: see `crop_matrix`.
+
+    Returns:
+      uint8 [size, size].
+
+    Raises:
+      ValueError: see `crop_matrix`.
+    """
+    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment)
+    if matrix is None:
+        return centre_square(*mask.shape).cut_mask(mask, (size, size))
+    return cv2.warpAffine(
+        mask, matrix, (size, size), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
+    )
+
+
+def crop_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Where points [K, 2] of the frame are in the crop of a `crop_matrix`: float32 [K, 2]."""
+    moved = np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved.astype(np.float32)

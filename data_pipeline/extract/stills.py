@@ -9,7 +9,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
 from data_pipeline.extract.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
-from data_pipeline.training.sources import DataError, decode_image
+from data_pipeline.training.decode import decode_image
+from data_pipeline.training.errors import DataError
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 _RATE = 25.0  # frames a second: stills do not tell

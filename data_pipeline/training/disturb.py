@@ -15,6 +15,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from data_pipeline.extract.protocol import CropProtocol
+from data_pipeline.training.example import Example
 from data_pipeline.training.ops import JPEG, Downscale
 from data_pipeline.training.sources import Source
 
@@ -39,6 +41,8 @@ class Disturbance:
 class Disturbed:
     """A source whose images are disturbed; a pure function of source, name and strength.
 
+    Masks and landmarks stay: no disturbance moves pixels.
+
     Args:
       source: the images.
       name: of `DISTURBANCES`.
@@ -49,6 +53,8 @@ class Disturbed:
         self._source, self._strength = source, strength
         self._disturbance = DISTURBANCES[name]
         self.columns: Mapping[str, np.ndarray] = source.columns
+        self.fields: tuple[str, ...] = source.fields
+        self.crop_protocol: CropProtocol | None = source.crop_protocol
         identity = [source.columns[k] for k in ("dataset", "subset", "compression", "video_id")]
         _, self._video = np.unique(np.stack(identity, axis=1), axis=0, return_inverse=True)
         self._video = self._video.reshape(-1)
@@ -58,17 +64,22 @@ class Disturbed:
     def __len__(self) -> int:
         return len(self._source)
 
-    def read(self, indices: np.ndarray) -> Images:
-        """Images at `indices` as uint8 RGB [H, W, 3]."""
-        return [self._disturbed(int(self._video[i]))[int(i)] for i in np.asarray(indices)]
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """See `Source.read`."""
+        names = tuple(fields)
+        return [self._disturbed(int(self._video[i]), names)[int(i)] for i in np.asarray(indices)]
 
-    def _disturb(self, video: int) -> dict[int, np.ndarray]:
+    def _disturb(self, video: int, fields: tuple[str, ...]) -> dict[int, Example]:
         rows = np.flatnonzero(self._video == video)
         columns = self.columns
         rows = rows[np.lexsort((columns["frame"][rows], columns["face"][rows]))]
-        images = self._source.read(rows)
+        examples = self._source.read(rows, fields)
+        images = [example.image for example in examples]
         done = self._disturbance.apply(images, self._strength, int(rows.min()))
-        return dict(zip(rows.tolist(), done, strict=True))
+        return {
+            int(row): dataclasses.replace(example, image=image)
+            for row, example, image in zip(rows, examples, done, strict=True)
+        }
 
 
 def _each(
@@ -124,11 +135,11 @@ def _h264_clip(images: Sequence[np.ndarray], crf: float) -> Images:
 
 
 def _jpeg(image: np.ndarray, quality: float) -> np.ndarray:
-    return JPEG(quality=(int(quality), int(quality))).apply(image, np.random.default_rng(0))
+    return JPEG(quality=(int(quality), int(quality))).change(image, np.random.default_rng(0))
 
 
 def _resize(image: np.ndarray, scale: float) -> np.ndarray:
-    return Downscale(scale=(scale, scale)).apply(image, np.random.default_rng(0))
+    return Downscale(scale=(scale, scale)).change(image, np.random.default_rng(0))
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,8 +1,13 @@
 """From a source to batches on the host.
 
-A batch is a dict of arrays: image uint8 [b, H, W, 3] RGB, label int32 [b], weight float32 [b] (0 for
-padding), index int32 [b] (row of the source's columns, -1 for padding), b the process's part of the
-global batch. Normalisation happens on the device.
+A batch is a dict of arrays, b the process's part of the global batch and S the image size:
+
+- image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
+- in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
+  training batch has no weight: each of its examples counts;
+- what `reads` names: mask uint8 [b, S, S], landmarks float32 [b, K, 2] in pixels of the image.
+
+Normalisation happens on the device.
 """
 
 from __future__ import annotations
@@ -16,15 +21,26 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.training.ops import Op, apply_ops, fit_to_size
+from data_pipeline.training.errors import DataError
+from data_pipeline.training.ops import Op, apply_ops
 from data_pipeline.training.sampler import Sampler
-from data_pipeline.training.sources import DataError, RecordSource, Source
+from data_pipeline.training.sources import RecordSource, Source, check_fields
+from data_pipeline.training.window import fit_example
 
 Batch = dict[str, np.ndarray]
 MakeBatch = Callable[[int], Batch]
 
 # Training has no end of its own; tf.data and `range` want one.
 _ENDLESS = 2**62
+
+_TYPES = {
+    "image": np.uint8,
+    "label": np.int32,
+    "index": np.int32,
+    "weight": np.float32,
+    "mask": np.uint8,
+    "landmarks": np.float32,
+}
 
 
 def train_batches(
@@ -33,6 +49,7 @@ def train_batches(
     *,
     ops: Sequence[Op],
     image_size: int,
+    reads: Sequence[str] = (),
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
@@ -48,21 +65,25 @@ def train_batches(
       sampler: of the global batch.
       ops: augmentations, in order, each seeded by the sampler.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
+      reads: what the batches hold beside image and label: "mask", "landmarks".
       start_step: of the first batch.
       process_index, process_count: this process takes its contiguous part of each batch.
       workers: batches made at the same time; None for as many as the machine has cores.
 
     Raises:
       ValueError: the processes cannot share the batch equally.
-      DataError: a record cannot be read; raised when its batch's turn comes.
+      DataError: the source has not what `reads` names; or a record cannot be read, which is raised
+        when its batch's turn comes.
     """
     part = _own_part(sampler.batch_size, process_index, process_count)
 
     def make(step: int) -> Batch:
         rows, seeds = sampler.batch(step)
-        return make_batch(source, rows[part], seeds[part], ops, image_size)
+        return make_batch(source, rows[part], seeds[part], ops, image_size, reads=reads)
 
-    return _in_order(source, make, range(start_step, _ENDLESS), workers)
+    names = ("image", "label", "index", *reads)
+    check_fields(source, reads)
+    return _in_order(source, make, range(start_step, _ENDLESS), workers, names)
 
 
 def eval_batches(
@@ -70,6 +91,7 @@ def eval_batches(
     *,
     batch_size: int,
     image_size: int,
+    reads: Sequence[str] = (),
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
@@ -80,7 +102,10 @@ def eval_batches(
 
     Args:
       batch_size: global.
-      source, image_size, process_index, process_count, workers: as in `train_batches`.
+      source, image_size, reads, process_index, process_count, workers: as in `train_batches`.
+
+    Raises:
+      ValueError, DataError: as of `train_batches`.
     """
     part = _own_part(batch_size, process_index, process_count)
     batches = -(-len(source) // batch_size)
@@ -90,27 +115,53 @@ def eval_batches(
     no_seeds = np.zeros(part.stop - part.start, np.uint32)
 
     def make(step: int) -> Batch:
-        return make_batch(source, parts[step], no_seeds, (), image_size)
+        batch = make_batch(source, parts[step], no_seeds, (), image_size, reads=reads)
+        return {**batch, "weight": (parts[step] >= 0).astype(np.float32)}
 
-    return _in_order(source, make, range(batches), workers)
+    names = ("image", "label", "index", "weight", *reads)
+    check_fields(source, reads)
+    return _in_order(source, make, range(batches), workers, names)
 
 
 def make_batch(
-    source: Source, rows: np.ndarray, seeds: np.ndarray, ops: Sequence[Op], image_size: int
+    source: Source,
+    rows: np.ndarray,
+    seeds: np.ndarray,
+    ops: Sequence[Op],
+    image_size: int,
+    *,
+    reads: Sequence[str] = (),
 ) -> Batch:
-    """Reads, fits and augments the rows of one batch; a row of -1 is padding."""
+    """Reads, fits and augments the rows of one batch; a row of -1 is padding, all zeros.
+
+    Args:
+      source: of the examples.
+      rows: int64 [b].
+      seeds: uint32 [b], for the ops.
+      ops: augmentations, in order.
+      image_size: pixels.
+      reads: what the batch holds beside image, label and index.
+    """
     present = rows >= 0
-    images = np.zeros((len(rows), image_size, image_size, 3), np.uint8)
     where = np.flatnonzero(present)
-    if len(where):
-        for i, image in zip(where, source.read(rows[where]), strict=True):
-            images[i] = apply_ops(fit_to_size(image, image_size), ops, int(seeds[i]))
-    return {
-        "image": images,
+    batch: Batch = {
+        "image": np.zeros((len(rows), image_size, image_size, 3), np.uint8),
         "label": np.where(present, source.columns["label"][rows], 0).astype(np.int32),
-        "weight": present.astype(np.float32),
         "index": rows.astype(np.int32),
     }
+    if "mask" in reads:
+        batch["mask"] = np.zeros((len(rows), image_size, image_size), np.uint8)
+    # Padding alone has shapes too, so some example has to tell how many landmarks there are.
+    examples = source.read(rows[where] if len(where) else np.zeros(1, np.int64), reads)
+    if examples[0].landmarks is not None:
+        shape = (len(rows), *examples[0].landmarks.shape)
+        batch["landmarks"] = np.zeros(shape, np.float32)
+    for i, example in zip(where, examples, strict=len(where) > 0):
+        example = apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
+        batch["image"][i] = example.image
+        for name in reads:
+            batch[name][i] = getattr(example, name)
+    return batch
 
 
 def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
@@ -123,13 +174,13 @@ def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
 
 
 def _in_order(
-    source: Source, make: MakeBatch, steps: range, workers: int | None
+    source: Source, make: MakeBatch, steps: range, workers: int | None, names: tuple[str, ...]
 ) -> Generator[Batch]:
     workers = workers or len(os.sched_getaffinity(0))
     # The workers keep the cores busy: OpenCV's own threads would only fight them.
     cv2.setNumThreads(1)
     if isinstance(source, RecordSource):
-        return _through_tf_data(make, steps, workers)
+        return _through_tf_data(make, steps, workers, names)
     return _through_threads(make, steps, workers)
 
 
@@ -147,11 +198,12 @@ def _through_threads(make: MakeBatch, steps: range, workers: int) -> Generator[B
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _through_tf_data(make: MakeBatch, steps: range, workers: int) -> Generator[Batch]:
+def _through_tf_data(
+    make: MakeBatch, steps: range, workers: int, names: tuple[str, ...]
+) -> Generator[Batch]:
     import tensorflow as tf  # seconds to import, and array users need none of it
 
-    names = ("image", "label", "weight", "index")
-    types = (tf.uint8, tf.int32, tf.float32, tf.int32)
+    types = [tf.as_dtype(_TYPES[name]) for name in names]
     failures: list[BaseException] = []
 
     def make_arrays(step: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Where examples come from: decoded images by index, and their metadata as columns.
+"""Where examples come from: read by index, and their metadata as columns.
 
 Columns are one array a field, one row an example: dataset, subset, compression, split, video_id,
 source_id (str), frame, face, label (int32; 0 real, 1 fake), timestamp (float32 seconds).
@@ -7,19 +7,24 @@ source_id (str), frame, face, label (int32; 0 real, 1 fake), timestamp (float32 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from data_pipeline.extract.protocol import CropProtocol, read_crop_protocol
+from data_pipeline.training.decode import decode_example
+from data_pipeline.training.errors import DataError
+from data_pipeline.training.example import FIELDS, Example
+
 TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "source_id")
 INT_COLUMNS = ("frame", "face", "label")
 COLUMNS = (*TEXT_COLUMNS, *INT_COLUMNS, "timestamp")
-
-
-class DataError(ValueError):
-    """Records or arrays that cannot be used as they are."""
+_REMEDY = (
+    "Records hold masks after `python -m data_pipeline.prepare … --masks`, and landmarks unless it "
+    "was with --detector=none; an ArraySource is given both as arrays"
+)
 
 
 class Source(Protocol):
@@ -30,11 +35,47 @@ class Source(Protocol):
         """Metadata, one row an example."""
         ...
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Those of `FIELDS` that can be read beside image and label."""
+        ...
+
+    @property
+    def crop_protocol(self) -> CropProtocol | None:
+        """How the faces were cut; None where that is not known, or they were drawn."""
+        ...
+
     def __len__(self) -> int: ...
 
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Images at `indices` as uint8 RGB [H, W, 3]."""
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """The examples at `indices`.
+
+        Args:
+          indices: rows of the columns.
+          fields: of `FIELDS`, what to read beside image and label.
+
+        Raises:
+          DataError: an example cannot be read, or has no such field.
+        """
         ...
+
+
+def check_fields(source: Source, fields: Sequence[str]) -> None:
+    """Refuses fields that a source does not have.
+
+    Args:
+      source: is asked for its `fields`.
+      fields: that are wanted.
+
+    Raises:
+      DataError: one is missing, or is no field at all.
+    """
+    for field in fields:
+        if field not in FIELDS:
+            raise DataError(f"no field '{field}' of an example; there are: {', '.join(FIELDS)}")
+        if field not in source.fields:
+            have = ", ".join(("image", "label", *source.fields))
+            raise DataError(f"no {field} in {source}: it holds {have}. {_REMEDY}")
 
 
 class ArraySource:
@@ -44,12 +85,23 @@ class ArraySource:
       images: uint8 RGB [N, H, W, 3].
       columns: at least `label`; text columns that are missing are empty, numbers 0 (`video_id` and
         `frame` count the examples, so that each is a video of its own).
+      mask: uint8 [N, H, W], 255 where an image is forged.
+      landmarks: float32 [N, K, 2], x and y in pixels of the image.
 
     Raises:
       DataError: shapes, types or lengths do not fit together.
     """
 
-    def __init__(self, images: np.ndarray, columns: Mapping[str, np.ndarray]):
+    crop_protocol = None
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        *,
+        mask: np.ndarray | None = None,
+        landmarks: np.ndarray | None = None,
+    ):
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(
                 f"images must be uint8 [N, H, W, 3], not {images.dtype} {list(images.shape)}"
@@ -60,15 +112,40 @@ class ArraySource:
         for name, column in columns.items():
             if len(column) != count:
                 raise DataError(f"column '{name}' has {len(column)} rows for {count} images")
+        if mask is not None and (mask.shape != images.shape[:3] or mask.dtype != np.uint8):
+            wanted = f"uint8 {list(images.shape[:3])}"
+            raise DataError(f"masks must be {wanted}, not {mask.dtype} {list(mask.shape)}")
+        if landmarks is not None and (
+            landmarks.shape != (count, *landmarks.shape[1:2], 2) or landmarks.dtype != np.float32
+        ):
+            found = f"{landmarks.dtype} {list(landmarks.shape)}"
+            raise DataError(f"landmarks must be float32 [{count}, K, 2], not {found}")
         self._images = images
+        extras = {"mask": mask, "landmarks": landmarks}
+        self._extras = {name: array for name, array in extras.items() if array is not None}
         self.columns = complete_columns(columns, count)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """See `Source.fields`."""
+        return tuple(self._extras)
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Images at `indices` as uint8 RGB [H, W, 3]."""
-        return [self._images[i] for i in np.asarray(indices)]
+    def __str__(self) -> str:
+        return f"an ArraySource of {len(self)} images"
+
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """See `Source.read`."""
+        check_fields(self, fields)
+        labels = self.columns["label"]
+        return [
+            Example(
+                self._images[i], int(labels[i]), **{name: self._extras[name][i] for name in fields}
+            )
+            for i in np.asarray(indices)
+        ]
 
 
 class RecordSource:
@@ -118,38 +195,53 @@ class RecordSource:
                 "are ArrayRecord files: build them with --format=array_record, and again if a file "
                 "was cut off"
             ) from error
+        try:
+            self.crop_protocol = read_crop_protocol(self._directory)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        self.fields = self._fields(builder.info.features)
         stored = self._stored_columns(split, count)
         self.columns = _read_columns(builder, split, count) if stored is None else stored
 
     def __len__(self) -> int:
         return len(self.columns["label"])
 
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Images at `indices` as uint8 RGB [H, W, 3].
+    def __str__(self) -> str:
+        return f"the records in {self._directory}"
+
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """See `Source.read`; landmarks come in pixels of the crop, whatever the records store.
 
         Raises:
-          DataError: a record that cannot be read or decoded; the message names it.
+          DataError: a record that cannot be read or decoded; the message names it. Or the records
+            have no such field.
         """
+        check_fields(self, fields)
         rows = [int(i) for i in np.asarray(indices)]
         try:
-            examples = [self._parse(record) for record in self._records.__getitems__(rows)]
+            records = [self._parse(record) for record in self._records.__getitems__(rows)]
         except Exception as error:
             raise DataError(
                 f"cannot read records {rows[:5]}… of {self._directory}: {error}; the file is "
                 "damaged: build the records again"
             ) from error
-        return [self._decode(example, i) for example, i in zip(examples, rows, strict=True)]
+        return [self._decode(record, i, fields) for record, i in zip(records, rows, strict=True)]
 
-    def _decode(self, example: Any, row: int) -> np.ndarray:
-        # A cut-off ArrayRecord file gives examples without their fields, not an error.
-        values = example.features.feature["image"].bytes_list.value
+    def _decode(self, record: Any, row: int, fields: Sequence[str]) -> Example:
         try:
-            return decode_image(values[0] if values else b"")
+            return decode_example(record.features.feature, int(self.columns["label"][row]), fields)
         except DataError as error:
             where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
             raise DataError(
                 f"record {row} of {self._directory} ({where}): {error}; build the records again"
             ) from error
+
+    def _fields(self, features: Any) -> tuple[str, ...]:
+        known = ["mask"] if "mask" in features else []
+        aligned = self.crop_protocol is None or self.crop_protocol.alignment != "none"
+        if aligned and {"box", "landmarks", "crop_version"} <= set(features):
+            known.append("landmarks")
+        return tuple(known)
 
     def _stored_columns(self, split: str, count: int) -> dict[str, np.ndarray] | None:
         path = self._directory / f"columns-{split}.npz"
@@ -199,22 +291,6 @@ def complete_columns(columns: Mapping[str, np.ndarray], count: int) -> dict[str,
     if "video_id" not in columns:
         full["video_id"] = np.array([str(i) for i in range(count)], dtype=np.str_)
     return full
-
-
-def decode_image(encoded: bytes) -> np.ndarray:
-    """JPEG or PNG bytes to uint8 RGB [H, W, 3].
-
-    Raises:
-      DataError: the bytes are no image.
-    """
-    import cv2
-
-    if not encoded:
-        raise DataError("no bytes where an image should be: the file is cut off or damaged")
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise DataError(f"{len(encoded)} bytes that are neither JPEG nor PNG, or damaged")
-    return image
 
 
 def find_build(directory: str | Path) -> Path:

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipeline.extract.protocol import CropProtocol
+from data_pipeline.training.example import Example
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
-from data_pipeline.training.sources import RecordSource, Source, find_build
+from data_pipeline.training.sources import DataError, RecordSource, Source, find_build
+from matnet_jax.config.schema import known_family
 
 
 def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
@@ -49,10 +52,18 @@ def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
 
 
 class Joined:
-    """Several sources, one after the other, as one."""
+    """Several sources, one after the other, as one.
+
+    Raises:
+      DataError: their faces were cut in different ways.
+    """
 
     def __init__(self, sources: Sequence[Source]):
         self._sources = sources
+        self.crop_protocol = _common_protocol(sources)
+        self.fields = tuple(
+            field for field in sources[0].fields if all(field in s.fields for s in sources)
+        )
         self._starts = np.cumsum([0, *map(len, sources)])
         names = sources[0].columns
         self.columns = {
@@ -62,16 +73,31 @@ class Joined:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Images at `indices` as uint8 RGB [H, W, 3]."""
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """See `Source.read`."""
         indices = np.asarray(indices)
         owners = np.searchsorted(self._starts, indices, side="right") - 1
-        images: dict[int, np.ndarray] = {}
+        examples: dict[int, Example] = {}
         for owner in np.unique(owners):
             where = np.flatnonzero(owners == owner)
-            read = self._sources[owner].read(indices[where] - self._starts[owner])
-            images.update(zip(where.tolist(), read, strict=True))
-        return [images[i] for i in range(len(indices))]
+            read = self._sources[owner].read(indices[where] - self._starts[owner], fields)
+            examples.update(zip(where.tolist(), read, strict=True))
+        return [examples[i] for i in range(len(indices))]
+
+
+def _common_protocol(sources: Sequence[Source]) -> CropProtocol | None:
+    """None where that of any source is not known; of older records nothing can be said."""
+    protocols = [source.crop_protocol for source in sources]
+    known = [(s, p) for s, p in zip(sources, protocols, strict=True) if p is not None]
+    for source, protocol in known[1:]:
+        first_source, first = known[0]
+        if differences := first.differences(protocol):
+            raise DataError(
+                f"faces of {first_source} and of {source} were cut in different ways "
+                f"({'; '.join(differences)}):\n  {first}\n  {protocol}\n"
+                "Prepare one of them again with the settings of the other"
+            )
+    return protocols[0] if len(known) == len(protocols) else None
 
 
 def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:
@@ -121,12 +147,16 @@ def _videos(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 def training_batches(
     config: ConfigDict, source: Source, sampler: Sampler, image_size: int, start_step: int
 ) -> Generator[dict[str, np.ndarray]]:
-    """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``."""
+    """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``.
+
+    Beside image and label it holds what the family of ``config.model.name`` reads.
+    """
     return train_batches(
         source,
         sampler,
         ops=PRESETS[config.data.ops],
         image_size=image_size,
+        reads=known_family(config.model.name).reads,
         start_step=start_step,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

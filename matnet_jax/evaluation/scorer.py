@@ -1,12 +1,13 @@
 """From a data source to one score an example, on all devices of all processes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from data_pipeline.training.example import Example
 from data_pipeline.training.pipeline import eval_batches
 from data_pipeline.training.sources import Source
 from matnet_jax.detectors.base import Detector
@@ -130,13 +131,14 @@ class _Rows:
 
     def __init__(self, source: Source, rows: np.ndarray):
         self._source, self._rows = source, rows
+        self.fields, self.crop_protocol = source.fields, source.crop_protocol
         self.columns = {name: column[rows] for name, column in source.columns.items()}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        return self._source.read(self._rows[np.asarray(indices)])
+    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        return self._source.read(self._rows[np.asarray(indices)], fields)
 
 
 def _title(row: Mapping[str, Any]) -> str:

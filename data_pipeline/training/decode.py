@@ -1,0 +1,93 @@
+"""From the features of a stored record to an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data_pipeline.extract.crop import ALIGNMENTS, crop_matrix, crop_points
+from data_pipeline.training.errors import DataError
+from data_pipeline.training.example import Example
+
+_ALIGNMENT_OF = {version: alignment for alignment, version in ALIGNMENTS.items()}
+
+
+def decode_example(features: Mapping[str, Any], label: int, fields: Sequence[str]) -> Example:
+    """An example of a parsed `tf.train.Example`.
+
+    Args:
+      features: its features by name.
+      label: 0 real, 1 fake.
+      fields: what to decode beside the image.
+
+    Raises:
+      DataError: a field is damaged or not known.
+    """
+    image = decode_image(_bytes(features, "image"))
+    if not fields:
+        return Example(image, label)
+    return Example(
+        image, label, **{name: _DECODERS[name](features, image, label) for name in fields}
+    )
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """JPEG or PNG bytes to uint8 RGB [H, W, 3].
+
+    Raises:
+      DataError: the bytes are no image.
+    """
+    return _decode(encoded, cv2.IMREAD_COLOR_RGB)
+
+
+def _decode(encoded: bytes, flags: int) -> np.ndarray:
+    if not encoded:
+        raise DataError("no bytes where an image should be: the file is cut off or damaged")
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    if image is None:
+        raise DataError(f"{len(encoded)} bytes that are neither JPEG nor PNG, or damaged")
+    return np.asarray(image)
+
+
+def _mask(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndarray:
+    encoded = _bytes(features, "mask")
+    if not encoded and label == 0:
+        return np.zeros(image.shape[:2], np.uint8)  # nothing of a real image is forged
+    mask = _decode(encoded, cv2.IMREAD_GRAYSCALE)
+    if mask.shape != image.shape[:2]:
+        raise DataError(f"a mask of {mask.shape} pixels for an image of {image.shape[:2]}")
+    return mask
+
+
+def _landmarks(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndarray:
+    """In pixels of the crop, where records store those of the frame, as box and detector do."""
+    version = _bytes(features, "crop_version").decode()
+    if version not in _ALIGNMENT_OF:
+        known = ", ".join(_ALIGNMENT_OF)
+        raise DataError(f"landmarks of an unknown crop version '{version}'; known: {known}")
+    box, points = (
+        np.array(features[name].float_list.value, np.float32).reshape(shape)
+        for name, shape in (("box", -1), ("landmarks", (-1, 2)))
+    )
+    try:
+        matrix = crop_matrix(box, points, size=image.shape[0], alignment=_ALIGNMENT_OF[version])
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if matrix is None or np.isnan(points).any():
+        raise DataError("no landmarks are known: it was prepared with --detector=none")
+    return crop_points(points, matrix)
+
+
+def _bytes(features: Mapping[str, Any], name: str) -> bytes:
+    # A cut-off ArrayRecord file gives examples without their fields, not an error.
+    values = features[name].bytes_list.value
+    return values[0] if values else b""
+
+
+_DECODERS: dict[str, Callable[[Mapping[str, Any], np.ndarray, int], np.ndarray]] = {
+    "mask": _mask,
+    "landmarks": _landmarks,
+}

@@ -1,0 +1,38 @@
+"""What an augmentation is, and how several are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from data_pipeline.training.example import Example
+
+Range = tuple[float, float]
+
+
+class Op(Protocol):
+    """One augmentation, which acts with probability `p`."""
+
+    @property
+    def p(self) -> float: ...
+
+    def apply(self, example: Example, draw: np.random.Generator) -> Example:
+        """An example -> another one, its image of the same shape and type."""
+        ...
+
+
+def apply_ops(example: Example, ops: Sequence[Op], seed: int) -> Example:
+    """Applies `ops` in order, each with its probability; a pure function of example and seed.
+
+    Args:
+      example: is left as it is.
+      ops: each has a random stream of its own, so that adding one leaves the others' draws alone.
+      seed: 32 bits.
+    """
+    for position, op in enumerate(ops):
+        draw = np.random.Generator(np.random.Philox(key=[seed, position]))
+        if draw.random() < op.p:
+            example = op.apply(example, draw)
+    return example
