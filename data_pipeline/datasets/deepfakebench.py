@@ -113,7 +113,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
                         yield label, split, name, video, inner
 
 
-def _items(value: Any, path: Path, where: str):
+def _items(value: Any, path: Path, where: str) -> Any:
     if not isinstance(value, dict):
         raise DataSetError(
             f"{path} is no list of DeepfakeBench's, {{data set: {{label: {{split: {{video: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_pipeline.datasets.base import SPLITS, DataSet, DataSetError, Listing, Video
@@ -75,7 +75,7 @@ def _domain(folder: Path, domain: str) -> Path:
     return twice if twice.is_dir() else folder / domain
 
 
-def _renamed(videos, domain: str) -> Iterator[Video]:
+def _renamed(videos: Iterable[Video], domain: str) -> Iterator[Video]:
     for video in videos:
         subset = f"real_{domain}" if domain == "ff" else video.subset
         yield dataclasses.replace(video, dataset="df40", subset=subset, compression="")

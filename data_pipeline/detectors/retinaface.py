@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -104,7 +106,7 @@ class RetinaFaceDetector:
         return canvas.transpose(2, 0, 1)[None], scale
 
 
-def _one_thread(onnxruntime):
+def _one_thread(onnxruntime: ModuleType) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # extraction runs a process a core
     return options

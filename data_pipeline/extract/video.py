@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -92,13 +93,13 @@ def every_frame(path: Path) -> Iterator[Frame]:
             return
 
 
-def _video_stream(container: av.container.InputContainer, path: Path):
+def _video_stream(container: av.container.InputContainer, path: Path) -> Any:
     if not container.streams.video:
         raise VideoError(f"{path} has no video stream")
     return container.streams.video[0]
 
 
-def _scan(container, path: Path) -> tuple[list[int], list[int]]:
+def _scan(container: av.container.InputContainer, path: Path) -> tuple[list[int], list[int]]:
     """Times of all frames in display order, and of the key frames, in units of the time base."""
     stream = _video_stream(container, path)
     times, keys = [], []
@@ -114,7 +115,9 @@ def _scan(container, path: Path) -> tuple[list[int], list[int]]:
     return sorted(times), sorted(keys)
 
 
-def _decode(path: Path, times, keys, wanted: list[int], threads: int) -> Iterator[Frame]:
+def _decode(
+    path: Path, times: list[int], keys: list[int], wanted: list[int], threads: int
+) -> Iterator[Frame]:
     """Decodes up to each wanted frame, jumping where a key frame lies on the way."""
     try:
         with av.open(str(path)) as container:

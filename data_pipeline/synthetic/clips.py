@@ -113,7 +113,9 @@ def make_clips(
     return np.stack(images), columns
 
 
-def _make_clip(identity, draw: np.random.Generator, kind: str, frames: int, size: int):
+def _make_clip(
+    identity: Identity, draw: np.random.Generator, kind: str, frames: int, size: int
+) -> Any:
     scene, camera = draw_scene(draw, size), _draw_camera(draw)
     donor, forgery = draw_identity(draw), draw_forgery(draw, kind)
     noise_seeds = draw.integers(0, 2**32, (frames, 2))

@@ -7,7 +7,7 @@ ellipse of half height 1), so that edges are smooth at any size.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -150,12 +150,18 @@ def _inside(distance: np.ndarray, sharpness: float) -> np.ndarray:
     return 1 / (1 + np.exp(np.clip(distance * sharpness, -30, 30)))
 
 
-def _ellipse(u, v, centre: tuple[float, float], radii: tuple[float, float], sharpness=12.0):
+def _ellipse(
+    u: np.ndarray,
+    v: np.ndarray,
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    sharpness: float = 12.0,
+) -> np.ndarray:
     distance = ((u - centre[0]) / radii[0]) ** 2 + ((v - centre[1]) / radii[1]) ** 2 - 1
     return _inside(distance, sharpness)
 
 
-def _paint(image: np.ndarray, mask: np.ndarray, colour) -> np.ndarray:
+def _paint(image: np.ndarray, mask: np.ndarray, colour: Any) -> np.ndarray:
     mask = mask[..., None]
     return image * (1 - mask) + np.asarray(colour, np.float32) * mask
 
@@ -192,7 +198,14 @@ def draw_frame(identity: Identity, scene: Scene, time: float, size: int) -> np.n
     return np.clip(image, 0, 255).astype(np.float32)
 
 
-def _draw_features(face, identity: Identity, fu, v, time: float, phase: float) -> np.ndarray:
+def _draw_features(
+    face: np.ndarray,
+    identity: Identity,
+    fu: np.ndarray,
+    v: np.ndarray,
+    time: float,
+    phase: float,
+) -> np.ndarray:
     eye_v, size = identity.eye_height, identity.eye_size
     openness = 0.2 if np.sin(2 * np.pi * time * 1.3 + 2 * phase) > 0.93 else 1.0
     for side in (-1, 1):
@@ -238,7 +251,9 @@ def _draw_features(face, identity: Identity, fu, v, time: float, phase: float) -
     return _paint(face, inner, (50, 18, 20))
 
 
-def _draw_glasses(image, identity: Identity, fu, v) -> np.ndarray:
+def _draw_glasses(
+    image: np.ndarray, identity: Identity, fu: np.ndarray, v: np.ndarray
+) -> np.ndarray:
     radius = identity.eye_distance * 0.72
     for side in (-1, 1):
         centre = (side * identity.eye_distance, identity.eye_height)

@@ -8,6 +8,7 @@ whose gradients are products too (no gather, no scatter).
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def nearest_weights(source: int, target: int) -> np.ndarray:
     return weights
 
 
-def _separable(x: jax.Array, size: Size, weights_of) -> jax.Array:
+def _separable(x: jax.Array, size: Size, weights_of: Callable[[int, int], np.ndarray]) -> jax.Array:
     if x.shape[1:3] == tuple(size):
         return x
     rows = jnp.asarray(weights_of(x.shape[1], size[0]), x.dtype)

@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,7 +137,7 @@ class Faces:
         yield End(number, frames_seen, "; ".join(filter(None, problems)))
 
 
-def _open(media: Media, count: int):
+def _open(media: Media, count: int) -> Any:
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3:
             raise ValueError(

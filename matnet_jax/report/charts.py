@@ -1,6 +1,7 @@
 """The report's charts. Each says why where there is nothing to draw."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -169,7 +170,7 @@ def training_curves(history: Mapping[str, np.ndarray] | None) -> list[Chart]:
         if not logged.any():
             continue
 
-        def draw(axes: Axes, values=values, logged=logged) -> None:
+        def draw(axes: Axes, values: Any = values, logged: Any = logged) -> None:
             for split in dict.fromkeys(splits[logged].tolist()):
                 rows = logged & (splits == split)
                 axes.plot(
@@ -206,7 +207,7 @@ def robustness(
             made.append(Chart(name, message="AUC is undefined at every strength."))
             continue
 
-        def draw(axes: Axes, name=name, points=points) -> None:
+        def draw(axes: Axes, name: str = name, points: Any = points) -> None:
             strength = np.array([point["strength"] for point in points], np.float64)
             for level, color in (("frame", FRAME), ("video", VIDEO)):
                 areas = np.array([point.get(f"{level}_auc") for point in points], np.float64)

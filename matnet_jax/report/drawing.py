@@ -80,7 +80,7 @@ def shortened(name: str, length: int = 24) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _style(name: str):
+def _style(name: str) -> Any:
     """Context in which a chart is drawn and written; `name` tells its ids from other charts'."""
     return matplotlib.rc_context({**_STYLE, "svg.hashsalt": name})
 

@@ -35,7 +35,7 @@ class Overlay:
     # Made here so that a bad array is an error where it comes from, not in a template.
     statistics: dict = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[-1] != 3:
             raise ValueError(
                 f"an overlay's image is {self.image.dtype} {self.image.shape}, wanted uint8 [H,W,3]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _TRANSFERS = ("infeed", "outfeed", "send", "recv", "send-done", "recv-done")
@@ -53,7 +54,7 @@ def donated(text: str) -> int:
     return len(re.findall(r"(?:may|must)-alias", aliases[1] if aliases else header))
 
 
-def _instructions(text: str):
+def _instructions(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         match = _INSTRUCTION.match(line)
         if match:

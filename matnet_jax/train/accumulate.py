@@ -28,7 +28,9 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
     if parts == 1:
         return gradient
 
-    def run(params: Any, collections: Any, batch: dict[str, jax.Array], key: jax.Array, step: Any):
+    def run(
+        params: Any, collections: Any, batch: dict[str, jax.Array], key: jax.Array, step: Any
+    ) -> Result:
         def compute(part: dict[str, jax.Array], number: jax.Array) -> Result:
             return gradient(params, collections, part, jax.random.fold_in(key, number), step)
 
@@ -36,7 +38,7 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
             lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), batch
         )
 
-        def add(total: Result, item: tuple[dict[str, jax.Array], jax.Array]):
+        def add(total: Result, item: tuple[dict[str, jax.Array], jax.Array]) -> tuple[Result, None]:
             return jax.tree.map(jnp.add, total, compute(*item)), None
 
         zero = jax.tree.map(

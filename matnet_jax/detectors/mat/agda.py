@@ -200,7 +200,9 @@ def pointwise_blur(images: jax.Array, sigma: jax.Array, kernel_size: int) -> jax
     padded = jnp.pad(images.astype(jnp.float32), padding, mode="reflect")
     precision = 1.0 / (2.0 * jnp.square(jnp.maximum(sigma, 1e-3)))
 
-    def add_offset(sums, offset):
+    def add_offset(
+        sums: tuple[jax.Array, jax.Array], offset: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
         u, v = offset // kernel_size, offset % kernel_size
         distance = jnp.square(u - half) + jnp.square(v - half)
         weight = jnp.exp(-distance * precision)

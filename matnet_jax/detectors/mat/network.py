@@ -166,7 +166,13 @@ class MAT(BackboneDetector):
         keep = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - rate, x.shape)
         return jnp.where(keep, x / (1.0 - rate), 0.0)
 
-    def _move_centers(self, region_features, labels, rate, weight) -> jax.Array:
+    def _move_centers(
+        self,
+        region_features: jax.Array,
+        labels: jax.Array,
+        rate: jax.Array | float,
+        weight: jax.Array | None,
+    ) -> jax.Array:
         centers = update_centers(
             self.centers.value,
             region_features,

@@ -79,15 +79,17 @@ class TextureBlock(nn.Module):
         train: bool,
         weight: jax.Array | None = None,
     ) -> TextureOutput:
-        def conv(y, channels, kernel_size, name, groups=1):
+        def conv(
+            y: jax.Array, channels: int, kernel_size: int, name: str, groups: int = 1
+        ) -> jax.Array:
             layer = Conv(channels, kernel_size, 1, groups, True, dtype=self.dtype, name=name)
             return layer(y)
 
-        def norm(y, name):
+        def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(dtype=self.dtype, group_size=self.bn_group_size, name=name)
             return layer(y, train=train, weight=weight)
 
-        def dense(y, groups=1):
+        def dense(y: jax.Array, groups: int = 1) -> jax.Array:
             return DenseBlock(groups, self.dtype, self.bn_group_size, name="dense")(
                 y, train, weight
             )

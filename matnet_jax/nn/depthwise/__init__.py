@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import jax
 from jax import lax
@@ -37,11 +39,15 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddin
     return _by_platform("forward", stride, padding)(x, kernel)
 
 
-def _forward(x, kernel, stride, padding):
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return depthwise_conv(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride, padding, residuals, grad):
+def _backward(
+    stride: int, padding: Padding, residuals: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     return _by_platform("backward", stride, padding)(x, kernel, grad)
 
@@ -72,11 +78,11 @@ def gpu_form() -> ModuleType:
     return form(name)
 
 
-def _by_platform(direction: str, stride: int, padding: Padding):
-    def function(module: ModuleType):
+def _by_platform(direction: str, stride: int, padding: Padding) -> Callable[..., Any]:
+    def function(module: ModuleType) -> Callable[..., Any]:
         return functools.partial(getattr(module, direction), stride=stride, padding=padding)
 
-    def run(*arrays: jax.Array):
+    def run(*arrays: jax.Array) -> Any:
         return lax.platform_dependent(
             *arrays, cpu=function(shifted), cuda=function(gpu_form()), default=function(xla)
         )

@@ -16,7 +16,7 @@ from matnet_jax.nn.depthwise.xla import Padding
 _SMALL_MAP = 400
 
 
-def _accumulator(dtype) -> jnp.dtype:
+def _accumulator(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -45,7 +45,9 @@ def forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -
     return jnp.asarray(total, x.dtype)
 
 
-def backward(x, kernel, grad, *, stride: int, padding: Padding):
+def backward(
+    x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int, padding: Padding
+) -> tuple[jax.Array, jax.Array]:
     """Input and filter gradients of `forward`."""
     return (
         _input_gradient(x.shape, kernel, grad, stride, padding),
@@ -53,7 +55,9 @@ def backward(x, kernel, grad, *, stride: int, padding: Padding):
     )
 
 
-def _input_gradient(shape, kernel, grad, stride: int, padding: Padding) -> jax.Array:
+def _input_gradient(
+    shape: tuple[int, ...], kernel: jax.Array, grad: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
     """Each stride phase of the input is a full convolution with every stride-th filter tap.
 
     So a strided input gradient costs k² operations an *output* element, where dilating `grad` and
@@ -83,13 +87,17 @@ def _phase(taps: jax.Array, grad: jax.Array, rows: int, cols: int) -> jax.Array:
     return forward(grad, taps[::-1, ::-1], stride=1, padding=around)
 
 
-def _filter_gradient(padded: jax.Array, kernel, grad, stride: int) -> jax.Array:
+def _filter_gradient(
+    padded: jax.Array, kernel: jax.Array, grad: jax.Array, stride: int
+) -> jax.Array:
     _, height, width, _ = grad.shape
     reduce = _by_reduction if height * width <= _SMALL_MAP else _by_rows
     return reduce(padded, grad, kernel.shape, stride).astype(kernel.dtype)
 
 
-def _by_reduction(padded, grad, shape, stride: int) -> jax.Array:
+def _by_reduction(
+    padded: jax.Array, grad: jax.Array, shape: tuple[int, int], stride: int
+) -> jax.Array:
     """One variadic reduction with k² accumulators: reads the map once."""
     taps_h, taps_w, _ = shape
     dtype = _accumulator(grad.dtype)
@@ -107,13 +115,13 @@ def _by_reduction(padded, grad, shape, stride: int) -> jax.Array:
     return jnp.sum(jnp.stack(sums), axis=1).reshape(shape)
 
 
-def _by_rows(padded, grad, shape, stride: int) -> jax.Array:
+def _by_rows(padded: jax.Array, grad: jax.Array, shape: tuple[int, int], stride: int) -> jax.Array:
     """A scan over output rows: a row and its k input rows stay in cache for all k² taps."""
     taps_h, taps_w, _ = shape
     dtype = _accumulator(grad.dtype)
     _, height, width, _ = grad.shape
 
-    def add_row(total, i):
+    def add_row(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         lines = lax.dynamic_slice_in_dim(padded, i * stride, taps_h, axis=1).astype(dtype)
         row = lax.dynamic_index_in_dim(grad, i, axis=1, keepdims=False).astype(dtype)
         span = (width - 1) * stride + 1

@@ -8,6 +8,7 @@ float32. The filter gradient keeps its k² sums in registers over many rows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,17 +33,19 @@ def forward(
     rows = (height + top + bottom - kernel.shape[0]) // stride + 1
     cols = (width + left + right - kernel.shape[1]) // stride + 1
 
-    def source(i, u: int, before: int):
+    def source(i: Any, u: int, before: int) -> Any:
         return i * stride + u - before, True
 
     return _gather(x, kernel, (batch, rows, cols, channels), source, (top, left), interpret)
 
 
-def backward(x, kernel, grad, *, stride: int, padding: Padding, interpret: bool = False):
+def backward(
+    x: Any, kernel: Any, grad: Any, *, stride: int, padding: Padding, interpret: bool = False
+) -> Any:
     """Gradients of x and of the kernel."""
     (top, _), (left, _) = padding
 
-    def source(i, u: int, before: int):
+    def source(i: Any, u: int, before: int) -> Any:
         # Input i was seen through tap u at output (i + before - u) / stride, where that is whole.
         seen = i + before - u
         return lax.div(seen, stride), lax.rem(seen, stride) == 0
@@ -51,12 +54,14 @@ def backward(x, kernel, grad, *, stride: int, padding: Padding, interpret: bool 
     return dx, _filter_gradient(x, kernel, grad, stride, (top, left), interpret)
 
 
-def _gather(x, kernel, shape, source: Callable, before: tuple[int, int], interpret: bool):
+def _gather(
+    x: Any, kernel: Any, shape: Any, source: Callable, before: tuple[int, int], interpret: bool
+) -> Any:
     """Of each result the sum over taps (u, v) of kernel[u, v] times what `source` says it sees."""
     batch, rows, cols, channels = shape
     taps_h, taps_w, _ = kernel.shape
 
-    def body(x_ref, kernel_ref, y_ref):
+    def body(x_ref: Any, kernel_ref: Any, y_ref: Any) -> None:
         n, i = _divided(pl.program_id(0), rows)
         j = pl.program_id(1) * _COLUMNS + jnp.arange(_COLUMNS)[:, None]
         c = pl.program_id(2) * _CHANNELS + jnp.arange(_CHANNELS)[None, :]
@@ -78,19 +83,21 @@ def _gather(x, kernel, shape, source: Callable, before: tuple[int, int], interpr
     )(x, kernel)
 
 
-def _filter_gradient(x, kernel, grad, stride: int, before: tuple[int, int], interpret: bool):
+def _filter_gradient(
+    x: Any, kernel: Any, grad: Any, stride: int, before: tuple[int, int], interpret: bool
+) -> Any:
     batch, rows, cols, channels = grad.shape
     taps_h, taps_w, _ = kernel.shape
     blocks = pl.cdiv(channels, _FILTER_CHANNELS)
     parts = min(batch * rows, pl.cdiv(_PROGRAMS, blocks))
     lines = pl.cdiv(batch * rows, parts)  # a program's share of all rows of the batch
 
-    def body(x_ref, grad_ref, sums_ref):
+    def body(x_ref: Any, grad_ref: Any, sums_ref: Any) -> None:
         part = pl.program_id(0)
         c = pl.program_id(1) * _FILTER_CHANNELS + jnp.arange(_FILTER_CHANNELS)[None, :]
         tiles = pl.cdiv(cols, _FILTER_COLUMNS)
 
-        def add_tile(index, totals):
+        def add_tile(index: Any, totals: Any) -> Any:
             line, tile = _divided(index, tiles)
             line += part * lines
             n, i = _divided(line, rows)
@@ -123,11 +130,11 @@ def _filter_gradient(x, kernel, grad, stride: int, before: tuple[int, int], inte
     return jnp.sum(sums, axis=0).astype(kernel.dtype)
 
 
-def _divided(index, by: int):
+def _divided(index: Any, by: int) -> Any:
     return lax.div(index, by), lax.rem(index, by)
 
 
-def _load(ref, n, i, j, c, also=True):
+def _load(ref: Any, n: Any, i: Any, j: Any, c: Any, also: bool = True) -> Any:
     """ref[n, i, j, c] in float32, zero outside of it."""
     _, rows, cols, channels = ref.shape
     return _masked(
@@ -135,11 +142,11 @@ def _load(ref, n, i, j, c, also=True):
     )
 
 
-def _masked(view, mask):
+def _masked(view: Any, mask: Any) -> Any:
     return pltriton.load(view, mask=mask, other=0.0).astype(jnp.float32)
 
 
-def _store(view, value, mask) -> None:
+def _store(view: Any, value: Any, mask: Any) -> None:
     pltriton.store(view, value.astype(view.dtype), mask=mask)
 
 

@@ -22,6 +22,8 @@ def forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -
     )
 
 
-def backward(x, kernel, grad, *, stride: int, padding: Padding):
+def backward(
+    x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int, padding: Padding
+) -> tuple[jax.Array, jax.Array]:
     """The gradients XLA derives: of x and of the kernel."""
     return jax.vjp(functools.partial(forward, stride=stride, padding=padding), x, kernel)[1](grad)
