@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.export import (
+    COMMAND as main,
+)
+from matnet_jax.checkpoints.export import (
     PLATFORMS,
     export_savedmodel,
     export_stablehlo,
     load_trained,
-    main,
     predict,
 )
 from matnet_jax.config import default_config
