@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from data_pipeline.commands import Command
 from data_pipeline.datasets import DATA_SETS, SPLITS, DataSet, DataSetError, Video, open_data_set
 from data_pipeline.datasets.leaks import KINDS, Leak, find_leaks
 from data_pipeline.datasets.option_flags import define_option_flags, given_options
@@ -118,36 +119,49 @@ def _checked(videos: Sequence[Video]) -> str:
     )
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    if argv[1:]:
-        sys.exit(f"error: not a flag: {' '.join(argv[1:])}; flags are written --name=value")
-    values = flags.FLAGS
-    try:
-        report, status = check(
-            open_data_set(values.dataset, **given_options()),
-            Path(values.root).expanduser().absolute(),
-            compression=values.compression,
-            splits=tuple(values.split or SPLITS),
-            strict=values.strict,
-        )
-    except (DataSetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(UNREADABLE)
+def _run(values: flags.FlagValues, _: list[str]) -> int:
+    report, status = check(
+        open_data_set(values.dataset, **given_options(values)),
+        Path(values.root).expanduser().absolute(),
+        compression=values.compression,
+        splits=tuple(values.split or SPLITS),
+        strict=values.strict,
+    )
     print(report)
-    sys.exit(status)
+    return status
 
 
-def define_flags() -> None:
-    """The command's flags; not on import, since other commands have flags of the same names."""
-    flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
-    flags.DEFINE_string("root", None, "Its folder, or a CSV (folder).", required=True)
-    flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
-    flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
-    flags.DEFINE_bool("strict", False, "Official splits that share people or footage leak, too.")
-    define_option_flags()
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "dataset", None, list(DATA_SETS), "Data set.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "root", None, "Its folder, or a CSV (folder).", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "compression", "c23", "FaceForensics++: raw, c23 or c40.", flag_values=values
+    )
+    flags.DEFINE_multi_enum(
+        "split", None, list(SPLITS), "Only these splits; repeatable.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "strict",
+        False,
+        "Official splits that share people or footage leak, too.",
+        flag_values=values,
+    )
+    define_option_flags(values)
 
+
+COMMAND = Command(
+    program="python -m data_pipeline.check",
+    about=__doc__,
+    define=_define,
+    run=_run,
+    errors=(DataSetError, OSError),
+    status=UNREADABLE,
+    usage_status=UNREADABLE,
+)
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    sys.exit(COMMAND())

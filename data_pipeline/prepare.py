@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from tqdm import tqdm
 
+from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
 from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
 from data_pipeline.datasets.option_flags import define_option_flags, given_options
@@ -150,13 +151,11 @@ def _boxes_from(value: str) -> str:
     return value if value in ("", ORIGINALS) else str(Path(value).expanduser().absolute())
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command; problems end in one message and status 1."""
+def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
     logging.set_verbosity(logging.WARNING)  # TFDS tells every phase of a build
-    beam_options = argv[1:]
     if any(not option.startswith("--") for option in beam_options):
-        sys.exit(f"error: not a flag: {' '.join(beam_options)}; flags are written --name=value")
-    values = flags.FLAGS
+        raise ValueError(f"not a flag: {' '.join(beam_options)}; flags are written --name=value")
     settings = Settings(
         detector=values.detector,
         num_frames=values.num_frames,
@@ -176,7 +175,7 @@ def main(argv: list[str]) -> None:
             Path(values.root).expanduser().absolute(),
             Path(values.out).expanduser().absolute(),
             settings=settings,
-            options=given_options(),
+            options=given_options(values),
             compression=values.compression,
             splits=tuple(values.split or SPLITS),
             weights=Path(values.detector_weights).expanduser() if values.detector_weights else None,
@@ -185,57 +184,96 @@ def main(argv: list[str]) -> None:
             workers=values.workers,
             beam_options=beam_options,
         )
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command continues with the videos that are left")
+        print("interrupted; the same command continues with the videos left", file=sys.stderr)
+        return 1
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
         where = Path(values.out) / "failures.csv"
         print(f"{len(report.failures)} videos with problems: see {where}")
+    return 0
 
 
-def define_flags() -> None:
-    """The command's flags; not on import, since other commands have flags of the same names."""
-    flags.DEFINE_enum("dataset", None, list(DATA_SETS), "Data set.", required=True)
-    flags.DEFINE_string("root", None, "Its folder, or a CSV (folder).", required=True)
-    flags.DEFINE_string("out", None, "Where crops and records go.", required=True)
-    flags.DEFINE_string("compression", "c23", "FaceForensics++: raw, c23 or c40.")
-    flags.DEFINE_multi_enum("split", None, list(SPLITS), "Only these splits; repeatable.")
-    flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.")
-    flags.DEFINE_string("detector_weights", None, "ONNX file of yunet or retinaface.")
-    flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1)
-    flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32)
+def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
-        "alignment", "similarity", [a for a in ALIGNMENTS if a != "none"], "How faces are cut."
+        "dataset", None, list(DATA_SETS), "Data set.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "root", None, "Its folder, or a CSV (folder).", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "out", None, "Where crops and records go.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "compression", "c23", "FaceForensics++: raw, c23 or c40.", flag_values=values
+    )
+    flags.DEFINE_multi_enum(
+        "split", None, list(SPLITS), "Only these splits; repeatable.", flag_values=values
+    )
+    flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.", flag_values=values)
+    flags.DEFINE_string(
+        "detector_weights", None, "ONNX file of yunet or retinaface.", flag_values=values
+    )
+    flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32, flag_values=values)
+    flags.DEFINE_enum(
+        "alignment",
+        "similarity",
+        [a for a in ALIGNMENTS if a != "none"],
+        "How faces are cut.",
+        flag_values=values,
     )
     flags.DEFINE_enum(
-        "faces", "largest", list(CHOICES), "The largest of each frame, one person's track, or all."
+        "faces",
+        "largest",
+        list(CHOICES),
+        "The largest of each frame, one person's track, or all.",
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "detect_every",
         1,
         "Detect on every so many of the frames, interpolate between.",
         lower_bound=1,
+        flag_values=values,
     )
-    flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1)
+    flags.DEFINE_integer("min_face", 20, "Pixels of the frame.", lower_bound=1, flag_values=values)
     flags.DEFINE_float(
-        "min_score", 0.0, "Drops detections below it, of what the detector reports.", 0.0, 1.0
+        "min_score",
+        0.0,
+        "Drops detections below it, of what the detector reports.",
+        0.0,
+        1.0,
+        flag_values=values,
     )
-    flags.DEFINE_enum("image_format", "jpeg", list(IMAGE_FORMATS), "Of the crops.")
-    flags.DEFINE_integer("quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100)
+    flags.DEFINE_enum(
+        "image_format", "jpeg", list(IMAGE_FORMATS), "Of the crops.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100, flag_values=values
+    )
     flags.DEFINE_string(
         "boxes_from",
         "",
         f"'{ORIGINALS}' (fakes get their real's boxes), or an earlier run's --out.",
+        flag_values=values,
     )
-    flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.")
-    flags.DEFINE_enum("format", "array_record", list(FORMATS), "Of the records.")
-    flags.DEFINE_integer("workers", None, "Processes; default: one a core.")
-    define_option_flags()
+    flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.", flag_values=values)
+    flags.DEFINE_enum(
+        "format", "array_record", list(FORMATS), "Of the records.", flag_values=values
+    )
+    flags.DEFINE_integer("workers", None, "Processes; default: one a core.", flag_values=values)
+    define_option_flags(values)
 
+
+COMMAND = Command(
+    program="python -m data_pipeline.prepare",
+    about=__doc__,
+    define=_define,
+    run=_run,
+    arguments="…",
+    errors=(ValueError, OSError, RuntimeError),
+)
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
-    define_flags()
-    app.run(main)
+    sys.exit(COMMAND())

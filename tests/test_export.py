@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from matnet_jax.checkpoints.export import (
+    COMMAND as main,
+)
+from matnet_jax.checkpoints.export import (
     PLATFORMS,
     export_savedmodel,
     export_stablehlo,
-    main,
 )
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config

@@ -26,7 +26,7 @@ from matnet_jax.config.build import build_model
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
-from matnet_jax.predict.command import NoInputsError, find_inputs, overlay_name, predict_files
+from matnet_jax.predict.files import NoInputsError, find_inputs, overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
 from matnet_jax.runtime.sharding import data_mesh

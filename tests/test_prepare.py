@@ -12,7 +12,6 @@ from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
 from data_pipeline.detectors import DetectorError, Face, create_detector
-from data_pipeline.extract import extraction as extraction_module
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.extraction import Extraction
@@ -190,7 +189,7 @@ def test_nothing_at_all_is_an_error(tmp_path, fake_workers):
 def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch):
     path = write_clip(tmp_path / "a.mp4", 10)
     extraction = extract_video(video(path), SETTINGS, OneFace())
-    monkeypatch.setattr(extraction_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError))
     with pytest.raises(OSError):
         extraction.save(tmp_path / "videos" / "a.npz")
     assert list((tmp_path / "videos").iterdir()) == []

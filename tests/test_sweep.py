@@ -20,7 +20,7 @@ from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.sweep import Cell, Row, Run, Sweep
-from matnet_jax.sweep.__main__ import load_sweep
+from matnet_jax.sweep.command import load_sweep
 from matnet_jax.sweep.data import Embedded, Records
 from matnet_jax.sweep.figures import draw_attention
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep

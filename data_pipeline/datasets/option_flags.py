@@ -11,29 +11,29 @@ from data_pipeline.datasets import DATA_SETS, options_of
 _NAMES = sorted({option for name in DATA_SETS for option in options_of(name)})
 
 
-def define_option_flags() -> None:
+def define_option_flags(values: flags.FlagValues) -> None:
     """Defines `--manipulations`, `--ffpp`, … ; unset ones are None."""
     for option in _NAMES:
         owners = {n: options_of(n)[option] for n in DATA_SETS if option in options_of(n)}
         default = next(iter(owners.values()))
         text = f"Option of {', '.join(owners)}."
         if isinstance(default, bool):
-            flags.DEFINE_bool(option, None, text)
+            flags.DEFINE_bool(option, None, text, flag_values=values)
         elif isinstance(default, tuple):
-            flags.DEFINE_list(option, None, text)
+            flags.DEFINE_list(option, None, text, flag_values=values)
         elif isinstance(default, int):
-            flags.DEFINE_integer(option, None, text)
+            flags.DEFINE_integer(option, None, text, flag_values=values)
         elif isinstance(default, float):
-            flags.DEFINE_float(option, None, text)
+            flags.DEFINE_float(option, None, text, flag_values=values)
         else:
-            flags.DEFINE_string(option, None, text)
+            flags.DEFINE_string(option, None, text, flag_values=values)
 
 
-def given_options() -> dict[str, Any]:
+def given_options(values: flags.FlagValues) -> dict[str, Any]:
     """The options that were given, for `open_data_set`."""
-    values = {option: flags.FLAGS[option].value for option in _NAMES}
+    found = {option: values[option].value for option in _NAMES}
     return {
         option: tuple(value) if isinstance(value, list) else value
-        for option, value in values.items()
+        for option, value in found.items()
         if value is not None
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data_pipeline.detectors import DetectorError, Face
+from data_pipeline.fetch import FetchError, check, fetch
 
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 _NAME = "face_detection_yunet_2023mar.onnx"
@@ -19,8 +19,8 @@ class YuNetDetector:
     """`cv2.FaceDetectorYN` on frames of at most `long_side` pixels.
 
     Args:
-      weights: OpenCV Zoo's face_detection_yunet_2023mar.onnx; None fetches it once into the user's
-        cache folder.
+      weights: OpenCV Zoo's face_detection_yunet_2023mar.onnx; None fetches it once into the cache
+        folder.
       min_score: fainter detections are dropped.
       long_side: larger frames are shrunk for detection; boxes are those of the full frame.
 
@@ -32,11 +32,10 @@ class YuNetDetector:
         weights = _fetch() if weights is None else Path(weights)
         if not weights.is_file():
             raise DetectorError(f"no file {weights}: --detector_weights=…/{_NAME} of OpenCV Zoo")
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        if digest != SHA256:
-            raise DetectorError(
-                f"{weights} is not {_NAME}: its SHA-256 is {digest}, wanted {SHA256}"
-            )
+        try:
+            check(weights, SHA256, str(weights))
+        except FetchError as error:
+            raise DetectorError(f"{weights} is not {_NAME} by its SHA-256: {error}") from error
         # OpenCV 5 warns at every start that its new engine knows no targets but the CPU.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         self._net = cv2.FaceDetectorYN.create(
@@ -61,14 +60,7 @@ class YuNetDetector:
 
 
 def _fetch() -> Path:
-    import pooch  # only where a file is fetched
-
     try:
-        return Path(
-            pooch.retrieve(URL, f"sha256:{SHA256}", fname=_NAME, path=pooch.os_cache("matnet_jax"))
-        )
-    except Exception as error:  # whatever the network, the file system or the hash raises
-        raise DetectorError(
-            f"cannot fetch {URL} ({error}); fetch it elsewhere and give it with "
-            f"--detector_weights=…/{_NAME}"
-        ) from error
+        return fetch(URL, sha256=SHA256, name=_NAME)
+    except FetchError as error:
+        raise DetectorError(f"{error}, or give it with --detector_weights=…/{_NAME}") from error

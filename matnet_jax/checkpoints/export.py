@@ -8,11 +8,9 @@ pixels become those images is in `preprocess.json` beside them.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
+from absl import flags
 
+from data_pipeline.commands import Command
 from data_pipeline.files import atomic_folder, write_json
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.base import Detector
@@ -157,43 +156,39 @@ def _no_source_locations() -> Iterator[None]:
         jax.config.update(name, before)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a restore
-    parser = argparse.ArgumentParser(
-        prog="python -m matnet_jax.checkpoints.export",
-        description="Export a trained model for use without this library.",
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("workdir", None, "Of the training.", required=True, flag_values=values)
+    flags.DEFINE_string("out", None, "Folder to make.", required=True, flag_values=values)
+    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
+    flags.DEFINE_enum(
+        "format", "stablehlo", ["stablehlo", "savedmodel"], "Of the files.", flag_values=values
     )
-    parser.add_argument("--workdir", required=True, help="of the training")
-    parser.add_argument("--out", required=True, help="folder to make")
-    parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
-    parser.add_argument("--format", default="stablehlo", choices=["stablehlo", "savedmodel"])
-    parser.add_argument(
-        "--platforms",
-        default=",".join(PLATFORMS),
-        type=lambda text: tuple(text.split(",")),
-        help=f"that it shall run on (default: {','.join(PLATFORMS)})",
-    )
-    options = parser.parse_args(arguments)
-    write = export_stablehlo if options.format == "stablehlo" else export_savedmodel
-    try:
-        trained = load_trained(options.workdir, options.checkpoint)
-        model = trained.model
-        about = {
-            "checkpoint": {"workdir": str(options.workdir), "step": trained.step},
-            "config": trained.metadata["config"],
-            "crops": trained.metadata.get("crops"),
-        }
-        write(model, trained.variables, options.out, platforms=options.platforms, about=about)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    shape = f"[b, {model.image_size}, {model.image_size}, 3]"
-    print(f"{options.out}: {options.format} of step {trained.step}, images {shape}")
-    print(json.dumps({"mean": model.mean, "std": model.std}))
-    return 0
+    flags.DEFINE_list("platforms", list(PLATFORMS), "That it shall run on.", flag_values=values)
 
+
+def _run(values: flags.FlagValues, _: list[str]) -> None:
+    write = export_stablehlo if values.format == "stablehlo" else export_savedmodel
+    trained = load_trained(values.workdir, values.checkpoint)
+    model = trained.model
+    about = {
+        "checkpoint": {"workdir": values.workdir, "step": trained.step},
+        "config": trained.metadata["config"],
+        "crops": trained.metadata.get("crops"),
+    }
+    write(model, trained.variables, values.out, platforms=tuple(values.platforms), about=about)
+    shape = f"[b, {model.image_size}, {model.image_size}, 3]"
+    print(f"{values.out}: {values.format} of step {trained.step}, images {shape}")
+    print(json.dumps({"mean": model.mean, "std": model.std}))
+
+
+COMMAND = Command(
+    program="python -m matnet_jax.checkpoints.export",
+    about=__doc__,
+    define=_define,
+    run=_run,
+    errors=(ValueError, OSError, ModuleNotFoundError),
+    usage_status=2,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND())

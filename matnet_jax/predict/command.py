@@ -1,123 +1,97 @@
-"""The command behind `run_eval.py --inputs`: files and folders to predictions on disk."""
+"""Scores images and videos with a trained detector.
 
-import dataclasses
-import hashlib
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+    matnet predict PATH [PATH …] --workdir=DIR [--overlay] [--resume] [--out=DIR]
+
+Writes predictions.csv and predictions.json to --out. Ends with status 3 where a file has no score.
+"""
+
 from pathlib import Path
 
-from tqdm import tqdm
+from absl import flags
 
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from matnet_jax.predict.overlay import write_overlay
-from matnet_jax.predict.predictor import Predictor
-from matnet_jax.predict.results import Log, Prediction, write_predictions
+from data_pipeline.commands import Command
+from matnet_jax.runtime.commands import on_devices
 
 
-class NoInputsError(ValueError):
-    """Nothing to score was named."""
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of prediction alone; those that evaluation has too are in `_define`."""
+    flags.DEFINE_string(
+        "inputs", None, "Images, videos, folders of them; more may follow.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "overlay", False, "Also write annotated copies of the inputs.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "resume", False, "Skip inputs that an earlier run finished.", flag_values=values
+    )
+    flags.DEFINE_float("threshold", 0.5, "Scores over it are fake.", 0.0, 1.0, flag_values=values)
+    flags.DEFINE_string("aggregation", "mean", "Of a person's faces in a file.", flag_values=values)
+    flags.DEFINE_string(
+        "detector", None, "Face detector; default: of the training's crops.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "detector_weights", None, "Its ONNX file (yunet, retinaface).", flag_values=values
+    )
+    flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("detect_every", 1, "Of these frames.", lower_bound=1, flag_values=values)
+    flags.DEFINE_string(
+        "alignment",
+        None,
+        "similarity or box; default: of the training's crops.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "any_crops", False, "Cut faces otherwise than in training.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "batch_size", 32, "Faces scored at once.", lower_bound=1, flag_values=values
+    )
 
 
-def find_inputs(paths: Iterable[str]) -> list[str]:
-    """Files, and all images and videos in and below folders, each once, in order.
+def run(values: flags.FlagValues, arguments: list[str]) -> int:
+    """Scores files, and prints what came of it; 3 where one has no score."""
+    from matnet_jax.predict import Predictor
+    from matnet_jax.predict.files import find_inputs, predict_files, print_summary
+    from matnet_jax.predict.network import trained_network
+    from matnet_jax.predict.predictor import settings_for
 
-    Raises:
-      NoInputsError: a folder without images and videos, or no paths.
-    """
-    found: dict[str, None] = {}
-    for path in paths:
-        if Path(path).is_dir():
-            files = [p for p in sorted(Path(path).rglob("*")) if _is_media(p)]
-            if not files:
-                known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-                raise NoInputsError(f"{path} holds no images or videos ({known})")
-            found.update(dict.fromkeys(map(str, files)))
-        else:
-            found[str(path)] = None
-    if not found:
-        raise NoInputsError("no inputs: --inputs takes files and folders")
-    return list(found)
-
-
-def _is_media(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
-
-
-def predict_files(
-    predictor: Predictor,
-    inputs: Sequence[str],
-    out: Path,
-    *,
-    overlay: bool = False,
-    resume: bool = False,
-) -> list[Prediction]:
-    """Scores files and writes ``predictions.csv`` and ``predictions.json``.
-
-    What is finished is kept in ``predictions.jsonl`` as it comes: an interrupted run leaves all
-    three files with what it had done.
-
-    Args:
-      predictor: scores.
-      inputs: of `find_inputs`.
-      out: folder, made when it is not there.
-      overlay: also writes annotated copies into ``<out>/overlays``.
-      resume: takes what an earlier run with the same network and settings finished.
-
-    Returns:
-      The predictions, in the order of the inputs; after an interruption those that were done.
-
-    Raises:
-      DetectorError: the detector cannot be set up.
-      KeyboardInterrupt: after the files are written.
-      ValueError: see `Log`.
-    """
-    if overlay:
-        predictor = dataclasses.replace(predictor, keep_attention=True)
-    log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
-    left = [path for path in inputs if path not in log.done]
-    try:
-        with tqdm(total=len(inputs), initial=len(inputs) - len(left), unit="file") as bar:
-            for prediction in predictor.predict(left):
-                if overlay and prediction.tracks:
-                    name = overlay_name(prediction.input)
-                    try:
-                        write_overlay(prediction, out / "overlays" / name)
-                    except (ValueError, OSError) as error:
-                        note = f"overlay: {error}"
-                        problem = "; ".join(filter(None, (prediction.error, note)))
-                        prediction = dataclasses.replace(prediction, error=problem)
-                log.add(prediction)
-                bar.update()
-    finally:
-        done = list(_in_order(log, inputs))
-        write_predictions(out, done)
-    return done
+    inputs = find_inputs([*([values.inputs] if values.inputs is not None else []), *arguments])
+    weights = values.detector_weights
+    network = trained_network(
+        values.workdir, checkpoint=values.checkpoint, batch_size=values.batch_size
+    )
+    predictor = Predictor(
+        network,
+        settings=settings_for(
+            network.crops,
+            detector=values.detector,
+            alignment=values.alignment,
+            num_frames=values.num_frames,
+            detect_every=values.detect_every,
+        ),
+        any_crops=values.any_crops,
+        detector_weights=Path(weights).expanduser() if weights else None,
+        threshold=values.threshold,
+        aggregation=values.aggregation,
+    )
+    out = Path(values.out or f"{values.workdir}/predictions")
+    done = predict_files(predictor, inputs, out, overlay=values.overlay, resume=values.resume)
+    return print_summary(done, out)
 
 
-def overlay_name(path: str) -> str:
-    """A file name for the overlay of a path: its stem, and a hash that tells equal stems apart."""
-    digest = hashlib.sha256(str(Path(path).absolute()).encode("utf-8", "surrogateescape"))
-    return f"{Path(path).stem}-{digest.hexdigest()[:8]}"
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the training run.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "checkpoint", "best", "best (by validation), latest, or a step.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "out", None, "Folder for the files; default: WORKDIR/predictions.", flag_values=values
+    )
+    define_flags(values)
 
 
-def _in_order(log: Log, inputs: Sequence[str]) -> Iterator[Prediction]:
-    return (log.done[path] for path in inputs if path in log.done)
-
-
-def print_summary(predictions: Sequence[Prediction], out: Path) -> int:
-    """Tells people what came of it.
-
-    Returns:
-      The exit status: 0, or 3 where files have no score.
-    """
-    unscored = [p for p in predictions if p.score is None]
-    for prediction in predictions[:20]:
-        score = "    --" if prediction.score is None else f"{prediction.score:.4f}"
-        print(f"{score}  {prediction.label:4}  {prediction.input}")
-    if len(predictions) > 20:
-        print(f"… and {len(predictions) - 20} more")
-    for prediction in unscored[:20]:
-        print(f"no score: {prediction.input}: {prediction.error}", file=sys.stderr)
-    print(f"{len(predictions) - len(unscored)} of {len(predictions)} files scored; {out}")
-    return 3 if unscored else 0
+COMMAND = on_devices(
+    Command(program="matnet predict", about=__doc__, define=_define, run=run, arguments="…")
+)

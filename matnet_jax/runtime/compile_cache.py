@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from pathlib import Path
 
 import jax
+
+from data_pipeline.files import cache_folder
 
 
 def use_compile_cache() -> None:
@@ -22,13 +23,12 @@ def use_compile_cache() -> None:
 
 
 def default_directory() -> Path:
-    """``~/.cache/matnet_jax/compiled/…``, or under ``XDG_CACHE_HOME``; one folder a kind of CPU.
+    """``compiled/…`` in the cache folder; one folder a kind of CPU.
 
     JAX's own key leaves the processor out: in a home shared by unlike machines, a program could be
     loaded that uses instructions which the processor lacks.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "matnet_jax" / "compiled" / _processor()
+    return cache_folder() / "compiled" / _processor()
 
 
 def _processor() -> str:

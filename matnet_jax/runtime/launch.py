@@ -7,7 +7,6 @@ Clusters start processes themselves (see docs/pods.md); this is for one machine,
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -17,6 +16,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from absl import flags
+
+from data_pipeline.commands import Command
 from matnet_jax.runtime.preemption import STATUS
 
 _GRACE_SECONDS = 30.0
@@ -109,21 +111,25 @@ def launch(command: Sequence[str], *, processes: int, restarts: int) -> int:
     raise AssertionError("unreachable")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m matnet_jax.runtime.launch",
-        description="Run a job of several processes on this machine.",
-        epilog=f"Status {STATUS}: it was asked to end, and saved.",
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "processes", None, "Of the job.", lower_bound=1, required=True, flag_values=values
     )
-    parser.add_argument("--processes", type=int, required=True, help="of the job")
-    parser.add_argument("--restarts", type=int, default=0, help="after a process died")
-    parser.add_argument("command", nargs="+", help="after --: a script and its flags")
-    options = parser.parse_args(arguments)
-    if options.processes < 1 or options.restarts < 0:
-        parser.error("--processes is at least 1, --restarts at least 0")
-    return launch(options.command, processes=options.processes, restarts=options.restarts)
+    flags.DEFINE_integer("restarts", 0, "After a process died.", lower_bound=0, flag_values=values)
 
+
+def _run(values: flags.FlagValues, command: list[str]) -> int:
+    return launch(command, processes=values.processes, restarts=values.restarts)
+
+
+COMMAND = Command(
+    program="python -m matnet_jax.runtime.launch",
+    about=f"{__doc__}\nStatus {STATUS}: it was asked to end, and saved.\n",
+    define=_define,
+    run=_run,
+    arguments="COMMAND …",
+    usage_status=2,
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND())

@@ -12,7 +12,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from matnet_jax.runtime.commands import run_command
+from data_pipeline.commands import Command
+from matnet_jax.runtime.commands import on_devices, start
 
 
 def draw_attention(
@@ -73,13 +74,9 @@ def draw_attention(
         write_attention_figure(out, overlays)
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    if not argv[1:]:
-        raise ValueError("name at least one workdir of a trained network")
-    values = flags.FLAGS
+def _run(values: flags.FlagValues, workdirs: list[str]) -> None:
     draw_attention(
-        argv[1:],
+        workdirs,
         values.out,
         split=values.split,
         num_faces=values.num_faces,
@@ -89,15 +86,27 @@ def main(argv: list[str]) -> None:
     print(f"wrote {values.out}")
 
 
-def define_flags() -> None:
-    """The command's flags; not on import, since other commands have flags of the same names."""
-    flags.DEFINE_string("out", "figures.png", "File: .png, .pdf or .svg.")
-    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "Where faces come from.")
-    flags.DEFINE_integer("num_faces", 8, "Half real, half fake.", lower_bound=1)
-    flags.DEFINE_string("checkpoint", "best", "best (by validation), latest, or a step.")
-    flags.DEFINE_string("data_dir", None, "Other records than the first run's.")
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("out", "figures.png", "File: .png, .pdf or .svg.", flag_values=values)
+    flags.DEFINE_enum(
+        "split", "test", ["train", "val", "test"], "Where faces come from.", flag_values=values
+    )
+    flags.DEFINE_integer("num_faces", 8, "Half real, half fake.", lower_bound=1, flag_values=values)
+    flags.DEFINE_string(
+        "checkpoint", "best", "best (by validation), latest, or a step.", flag_values=values
+    )
+    flags.DEFINE_string("data_dir", None, "Other records than the first run's.", flag_values=values)
 
+
+COMMAND = on_devices(
+    Command(
+        program="python -m matnet_jax.sweep.figures",
+        about=__doc__,
+        define=_define,
+        run=_run,
+        arguments="WORKDIR …",
+    )
+)
 
 if __name__ == "__main__":
-    define_flags()
-    run_command(main, takes_arguments=True)
+    start(COMMAND)

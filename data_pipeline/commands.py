@@ -1,0 +1,184 @@
+"""What every command is made of: flags of its own, errors as one message, an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import inspect
+import re
+import shutil
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from absl import flags, logging
+
+_HELP = ("--help", "-h", "-help", "--helpfull")
+
+
+class _UsageError(Exception):
+    """What was typed is no call of the command."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command with absl flags, which are defined when it runs and are nobody else's.
+
+    Call it with what follows its name; the result is the exit status.
+
+    Attributes:
+      program: as a user calls it.
+      about: its help: what it does, and how it is called.
+      define: defines its flags in the given `flag_values`.
+      run: gets the flags and what is left of the command line; its result is the exit status, None
+        for 0.
+      arguments: names of what is left, such as "IN OUT"; after a last "…" any number more.
+      errors: what a user can put right; it ends in one message, anything else in a traceback.
+      status: of such an error.
+      usage_status: of a wrong flag or argument.
+    """
+
+    program: str
+    about: str
+    define: Callable[[flags.FlagValues], None]
+    run: Callable[[flags.FlagValues, list[str]], int | None]
+    arguments: str = ""
+    errors: tuple[type[Exception], ...] = (ValueError, OSError)
+    status: int = 1
+    usage_status: int = 1
+
+    def __call__(self, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+        argv = list(sys.argv[1:] if argv is None else argv)
+        values = flags.FlagValues()
+        self.define(values)
+        flags.DEFINE_bool("traceback", False, "Show where an error comes from.", flag_values=values)
+        own = argv[: argv.index("--")] if "--" in argv else argv
+        if any(word in _HELP for word in own):
+            print(help_text(self.about, values))
+            return 0
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a save
+        try:
+            rest = self._parse(values, [program or self.program, *argv])
+        except _UsageError as error:
+            return _complain(f"{error} (see {program or self.program} --help)", self.usage_status)
+        except OSError as error:  # of a config file
+            return _complain(str(error), self.usage_status)
+        try:
+            return self.run(values, rest) or 0
+        except KeyboardInterrupt:
+            return _complain(
+                "interrupted; what is done is kept, and the same command continues from there", 130
+            )
+        except self.errors as error:
+            if values.traceback:
+                raise
+            hint = "" if type(error) is not ValueError else "\n(--traceback shows where this arose)"
+            return _complain(f"{error}{hint}", self.status)
+
+    def _parse(self, values: flags.FlagValues, argv: list[str]) -> list[str]:
+        try:
+            with _as_sys_argv(argv):
+                rest = values(argv)[1:]
+        except flags.Error as error:
+            lines = str(error).strip().splitlines()
+            # An error inside a config file comes as the text of its traceback: its last line counts.
+            raise _UsageError(
+                lines[-1] if "Traceback" in str(error) else "\n".join(lines)
+            ) from None
+        except (AttributeError, KeyError) as error:
+            # How ml_collections reports an override of a field that does not exist.
+            text = str(error).strip("\"'").replace("\\n", "\n").replace("\\'", "'")
+            first, *more = text.splitlines()
+            raise _UsageError(f"the config has no field {first}. " + " ".join(more)) from None
+        names = self.arguments.split()
+        wanted = [name for name in names if name != "…"]
+        if len(rest) < len(wanted):
+            raise _UsageError(f"{wanted[len(rest)]} is missing; wanted {self.arguments}")
+        if len(rest) > len(wanted) and "…" not in names:
+            left = " ".join(rest[len(wanted) :])
+            raise _UsageError(f"not a flag: {left}; flags are written --name=value")
+        return rest
+
+
+@dataclasses.dataclass(frozen=True)
+class Commands:
+    """Several commands under one name, each imported when it is called.
+
+    Attributes:
+      program: as a user calls it.
+      about: what it is for.
+      table: name → (help in a line, "module:attribute" of a `Command` or of other `Commands`).
+    """
+
+    program: str
+    about: str
+    table: Mapping[str, tuple[str, str]]
+
+    def __call__(self, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+        name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+        program = program or self.program
+        if name in _HELP:
+            print(self._help(program))
+            return 0
+        if name not in self.table:
+            close = difflib.get_close_matches(name, self.table, n=1, cutoff=0.5)
+            guess = f"did you mean {close[0]}? " if close else ""
+            known = ", ".join(self.table)
+            return _complain(f"no command {name!r}; {guess}available: {known}", 2)
+        module, _, attribute = self.table[name][1].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        return command(rest, program=f"{program} {name}")
+
+    def _help(self, program: str) -> str:
+        width = max(map(len, self.table))
+        listed = [f"  {name:{width}}  {text}" for name, (text, _) in self.table.items()]
+        last = f"{program} COMMAND --help shows a command's flags."
+        return "\n".join([f"usage: {program} COMMAND …", "", self.about, "", *listed, "", last])
+
+
+def help_text(about: str, values: flags.FlagValues) -> str:
+    """A command's help: what it is about, and a line or two for each of its flags."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    own = {flag.name: flag for flag in (values[name] for name in values)}
+    heads = {name: _head(flag) for name, flag in own.items()}
+    column = min(max(map(len, heads.values())) + 4, 34)
+    lines = [inspect.cleandoc(about), ""]
+    for name, flag in own.items():
+        # absl puts a flag's choices first: <a|b>: text
+        parts = re.fullmatch(r"(?:<(.*)>: )?(.*)", flag.help or "", re.DOTALL)
+        assert parts is not None  # it fits any text
+        choices, said = parts.groups()
+        said += f" ({choices.replace('|', ', ')})" if choices else ""
+        text = textwrap.wrap(" ".join(said.split()), width - column)
+        head = f"  {heads[name]}".ljust(column)
+        if len(heads[name]) + 4 > column:
+            lines.append(head)
+            head = " " * column
+        lines += [head + line if i == 0 else " " * column + line for i, line in enumerate(text)]
+    return "\n".join(lines)
+
+
+def _head(flag: flags.Flag) -> str:
+    if flag.boolean:
+        return f"--[no]{flag.name}" if flag.default else f"--{flag.name}"
+    default = "" if flag.default is None else (flag.default_as_str or "").strip("'")
+    return f"--{flag.name}={default}"
+
+
+@contextlib.contextmanager
+def _as_sys_argv(argv: list[str]) -> Iterator[None]:
+    """Where ml_collections looks for a config's overrides."""
+    before, sys.argv = sys.argv, argv
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status

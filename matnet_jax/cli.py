@@ -1,0 +1,32 @@
+"""`matnet COMMAND …`: all commands under one name."""
+
+from typing import NoReturn
+
+from data_pipeline.commands import Commands
+from matnet_jax.runtime.commands import start
+
+COMMANDS = Commands(
+    "matnet",
+    "Detects face forgeries: from videos to records, to a trained network, to its report.",
+    {
+        "check": ("say what of a data set is there, and what leaks", "data_pipeline.check:COMMAND"),
+        "prepare": ("make records of a data set's videos", "data_pipeline.prepare:COMMAND"),
+        "train": ("train a detector on records", "matnet_jax.train.command:COMMAND"),
+        "eval": ("evaluate it on a split", "matnet_jax.evaluation.command:COMMAND"),
+        "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
+        "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
+        "sweep": (
+            "train the grid of one of the paper's tables",
+            "matnet_jax.sweep.command:COMMAND",
+        ),
+        "convert": ("make a checkpoint of another's", "matnet_jax.pretrained.command:CONVERT"),
+        "inspect": ("say what a checkpoint is", "matnet_jax.pretrained.command:INSPECT"),
+        "export": ("write a network for use elsewhere", "matnet_jax.checkpoints.export:COMMAND"),
+        "info": ("print versions, devices and folders", "matnet_jax.runtime.info:COMMAND"),
+    },
+)
+
+
+def main() -> NoReturn:
+    """The console command."""
+    start(COMMANDS)

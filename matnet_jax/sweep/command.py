@@ -1,0 +1,111 @@
+"""Trains and evaluates the grid of one of the paper's tables, and prints the table.
+
+    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/paper --records=/data/records
+    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \\
+        --config=configs/demo.py --config.train.duration="100 steps"
+
+The same command continues; --only does a part of it, so that several machines share the grid.
+Writes <workdir>/<sweep>.md and .csv (figures: .png too). Ends with status 1 where a run failed.
+"""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from data_pipeline.commands import Command
+from matnet_jax.runtime.commands import on_devices
+from matnet_jax.sweep.definition import Sweep
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "sweep", None, "table1 … table6, figures, or a file that has SWEEP.", flag_values=values
+    )
+    config_flags.DEFINE_config_file(
+        "config", "configs/ffpp.py", "What the runs change.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Folder of all runs; sweeps may share it.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "records", None, "Folder with ffpp-c23, celeb-df, …: docs/sweeps.md.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "embedded", False, "Drawn faces in place of all data sets.", flag_values=values
+    )
+    flags.DEFINE_list("only", None, "Names of the runs to do now.", flag_values=values)
+    flags.DEFINE_bool(
+        "list", False, "Only print the table as it stands, and the runs.", flag_values=values
+    )
+    flags.mark_flags_as_required(["sweep", "workdir"], values)
+
+
+def _run(values: flags.FlagValues, _: list[str]) -> int:
+    import jax
+
+    from data_pipeline.files import atomic_file
+    from matnet_jax.runtime.preemption import STATUS, Preempted
+    from matnet_jax.sweep.data import Embedded, Records
+    from matnet_jax.sweep.runner import read_sweep, run_sweep
+    from matnet_jax.sweep.table import as_csv, as_markdown
+
+    name, sweep = load_sweep(values.sweep)
+    workdir = Path(values.workdir)
+    if (values.records is None) == (not values.embedded):
+        raise ValueError("give --records=DIR, or --embedded, and not both")
+    datasets = Embedded() if values.records is None else Records(values.records)
+    failed: dict[str, str] = {}
+    if not values.list:
+        try:
+            failed = run_sweep(
+                sweep, workdir, base=values.config, datasets=datasets, only=values.only
+            )
+        except Preempted as preempted:
+            print(f"{preempted}; the same command continues", file=sys.stderr)
+            return STATUS
+    trained = [run for run in sweep.pictures if (workdir / run / "trained.json").exists()]
+    if trained and not values.list:
+        from matnet_jax.sweep.figures import draw_attention
+
+        draw_attention([workdir / run for run in trained], workdir / f"{name}.png")
+    metrics = read_sweep(sweep, workdir)
+    table = as_markdown(sweep, metrics, description=datasets.description, failed=failed)
+    if jax.process_index() == 0:
+        print(table)
+        print("runs: " + ", ".join(run.name for run in sweep.runs))
+        if not values.list:
+            with atomic_file(workdir / f"{name}.md") as file:
+                file.write(table)
+            with atomic_file(workdir / f"{name}.csv") as file:
+                file.write(as_csv(sweep, metrics, failed))
+            print(f"wrote {workdir / name}.md")
+    return int(bool(failed))
+
+
+def load_sweep(name: str) -> tuple[str, Sweep]:
+    """Name and `SWEEP` of a file, or of one of ``configs/sweeps``.
+
+    Raises:
+      ValueError: there is no such file, or it has no `SWEEP`.
+    """
+    own = Path("configs/sweeps")
+    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
+    if not path.is_file():
+        known = sorted(file.stem for file in own.glob("*.py") if file.stem != "runs")
+        raise ValueError(f"no sweep {name!r}; there are {', '.join(known)}, or give a .py file")
+    sys.path.insert(0, str(Path.cwd()))  # sweeps import configs.sweeps.runs
+    spec = spec_from_file_location(f"sweep_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "SWEEP"):
+        raise ValueError(f"{path} has no SWEEP (see matnet_jax/sweep/definition.py)")
+    return path.stem, module.SWEEP
+
+
+COMMAND = on_devices(
+    Command(program="python -m matnet_jax.sweep", about=__doc__, define=_define, run=_run)
+)
