@@ -6,11 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from matnet_jax.detectors.classifier import PlainClassifier
 from matnet_jax.detectors.mat.network import MAT
-from matnet_jax.nn.initializers import initial_value
+from matnet_jax.nn.declared import draw_variables
 
 
 def abstract_variables(model: MAT | PlainClassifier) -> dict[str, Any]:
@@ -19,22 +18,21 @@ def abstract_variables(model: MAT | PlainClassifier) -> dict[str, Any]:
     Returns:
       {"params", "batch_stats", "feature_centers"} of `jax.ShapeDtypeStruct`.
     """
-    images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), _images(model))
     return {"feature_centers": {}, **variables}
 
 
 def init_variables(model: MAT | PlainClassifier, seed: int) -> dict[str, Any]:
     """Initial variables, deterministic by seed, without compiling the network.
 
-    Shapes come from an abstract trace, values from `matnet_jax.nn.initializers`, leaf by leaf.
+    What a module declares is what a leaf gets: see `matnet_jax.nn.declared`.
 
     Returns:
       {"params", "batch_stats", "feature_centers"} of float32 NumPy arrays;
       variables["feature_centers"]["centers"] is [M, N] zeros (the classifier has none).
     """
+    return {"feature_centers": {}, **draw_variables(model.init, _images(model), seed=seed)}
 
-    def value(path, leaf) -> np.ndarray:
-        return initial_value("/".join(k.key for k in path), leaf.shape, leaf.dtype, seed)
 
-    return jax.tree_util.tree_map_with_path(value, abstract_variables(model))
+def _images(model: MAT | PlainClassifier) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)

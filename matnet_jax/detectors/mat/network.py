@@ -23,7 +23,8 @@ from matnet_jax.detectors.mat.head import EnsembleHead
 from matnet_jax.detectors.mat.losses import RILVersion
 from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
-from matnet_jax.nn.initializers import kernel_init
+from matnet_jax.nn.initializers import DENSE, ZEROS
+from matnet_jax.nn.layers import Init
 
 
 class MAT(BackboneNetwork):
@@ -73,9 +74,7 @@ class MAT(BackboneNetwork):
                 "variables hold no collection 'feature_centers': pass what init_variables or a "
                 "checkpoint gives, with 'params', 'batch_stats' and 'feature_centers'"
             )
-        self.centers = self.variable(
-            "feature_centers", "centers", jnp.zeros, region_shape, jnp.float32
-        )
+        self.centers = self.variable("feature_centers", "centers", ZEROS, None, region_shape)
         if self.ams:
             self.ams_centers = ClassCenters(region_shape)
 
@@ -159,10 +158,11 @@ class ClassCenters(nn.Module):
     """Learned [M, N] vectors, one a class."""
 
     shape: tuple[int, int]
+    kernel_init: Init = DENSE  # a center is a direction: any scale would do
 
     @nn.compact
     def __call__(self) -> jax.Array:
-        return self.param("kernel", kernel_init, self.shape)
+        return self.param("kernel", self.kernel_init, self.shape)
 
 
 def create_model(
