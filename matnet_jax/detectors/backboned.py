@@ -8,22 +8,41 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size
+from matnet_jax.backbones import find_backbone
 from matnet_jax.detectors.base import Preprocess
+
+BACKBONE_OPTIONS = (
+    "padding",
+    "nominal_size",
+    "width_coefficient",
+    "depth_coefficient",
+    "stochastic_depth_rate",
+    "batch_norm_momentum",
+    "batch_norm_epsilon",
+    "same_max_pool",
+)
+"""Fields of a detector that go to its backbone, where None leaves its own value."""
+
+
+def known_options(backbone: str, recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's fields less the options that the backbone does not know."""
+    known = find_backbone(backbone).options
+    return {k: v for k, v in recipe.items() if k not in BACKBONE_OPTIONS or k in known}
 
 
 class BackboneNetwork(nn.Module):
     """Fields and checks that MAT and the plain classifier share.
 
     Attributes:
-      backbone: "efficientnet-b0" … "efficientnet-b7" or "xception".
+      backbone: a name of `matnet_jax.backbones.BACKBONES`; it lists which of the options below it
+        knows. One that it does not know is an error unless it is None.
       num_classes: logits.
       image_size: side in pixels that images are prepared at; any larger or smaller runs too.
       dtype: of computation; parameters, statistics, centers and losses stay float32.
-      padding: "same", or "nominal" as the released code pads (EfficientNet only).
+      padding: "same", or "nominal" as the released code pads; None for the backbone's own.
       nominal_size: image size that "nominal" computes with; None for the backbone's native one.
       width_coefficient, depth_coefficient: EfficientNet's scaling; None for the variant's own.
-      stochastic_depth_rate: of the last EfficientNet block; earlier ones less, linearly.
+      stochastic_depth_rate: of the last block; earlier ones less, linearly. None: its own.
       batch_norm_momentum, batch_norm_epsilon: the backbone's; None for its own.
       bn_group_size: images that share batch statistics, in the whole network; None for all of the
         global batch. Groups within a device are not exchanged between devices.
@@ -36,15 +55,15 @@ class BackboneNetwork(nn.Module):
     num_classes: int = 2
     image_size: int = 380
     dtype: jnp.dtype = jnp.float32
-    padding: Literal["same", "nominal"] = "same"
+    padding: Literal["same", "nominal"] | None = None
     nominal_size: int | None = None
     width_coefficient: float | None = None
     depth_coefficient: float | None = None
-    stochastic_depth_rate: float = 0.2
+    stochastic_depth_rate: float | None = None
     batch_norm_momentum: float | None = None
     batch_norm_epsilon: float | None = None
     bn_group_size: int | None = None
-    same_max_pool: bool = False
+    same_max_pool: bool | None = None
     remat: bool = False
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -54,35 +73,21 @@ class BackboneNetwork(nn.Module):
         """How images are made ready for this model."""
         return Preprocess(self.image_size, self.mean, self.std)
 
-    def make_backbone(self) -> EfficientNet | Xception:
-        """The feature extractor that the fields describe.
+    def make_backbone(self) -> Any:
+        """The feature extractor that the fields describe: a `FeatureExtractor` module.
 
         Raises:
-          ValueError: an unknown backbone or padding.
+          ValueError: an unknown backbone, an option that it does not know, or a value out of range.
         """
-        native = native_size(self.backbone)
-        if self.padding not in ("same", "nominal"):
-            raise ValueError(f"unknown padding '{self.padding}'; available: same, nominal")
+        entry = find_backbone(self.backbone)
+        given = {option: getattr(self, option) for option in BACKBONE_OPTIONS}
         # Without a parent the backbone can be asked for its channels; `setup` adopts it.
-        fields: dict[str, Any] = {
-            "dtype": self.dtype,
-            "bn_group_size": self.bn_group_size,
-            "remat": self.remat,
-            "parent": None,
-        }
-        if self.batch_norm_momentum is not None:
-            fields["bn_momentum"] = self.batch_norm_momentum
-        if self.batch_norm_epsilon is not None:
-            fields["bn_epsilon"] = self.batch_norm_epsilon
-        if self.backbone == "xception":
-            return Xception(same_max_pool=self.same_max_pool, **fields)
-        variant = VARIANTS[self.backbone]
-        return EfficientNet(
-            width=self.width_coefficient or variant.width,
-            depth=self.depth_coefficient or variant.depth,
-            nominal_size=(self.nominal_size or native) if self.padding == "nominal" else None,
-            stochastic_depth_rate=self.stochastic_depth_rate,
-            **fields,
+        return entry.make(
+            dtype=self.dtype,
+            bn_group_size=self.bn_group_size,
+            remat=self.remat,
+            parent=None,
+            **entry.check_options(self.backbone, given),
         )
 
     def check_images(self, images: jax.Array) -> None:

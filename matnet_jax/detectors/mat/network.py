@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.backbones import resolve_stage
-from matnet_jax.detectors.backboned import BackboneNetwork
+from matnet_jax.backbones import find_backbone, resolve_stage
+from matnet_jax.detectors.backboned import BackboneNetwork, known_options
 from matnet_jax.detectors.base import MATOutput, _build
 from matnet_jax.detectors.mat.attention import (
     AttentionModule,
@@ -182,10 +182,11 @@ def create_model(
     Args:
       recipe: "paper" (what its text says) or "released" (what the authors' code does).
       backbone: see `BackboneNetwork`.
-      texture_stage, attention_stage: by default L2 and L5, on Xception b3 and final.
+      texture_stage, attention_stage: by default the backbone's own: L2 and L5, on Xception b3 and
+        final.
       num_attentions: M.
       num_classes: logits.
-      image_size: pixels; by default 380, on Xception 299.
+      image_size: pixels; by default the backbone's: 380, on Xception 299.
       dtype: of computation.
       **overrides: any other field of `MAT`, in place of the recipe's value.
 
@@ -195,19 +196,19 @@ def create_model(
     """
     if recipe not in RECIPES:
         raise ValueError(f"unknown recipe '{recipe}'; available: {', '.join(RECIPES)}")
-    is_xception = backbone == "xception"
+    entry = find_backbone(backbone)
     if num_attentions < 1:
         raise ValueError(f"num_attentions must be at least 1, not {num_attentions}")
     fields = {
         "backbone": backbone,
-        "texture_stage": texture_stage or ("b3" if is_xception else "L2"),
-        "attention_stage": attention_stage or ("final" if is_xception else "L5"),
+        "texture_stage": texture_stage or entry.texture_stage,
+        "attention_stage": attention_stage or entry.attention_stage,
         "num_attentions": num_attentions,
         "num_classes": num_classes,
-        "image_size": image_size or (299 if is_xception else 380),
+        "image_size": image_size or entry.image_size,
         "dtype": dtype,
     }
-    model = _build(MAT, fields, RECIPES[recipe], overrides)
+    model = _build(MAT, fields, known_options(backbone, RECIPES[recipe]), overrides)
     channels = model.make_backbone().endpoint_channels
     for stage in (model.texture_stage, model.attention_stage):
         resolve_stage(stage, channels)
