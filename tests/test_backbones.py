@@ -14,7 +14,7 @@ from random_weights import random_variables
 from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, native_size, resolve_stage
 from matnet_jax.backbones.efficientnet import MBConv
 from matnet_jax.backbones.xception import Block, XceptionBlock, max_pool
-from matnet_jax.model import create_classifier
+from matnet_jax.model import create_classifier, create_model
 from matnet_jax.nn.layers import same_padding
 
 B4_CHANNELS = [48, 24, 32, 56, 112, 160, 272, 448, 1792]
@@ -188,3 +188,43 @@ def test_max_pool_padding(same):
     np.testing.assert_array_equal(
         max_pool(jnp.asarray(x), same), reference.max_pool(x, padding).astype(np.float32)
     )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "option", "value"),
+    [
+        ("xception", "padding", "nominal"),
+        ("xception", "width_coefficient", 0.5),
+        ("xception", "stochastic_depth_rate", 0.1),
+        ("efficientnet-b0", "same_max_pool", True),
+    ],
+)
+def test_an_option_that_a_backbone_does_not_know_is_an_error(backbone, option, value):
+    known = BACKBONES[backbone].options[0]
+    for create in (create_model, create_classifier):
+        with pytest.raises(ValueError, match=f"{backbone} has no option for {option}=.*{known}"):
+            create(backbone=backbone, **{option: value})
+        create(backbone=backbone, **{option: None})
+
+
+@pytest.mark.parametrize("recipe", ["paper", "released"])
+def test_a_recipes_option_that_the_backbone_does_not_know_is_left_out(recipe):
+    assert create_model(recipe, backbone="xception").padding is None
+    assert create_model(recipe).padding == {"paper": "same", "released": "nominal"}[recipe]
+
+
+def test_options_reach_the_backbone_and_none_is_its_own():
+    own = create_classifier("efficientnet-b0").make_backbone()
+    assert (own.nominal_size, own.stochastic_depth_rate, own.bn_epsilon) == (None, 0.2, 1e-3)
+    fields = {"padding": "nominal", "stochastic_depth_rate": 0.0, "batch_norm_epsilon": 1e-5}
+    set_ = create_classifier("efficientnet-b0", **fields).make_backbone()
+    assert (set_.nominal_size, set_.stochastic_depth_rate, set_.bn_epsilon) == (224, 0.0, 1e-5)
+    assert create_classifier("xception", same_max_pool=True).make_backbone().same_max_pool
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_default_stages_exist(name):
+    entry = BACKBONES[name]
+    channels = create_classifier(name).make_backbone().endpoint_channels
+    for stage in (entry.texture_stage, entry.attention_stage, "final"):
+        assert resolve_stage(stage, channels) in channels

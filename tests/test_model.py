@@ -15,6 +15,7 @@ import tiny
 from random_weights import random_leaf, random_variables
 
 from matnet_jax.model import create_classifier, create_model, init_variables
+from matnet_jax.nn.initializers import VarianceScaling
 
 LABELS = np.arange(4) % 2
 MUTABLE = ["batch_stats", "feature_centers"]
@@ -147,8 +148,9 @@ def test_initial_kernels_have_their_scale():
 def test_no_initialisation_moves_centers_or_statistics(monkeypatch):
     """`init` in training mode with labels; no backbone and NumPy's draws spare the compiler."""
     monkeypatch.setattr(
-        "matnet_jax.nn.layers.kernel_init",
-        lambda key, shape: jnp.asarray(random_leaf("kernel", shape)),
+        VarianceScaling,
+        "sample",
+        lambda self, key, shape, dtype: jnp.asarray(random_leaf("kernel", shape)),
     )
     model, keys = tiny.stage_model("paper"), {"params": jax.random.key(0)}
 

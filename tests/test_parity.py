@@ -16,7 +16,7 @@ from matnet_jax.detectors.mat import agda, losses
 from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.model import create_model
 from matnet_jax.pretrained import from_torch_state_dict
-from matnet_jax.pretrained.torch_mat import _convert
+from matnet_jax.pretrained.torch_mat import _convert_key
 from matnet_jax.train.step import make_loss
 
 MAT_CASES = [
@@ -118,7 +118,8 @@ class Case:
         flat = traverse_util.flatten_dict({"params": grads}, sep="/")
         norms = {}
         for name, value in self.weights.items():
-            named = _convert(name, value, self.model) if value.ndim else None
+            is_xception = self.model.backbone == "xception"
+            named = _convert_key(name, value, is_xception, True) if value.ndim else None
             if named and named[0] in flat:
                 norms[name] = _torch_norm(np.asarray(flat[named[0]]))
         return norms

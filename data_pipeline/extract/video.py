@@ -122,6 +122,7 @@ def _decode(
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            assert stream.time_base is not None, "a video stream has a time base"
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
             position = times[0] if times else 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
 
-from data_pipeline.synthetic.faces import draw_frame, draw_identity, draw_scene, face_grid
+from data_pipeline.synthetic.faces import Identity, draw_frame, draw_identity, draw_scene, face_grid
 from data_pipeline.synthetic.forgeries import KINDS, draw_forgery, forge
 from data_pipeline.training.sources import ArraySource
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from matnet_jax.backbones.efficientnet import VARIANTS, EfficientNet
-from matnet_jax.backbones.xception import NATIVE_SIZE, Xception
+from matnet_jax.backbones.base import Backbone
+from matnet_jax.backbones.efficientnet import EFFICIENTNETS, VARIANTS, EfficientNet
+from matnet_jax.backbones.xception import XCEPTION, Xception
 
-BACKBONES = (*VARIANTS, "xception")
+BACKBONES: dict[str, Backbone] = {
+    **EFFICIENTNETS,
+    "xception": XCEPTION,
+}
+
+
+def find_backbone(name: str) -> Backbone:
+    """The table's entry of this name.
+
+    Raises:
+      ValueError: the backbone is unknown; the message lists those there are.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone '{name}'; available: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
 
 
 def native_size(backbone: str) -> int:
@@ -17,8 +32,7 @@ def native_size(backbone: str) -> int:
     Raises:
       ValueError: the backbone is unknown; the message lists those there are.
     """
-    _check(backbone)
-    return NATIVE_SIZE if backbone == "xception" else VARIANTS[backbone].native_size
+    return find_backbone(backbone).native_size
 
 
 def resolve_stage(stage: str, endpoints: Iterable[str]) -> str:
@@ -38,9 +52,13 @@ def resolve_stage(stage: str, endpoints: Iterable[str]) -> str:
     raise ValueError(f"no stage '{stage}'; this backbone has {', '.join(endpoints)}")
 
 
-def _check(backbone: str) -> None:
-    if backbone not in BACKBONES:
-        raise ValueError(f"unknown backbone '{backbone}'; available: {', '.join(BACKBONES)}")
-
-
-__all__ = ["BACKBONES", "EfficientNet", "VARIANTS", "Xception", "native_size", "resolve_stage"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "EfficientNet",
+    "VARIANTS",
+    "Xception",
+    "find_backbone",
+    "native_size",
+    "resolve_stage",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from matnet_jax.backbones.base import Backbone
 from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
 
 
@@ -199,3 +201,50 @@ class EfficientNet(nn.Module):
         head = Conv(channels["final"], kernel_size=1, dtype=self.dtype, name="head_conv")
         x = nn.swish(BatchNorm(**norm, name="head_bn")(head(x), **mode))
         return endpoints | {"final": x}
+
+
+def _make(
+    variant: Variant,
+    *,
+    padding: str = "same",
+    nominal_size: int | None = None,
+    width_coefficient: float | None = None,
+    depth_coefficient: float | None = None,
+    stochastic_depth_rate: float = 0.2,
+    batch_norm_momentum: float = 0.99,
+    batch_norm_epsilon: float = 1e-3,
+    **fields: Any,
+) -> EfficientNet:
+    if padding not in ("same", "nominal"):
+        raise ValueError(f"unknown padding '{padding}'; available: same, nominal")
+    return EfficientNet(
+        width=width_coefficient or variant.width,
+        depth=depth_coefficient or variant.depth,
+        nominal_size=(nominal_size or variant.native_size) if padding == "nominal" else None,
+        stochastic_depth_rate=stochastic_depth_rate,
+        bn_momentum=batch_norm_momentum,
+        bn_epsilon=batch_norm_epsilon,
+        **fields,
+    )
+
+
+EFFICIENTNETS = {
+    name: Backbone(
+        make=functools.partial(_make, variant),
+        native_size=variant.native_size,
+        image_size=380,  # the paper's, whatever the variant
+        texture_stage="L2",
+        attention_stage="L5",
+        classifier_dropout=variant.classifier_dropout,
+        options=(
+            "padding",
+            "nominal_size",
+            "width_coefficient",
+            "depth_coefficient",
+            "stochastic_depth_rate",
+            "batch_norm_momentum",
+            "batch_norm_epsilon",
+        ),
+    )
+    for name, variant in VARIANTS.items()
+}

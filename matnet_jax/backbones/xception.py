@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from matnet_jax.backbones.base import Backbone
 from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, same_padding
-
-NATIVE_SIZE = 299
 
 
 class Block(NamedTuple):
@@ -133,3 +132,23 @@ class Xception(nn.Module):
         x = norm(SeparableConv(1536, self.dtype, name="conv3")(x), "bn3")
         x = norm(SeparableConv(2048, self.dtype, name="conv4")(x), "bn4")
         return endpoints | {"final": x}
+
+
+def _make(
+    *,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    same_max_pool: bool = False,
+    **fields: Any,
+) -> Xception:
+    return Xception(same_max_pool, batch_norm_momentum, batch_norm_epsilon, **fields)
+
+
+XCEPTION = Backbone(
+    make=_make,
+    native_size=299,
+    image_size=299,
+    texture_stage="b3",
+    attention_stage="final",
+    options=("batch_norm_momentum", "batch_norm_epsilon", "same_max_pool"),
+)

@@ -6,23 +6,42 @@ from typing import Annotated, Any, Literal
 
 import jax
 
-from matnet_jax.backbones import VARIANTS, EfficientNet, Xception, native_size
+from matnet_jax.backbones import find_backbone
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.fields import COUNT, IMAGE_SIZE, POSITIVE, RATE, Derived
+
+BACKBONE_OPTIONS = (
+    "padding",
+    "nominal_size",
+    "width_coefficient",
+    "depth_coefficient",
+    "stochastic_depth_rate",
+    "batch_norm_momentum",
+    "batch_norm_epsilon",
+    "same_max_pool",
+)
+"""Fields of a detector that go to its backbone, where None leaves its own value."""
+
+
+def known_options(backbone: str, recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's fields less the options that the backbone does not know."""
+    known = find_backbone(backbone).options
+    return {k: v for k, v in recipe.items() if k not in BACKBONE_OPTIONS or k in known}
 
 
 class BackboneDetector(Detector):
     """A detector on one of the backbones.
 
     Attributes:
-      backbone: "efficientnet-b0" … "efficientnet-b7" or "xception".
+      backbone: a name of `matnet_jax.backbones.BACKBONES`; it lists which of the options below it
+        knows. One that it does not know is an error unless it is None.
       num_classes: logits.
       image_size: side in pixels that images are prepared at; any larger or smaller runs too.
-      padding: "same", or "nominal" as the released code pads (EfficientNet only).
+      padding: "same", or "nominal" as the released code pads; None for the backbone's own.
       nominal_size: image size that "nominal" computes with; None for the backbone's native one.
       width_coefficient: of EfficientNet's channels; None for the variant's own.
       depth_coefficient: of EfficientNet's blocks; None for the variant's own.
-      stochastic_depth_rate: of the last EfficientNet block; earlier ones less, linearly.
+      stochastic_depth_rate: of the last block; earlier ones less, linearly. None: its own.
       batch_norm_momentum: the backbone's; None for its own.
       batch_norm_epsilon: the backbone's; None for its own.
       bn_group_size: images that share batch statistics, in the whole network; None for all of the
@@ -34,46 +53,32 @@ class BackboneDetector(Detector):
     backbone: str = "efficientnet-b4"
     num_classes: Annotated[int, Derived("real and fake")] = 2
     image_size: Annotated[int, IMAGE_SIZE] = 380
-    padding: Literal["same", "nominal"] = "same"
+    padding: Literal["same", "nominal"] | None = None
     nominal_size: Annotated[int | None, COUNT] = None
     width_coefficient: Annotated[float | None, POSITIVE] = None
     depth_coefficient: Annotated[float | None, POSITIVE] = None
-    stochastic_depth_rate: Annotated[float, RATE] = 0.2
+    stochastic_depth_rate: Annotated[float | None, RATE] = None
     batch_norm_momentum: Annotated[float | None, RATE] = None
     batch_norm_epsilon: Annotated[float | None, POSITIVE] = None
     bn_group_size: Annotated[int | None, COUNT] = None
-    same_max_pool: bool = False
+    same_max_pool: bool | None = None
     remat: Annotated[bool, Derived("config.train.remat")] = False
 
-    def make_backbone(self) -> EfficientNet | Xception:
-        """The feature extractor that the fields describe.
+    def make_backbone(self) -> Any:
+        """The feature extractor that the fields describe: a `FeatureExtractor` module.
 
         Raises:
-          ValueError: an unknown backbone or padding.
+          ValueError: an unknown backbone, an option that it does not know, or a value out of range.
         """
-        native = native_size(self.backbone)
-        if self.padding not in ("same", "nominal"):
-            raise ValueError(f"unknown padding '{self.padding}'; available: same, nominal")
+        entry = find_backbone(self.backbone)
+        given = {option: getattr(self, option) for option in BACKBONE_OPTIONS}
         # Without a parent the backbone can be asked for its channels; `setup` adopts it.
-        fields: dict[str, Any] = {
-            "dtype": self.dtype,
-            "bn_group_size": self.bn_group_size,
-            "remat": self.remat,
-            "parent": None,
-        }
-        if self.batch_norm_momentum is not None:
-            fields["bn_momentum"] = self.batch_norm_momentum
-        if self.batch_norm_epsilon is not None:
-            fields["bn_epsilon"] = self.batch_norm_epsilon
-        if self.backbone == "xception":
-            return Xception(same_max_pool=self.same_max_pool, **fields)
-        variant = VARIANTS[self.backbone]
-        return EfficientNet(
-            width=self.width_coefficient or variant.width,
-            depth=self.depth_coefficient or variant.depth,
-            nominal_size=(self.nominal_size or native) if self.padding == "nominal" else None,
-            stochastic_depth_rate=self.stochastic_depth_rate,
-            **fields,
+        return entry.make(
+            dtype=self.dtype,
+            bn_group_size=self.bn_group_size,
+            remat=self.remat,
+            parent=None,
+            **entry.check_options(self.backbone, given),
         )
 
     def endpoints(

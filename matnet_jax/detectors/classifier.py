@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones import VARIANTS
+from matnet_jax.backbones import find_backbone
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics, build
 from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE
@@ -38,8 +38,7 @@ class PlainClassifier(BackboneDetector):
         self.head = Dense(self.num_classes, self.dtype)
         rate = self.dropout_rate
         if rate is None:
-            is_xception = self.backbone == "xception"
-            rate = 0.0 if is_xception else VARIANTS[self.backbone].classifier_dropout
+            rate = find_backbone(self.backbone).classifier_dropout
         self.dropout = nn.Dropout(rate)
 
     def __call__(
@@ -103,7 +102,7 @@ def create_classifier(
     fields = {
         "backbone": backbone,
         "num_classes": num_classes,
-        "image_size": image_size or (299 if backbone == "xception" else 380),
+        "image_size": image_size or find_backbone(backbone).image_size,
         "dtype": dtype,
     }
     model = build(PlainClassifier, fields, {}, overrides)

@@ -6,10 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from matnet_jax.detectors.base import Detector
-from matnet_jax.nn.initializers import initial_value
+from matnet_jax.nn.declared import draw_variables
 
 
 def abstract_variables(model: Detector) -> dict[str, Any]:
@@ -18,21 +17,20 @@ def abstract_variables(model: Detector) -> dict[str, Any]:
     Returns:
       "params" and the network's other collections, of `jax.ShapeDtypeStruct`.
     """
-    images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
-    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x), _images(model))
 
 
 def init_variables(model: Detector, seed: int) -> dict[str, Any]:
     """Initial variables, deterministic by seed, without compiling the network.
 
-    Shapes come from an abstract trace, values from `matnet_jax.nn.initializers`, leaf by leaf.
+    What a module declares is what a leaf gets: see `matnet_jax.nn.declared`.
 
     Returns:
       "params" and the network's other collections, of float32 NumPy arrays: "batch_stats", and a
       MAT's "feature_centers", whose "centers" are [M, N] zeros.
     """
+    return draw_variables(model.init, _images(model), seed=seed)
 
-    def value(path, leaf) -> np.ndarray:
-        return initial_value("/".join(k.key for k in path), leaf.shape, leaf.dtype, seed)
 
-    return jax.tree_util.tree_map_with_path(value, abstract_variables(model))
+def _images(model: Detector) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)

@@ -1,54 +1,216 @@
-"""Initial values by leaf name: shared by the modules and by `init_variables`.
+"""Initialisers that a module declares and that NumPy can draw.
 
 `model.init` would trace and compile the whole network to draw its weights (25 s for B4 on two
-cores). The values depend only on a leaf's name and shape, so `init_variables` draws them from
-NumPy, leaf by leaf.
+cores). These initialisers are Flax's to call, with key, shape and dtype; and while a trace declares
+(`declaring`), a call returns no value but itself, in a box of Flax's for metadata. So an abstract
+trace says how each leaf wants to start, whatever its name, and `matnet_jax.nn.declared` draws it.
 """
 
 from __future__ import annotations
 
+import abc
+import contextlib
+import contextvars
+import dataclasses
 import math
-import zlib
+from collections.abc import Iterator
+from typing import Any, Literal
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import meta
 
-_CONSTANT = {"bias": 0.0, "mean": 0.0, "centers": 0.0, "scale": 1.0, "var": 1.0}
+Shape = tuple[int, ...]
+Fan = Literal["fan_in", "fan_out"]
+Distribution = Literal["normal", "truncated_normal", "uniform"]
+
+_declaring = contextvars.ContextVar("declaring", default=False)
 
 
-def kernel_std(shape: tuple[int, ...]) -> float:
-    """Standard deviation of a kernel's initial normal distribution.
+@contextlib.contextmanager
+def declaring() -> Iterator[None]:
+    """Within it initialisers return `Declared` boxes, with zeros in them."""
+    token = _declaring.set(True)
+    try:
+        yield
+    finally:
+        _declaring.reset(token)
 
-    Convolutions [k, k, (C_in,) C_out]: √(2 / fan-out), as EfficientNet has it (a depthwise filter
-    [k, k, C] feeds one output channel). Dense [in, out]: √(1 / fan-in). AMS class centers and other
-    vectors of features are directions, so any scale would do.
+
+class Initializer(abc.ABC):
+    """How a leaf starts: called as Flax's initialisers are, or drawn by NumPy.
+
+    A subclass is a frozen dataclass, since modules hold it as a field.
     """
-    if len(shape) == 4:
-        return math.sqrt(2.0 / (shape[0] * shape[1] * shape[3]))
+
+    def __call__(self, key: jax.Array | None, shape: Shape, dtype: Any = jnp.float32) -> Any:
+        """The initial value of a leaf, or a `Declared` box; a constant's key may be None."""
+        if _declaring.get():
+            return Declared(jnp.zeros(shape, dtype), self, tuple(shape))
+        return self.sample(key, shape, dtype)
+
+    @abc.abstractmethod
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """A value by JAX's generator."""
+
+    @abc.abstractmethod
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """A value of the same distribution by NumPy's generator."""
+
+
+class Declared(flax.struct.PyTreeNode, meta.AxisMetadata[Any]):
+    """A leaf and the initialiser that its module declared.
+
+    Attributes:
+      value: what stands in for the leaf while shapes are traced.
+      initializer: draws it.
+      shape: that the initialiser was called with; the leaf may be reshaped from it.
+      axes: that lifted transforms (`nn.scan`, `nn.vmap`) put around the leaf, in their order; each
+        entry along them is a draw of its own.
+    """
+
+    value: Any
+    initializer: Initializer = flax.struct.field(pytree_node=False)
+    shape: Shape = flax.struct.field(pytree_node=False)
+    axes: Shape = flax.struct.field(pytree_node=False, default=())
+
+    def unbox(self) -> Any:
+        return self.value
+
+    def replace_boxed(self, val: Any) -> Declared:
+        return self.replace(value=val)
+
+    def add_axis(self, index: int, params: dict[Any, Any]) -> Declared:
+        return self.replace(axes=(*self.axes, index))
+
+    def remove_axis(self, index: int, params: dict[Any, Any]) -> Declared:
+        return self.replace(axes=self.axes[:-1])
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """The leaf's initial value, of `value`'s shape and dtype."""
+        return self._draw(generator, self.value.shape, self.axes)
+
+    def _draw(self, generator: np.random.Generator, shape: Shape, axes: Shape) -> np.ndarray:
+        if not axes:
+            drawn = self.initializer.draw(generator, self.shape, self.value.dtype)
+            return drawn.reshape(shape)
+        axis = axes[-1] % len(shape)
+        inner = shape[:axis] + shape[axis + 1 :]
+        parts = [self._draw(generator, inner, axes[:-1]) for _ in range(shape[axis])]
+        return np.stack(parts, axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(Initializer):
+    """One value everywhere."""
+
+    value: float
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        return jnp.full(shape, self.value, dtype)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        return np.full(shape, self.value, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal(Initializer):
+    """Normal with mean 0 and standard deviation `std`."""
+
+    std: float
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        return self.std * jax.random.normal(_needed(key), shape, dtype)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        return (self.std * generator.standard_normal(shape, np.float32)).astype(dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal(0, `std`) of which what lies beyond 2·std is drawn again (so the spread is less)."""
+
+    std: float
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        return self.std * jax.random.truncated_normal(_needed(key), -2.0, 2.0, shape, dtype)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        values = np.asarray(generator.standard_normal(shape, np.float32))
+        while (beyond := np.abs(values) > 2).any():
+            values[beyond] = generator.standard_normal(int(beyond.sum()), np.float32)
+        return (self.std * values).astype(dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Initializer):
+    """Uniform from −`limit` to `limit`."""
+
+    limit: float
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        return jax.random.uniform(_needed(key), shape, dtype, -self.limit, self.limit)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        return (self.limit * (2 * generator.random(shape, np.float32) - 1)).astype(dtype)
+
+
+# Standard deviation of a normal of deviation 1 that is cut at ±2.
+_TRUNCATED_STD = 0.87962566103423978
+
+
+@dataclasses.dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Mean 0 and variance `scale` / fan, the fan read off the leaf's shape (see `fans`)."""
+
+    scale: float
+    fan: Fan
+    distribution: Distribution = "normal"
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        return self.scaled(shape).sample(key, shape, dtype)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        return self.scaled(shape).draw(generator, shape, dtype)
+
+    def scaled(self, shape: Shape) -> Initializer:
+        """The distribution of a leaf of this shape."""
+        fan_in, fan_out = fans(shape)
+        std = math.sqrt(self.scale / (fan_in if self.fan == "fan_in" else fan_out))
+        if self.distribution == "normal":
+            return Normal(std)
+        if self.distribution == "truncated_normal":
+            return TruncatedNormal(std / _TRUNCATED_STD)
+        if self.distribution == "uniform":
+            return Uniform(math.sqrt(3.0) * std)
+        raise ValueError(
+            f"no distribution '{self.distribution}'; available: normal, truncated_normal, uniform"
+        )
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """(fan-in, fan-out) of a kernel [k, k, C_in, C_out], [k, k, C] (depthwise) or [in, out].
+
+    A depthwise filter reads one channel and feeds one. A vector counts as its own fan-in.
+    """
     if len(shape) == 3:
-        return math.sqrt(2.0 / (shape[0] * shape[1]))
-    return math.sqrt(1.0 / shape[0])
+        return shape[0] * shape[1], shape[0] * shape[1]
+    if len(shape) < 2:
+        return math.prod(shape), 1
+    area = math.prod(shape[:-2])
+    return area * shape[-2], area * shape[-1]
 
 
-def kernel_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """The Flax initialiser with the same distribution as `initial_value`."""
-    return kernel_std(shape) * jax.random.normal(key, shape, dtype)
+def _needed(key: jax.Array | None) -> jax.Array:
+    if key is None:
+        raise ValueError("only a Constant can be sampled without a key")
+    return key
 
 
-def initial_value(path: str, shape: tuple[int, ...], dtype, seed: int) -> np.ndarray:
-    """The initial value of one leaf, a function of its path, shape and the seed alone.
-
-    Raises:
-      ValueError: the leaf's name says nothing about how it starts.
-    """
-    name = path.rsplit("/", 1)[-1]
-    if name in _CONSTANT:
-        return np.full(shape, _CONSTANT[name], dtype)
-    if name == "kernel":
-        draw = np.random.default_rng([seed, zlib.crc32(path.encode())])
-        return (kernel_std(shape) * draw.standard_normal(shape, np.float32)).astype(dtype)
-    raise ValueError(
-        f"no initial value known for variable '{path}': its last name should be 'kernel' or one of "
-        f"{sorted(_CONSTANT)}"
-    )
+ZEROS, ONES = Constant(0.0), Constant(1.0)
+CONV = VarianceScaling(2.0, "fan_out")
+"""Of convolutions, depthwise ones too: √(2 / fan-out), as EfficientNet has it."""
+DENSE = VarianceScaling(1.0, "fan_in")
+"""Of matrix products: √(1 / fan-in)."""

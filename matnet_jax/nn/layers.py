@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,7 +12,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.depthwise import Padding, depthwise_conv
-from matnet_jax.nn.initializers import kernel_init
+from matnet_jax.nn.initializers import CONV, DENSE, ONES, ZEROS
+
+Init = Callable[..., Any]  # (key, shape, dtype) -> array: ours, which NumPy can draw, or Flax's
 
 
 def same_padding(
@@ -50,11 +53,13 @@ class Conv(nn.Module):
     padding: Padding | None = None
     nominal_size: int | None = None
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Init = CONV
+    bias_init: Init = ZEROS
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         k, channels = self.kernel_size, x.shape[-1] // self.groups
-        kernel = self.param("kernel", kernel_init, (k, k, channels, self.features))
+        kernel = self.param("kernel", self.kernel_init, (k, k, channels, self.features))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         inputs = jnp.split(x, self.groups, axis=-1)
         kernels = jnp.split(kernel, self.groups, axis=-1)
@@ -62,7 +67,7 @@ class Conv(nn.Module):
             [self._convolve(i, k) for i, k in zip(inputs, kernels, strict=True)], axis=-1
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            bias = self.param("bias", self.bias_init, (self.features,))
             y = y + bias.astype(self.dtype)
         return y
 
@@ -90,11 +95,12 @@ class DepthwiseConv(nn.Module):
     padding: Padding | None = None
     nominal_size: int | None = None
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Init = CONV
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         k = self.kernel_size
-        kernel = self.param("kernel", kernel_init, (k, k, x.shape[-1]))
+        kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1]))
         padding = self.padding or same_padding(x.shape[1:3], k, self.stride, self.nominal_size)
         return depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
 
@@ -104,11 +110,13 @@ class Dense(nn.Module):
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Init = DENSE
+    bias_init: Init = ZEROS
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,))
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
 
@@ -136,14 +144,16 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     dtype: jnp.dtype = jnp.float32
     group_size: int | None = None
+    scale_init: Init = ONES
+    bias_init: Init = ZEROS
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, weight: jax.Array | None = None) -> jax.Array:
         shape = (x.shape[-1],)
-        mean_ra = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
-        var_ra = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
+        mean_ra = self.variable("batch_stats", "mean", ZEROS, None, shape)
+        var_ra = self.variable("batch_stats", "var", ONES, None, shape)
+        scale = self.param("scale", self.scale_init, shape)
+        bias = self.param("bias", self.bias_init, shape)
         wide = x.astype(jnp.float32)
         if train and weight is not None:
             wide = self._grouped(wide)  # [groups, group_size, …, C]

@@ -167,8 +167,10 @@ def differing_fields(fields: Mapping[str, Any], model: Detector) -> dict[str, An
 
 
 def _has(model: Detector, field: str) -> Any:
-    if field == "batch_norm_epsilon" and isinstance(model, BackboneDetector):
-        return model.make_backbone().bn_epsilon
+    own = {"batch_norm_epsilon": "bn_epsilon", "same_max_pool": "same_max_pool"}
+    if field in own and isinstance(model, BackboneDetector):
+        # None in the model is the backbone's own.
+        return getattr(model.make_backbone(), own[field], None)
     return getattr(model, field, None)
 
 
@@ -185,6 +187,8 @@ def _warn_of_fields(weights: Weights, model: Detector) -> None:
 
 
 def _equal(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-4, atol=1e-6)
 
 

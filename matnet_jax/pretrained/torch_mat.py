@@ -49,10 +49,9 @@ def from_torch_state_dict(
             f"image_size {image_size} asked for, but the model was made for {model.image_size}: "
             f"create_model(…, image_size={image_size})"
         )
+    state = unwrap(state_dict)
     arrays, unexpected = convert(
-        unwrap(state_dict),
-        is_xception=model.backbone == "xception",
-        is_mat=isinstance(model, MAT),
+        state, is_xception=is_xception(state), is_mat=isinstance(model, MAT)
     )
     return assemble(model, arrays, unexpected=unexpected, strict=strict)
 
@@ -63,6 +62,11 @@ def unwrap(state_dict: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(state_dict.get(wrapper), Mapping):
             state_dict = state_dict[wrapper]
     return {key.removeprefix("module."): value for key, value in state_dict.items()}
+
+
+def is_xception(state: Mapping[str, Any]) -> bool:
+    """Whether the names are Cadene's, alone or as the backbone of the authors' MAT."""
+    return any(key.removeprefix("net.").startswith("block1.rep.") for key in state)
 
 
 def convert(
@@ -89,10 +93,6 @@ def convert(
         elif named:
             arrays[named[0]] = named[1]
     return arrays, unexpected
-
-
-def _convert(key: str, value: np.ndarray, model) -> tuple[str, np.ndarray] | tuple[()] | None:
-    return _convert_key(key, value, model.backbone == "xception", isinstance(model, MAT))
 
 
 def _convert_key(

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from matnet_jax.backbones import resolve_stage
-from matnet_jax.detectors.backboned import BackboneDetector
+from matnet_jax.backbones import find_backbone, resolve_stage
+from matnet_jax.detectors.backboned import BackboneDetector, known_options
 from matnet_jax.detectors.base import build
 from matnet_jax.detectors.fields import COUNT, RATE, Derived
 from matnet_jax.detectors.mat.attention import (
@@ -27,7 +27,8 @@ from matnet_jax.detectors.mat.losses import RILVersion
 from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
 from matnet_jax.detectors.output import MATOutput
-from matnet_jax.nn.initializers import kernel_init
+from matnet_jax.nn.initializers import DENSE, ZEROS
+from matnet_jax.nn.layers import Init
 
 
 class MAT(BackboneDetector):
@@ -85,9 +86,7 @@ class MAT(BackboneDetector):
                 "variables hold no collection 'feature_centers': pass what init_variables or a "
                 "checkpoint gives, with 'params', 'batch_stats' and 'feature_centers'"
             )
-        self.centers = self.variable(
-            "feature_centers", "centers", jnp.zeros, region_shape, jnp.float32
-        )
+        self.centers = self.variable("feature_centers", "centers", ZEROS, None, region_shape)
         if self.ams:
             self.ams_centers = ClassCenters(region_shape)
 
@@ -190,10 +189,11 @@ class ClassCenters(nn.Module):
     """Learned [M, N] vectors, one a class."""
 
     shape: tuple[int, int]
+    kernel_init: Init = DENSE  # a center is a direction: any scale would do
 
     @nn.compact
     def __call__(self) -> jax.Array:
-        return self.param("kernel", kernel_init, self.shape)
+        return self.param("kernel", self.kernel_init, self.shape)
 
 
 def create_model(
@@ -213,10 +213,11 @@ def create_model(
     Args:
       recipe: "paper" (what its text says) or "released" (what the authors' code does).
       backbone: see `BackboneDetector`.
-      texture_stage, attention_stage: by default L2 and L5, on Xception b3 and final.
+      texture_stage, attention_stage: by default the backbone's own: L2 and L5, on Xception b3 and
+        final.
       num_attentions: M.
       num_classes: logits.
-      image_size: pixels; by default 380, on Xception 299.
+      image_size: pixels; by default the backbone's: 380, on Xception 299.
       dtype: of computation.
       **overrides: any other field of `MAT`, in place of the recipe's value.
 
@@ -226,19 +227,19 @@ def create_model(
     """
     if recipe not in RECIPES:
         raise ValueError(f"unknown recipe '{recipe}'; available: {', '.join(RECIPES)}")
-    is_xception = backbone == "xception"
+    entry = find_backbone(backbone)
     if num_attentions < 1:
         raise ValueError(f"num_attentions must be at least 1, not {num_attentions}")
     fields = {
         "backbone": backbone,
-        "texture_stage": texture_stage or ("b3" if is_xception else "L2"),
-        "attention_stage": attention_stage or ("final" if is_xception else "L5"),
+        "texture_stage": texture_stage or entry.texture_stage,
+        "attention_stage": attention_stage or entry.attention_stage,
         "num_attentions": num_attentions,
         "num_classes": num_classes,
-        "image_size": image_size or (299 if is_xception else 380),
+        "image_size": image_size or entry.image_size,
         "dtype": dtype,
     }
-    model = build(MAT, fields, RECIPES[recipe], overrides)
+    model = build(MAT, fields, known_options(backbone, RECIPES[recipe]), overrides)
     channels = model.make_backbone().endpoint_channels
     for stage in (model.texture_stage, model.attention_stage):
         resolve_stage(stage, channels)

@@ -92,16 +92,17 @@ def _filter_gradient(
 ) -> jax.Array:
     _, height, width, _ = grad.shape
     reduce = _by_reduction if height * width <= _SMALL_MAP else _by_rows
-    return reduce(padded, grad, kernel.shape, stride).astype(kernel.dtype)
+    taps = (kernel.shape[0], kernel.shape[1], kernel.shape[2])
+    return reduce(padded, grad, taps, stride).astype(kernel.dtype)
 
 
 def _by_reduction(
-    padded: jax.Array, grad: jax.Array, shape: tuple[int, int], stride: int
+    padded: jax.Array, grad: jax.Array, shape: tuple[int, int, int], stride: int
 ) -> jax.Array:
     """One variadic reduction with k² accumulators: reads the map once."""
     taps_h, taps_w, _ = shape
     dtype = _accumulator(grad.dtype)
-    size = grad.shape[1:3]
+    size = (grad.shape[1], grad.shape[2])
     products = [
         _tap(padded, u, v, size, stride).astype(dtype) * grad.astype(dtype)
         for u in range(taps_h)
@@ -115,7 +116,9 @@ def _by_reduction(
     return jnp.sum(jnp.stack(sums), axis=1).reshape(shape)
 
 
-def _by_rows(padded: jax.Array, grad: jax.Array, shape: tuple[int, int], stride: int) -> jax.Array:
+def _by_rows(
+    padded: jax.Array, grad: jax.Array, shape: tuple[int, int, int], stride: int
+) -> jax.Array:
     """A scan over output rows: a row and its k input rows stay in cache for all k² taps."""
     taps_h, taps_w, _ = shape
     dtype = _accumulator(grad.dtype)
