@@ -85,7 +85,7 @@ class Command:
                 rest = values(argv)[1:]
         except flags.Error as error:
             lines = str(error).strip().splitlines()
-            # An error inside a config file comes as the text of its traceback: its last line counts.
+            # An error in a config file comes as its traceback's text: the last line counts.
             raise _UsageError(
                 lines[-1] if "Traceback" in str(error) else "\n".join(lines)
             ) from None

@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipeline.datasets import SPLITS
 from data_pipeline.extract.extraction import Extraction
+from data_pipeline.extract.protocol import CropProtocol, read_crop_protocol, write_crop_protocol
 from data_pipeline.training.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
 
 FORMATS = ("array_record", "tfrecord")
@@ -30,6 +31,8 @@ def pack(
     crop_size: int,
     image_format: str = "jpeg",
     file_format: str,
+    masks: bool = False,
+    protocol: CropProtocol | None = None,
 ) -> Path | None:
     """Builds the records of all crops in `files`, split by split.
 
@@ -40,6 +43,9 @@ def pack(
       crop_size: pixels of the crops.
       image_format: of the crops, "jpeg" or "png".
       file_format: "array_record" (read by index) or "tfrecord" (for `tfds.load`).
+      masks: whether each crop has one, which becomes the feature `mask`, a PNG.
+      protocol: how the faces were cut; written beside the records, also of a build that is there
+        already and has none.
 
     Returns:
       The build's folder; None when there is not one face to pack.
@@ -52,6 +58,8 @@ def pack(
     target = out / name / VERSION
     stamp = _stamp(files, file_format)
     if _read_stamp(target) == stamp:
+        if protocol is not None and read_crop_protocol(target) is None:
+            write_crop_protocol(target, protocol)
         return target
     by_split: dict[str, list[Path]] = {}
     for path in files:
@@ -62,9 +70,13 @@ def pack(
         return None
     building = out / f".building-{name}"
     shutil.rmtree(building, ignore_errors=True)
-    image = {"shape": (crop_size, crop_size, 3), "encoding_format": image_format}
-    _write(building, name, by_split, image, file_format)
+    images = {"image": {"shape": (crop_size, crop_size, 3), "encoding_format": image_format}}
+    if masks:
+        images["mask"] = {"shape": (crop_size, crop_size, 1), "encoding_format": "png"}
+    _write(building, name, by_split, images, file_format)
     built = building / name / VERSION
+    if protocol is not None:
+        write_crop_protocol(built, protocol)
     (built / _STAMP).write_text(json.dumps({"stamp": stamp}))
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +89,7 @@ def _write(
     building: Path,
     name: str,
     by_split: dict[str, list[Path]],
-    image: dict[str, Any],
+    images: dict[str, dict[str, Any]],
     file_format: str,
 ) -> None:
     import tensorflow_datasets as tfds
@@ -85,7 +97,7 @@ def _write(
     tfds.disable_progress_bar()
     features = tfds.features.FeaturesDict(
         {
-            "image": tfds.features.Image(**image),
+            **{name: tfds.features.Image(**image) for name, image in images.items()},
             **{text: tfds.features.Text() for text in (*TEXT_COLUMNS, "crop_version")},
             **{number: np.int32 for number in INT_COLUMNS},
             "timestamp": np.float32,
@@ -102,7 +114,8 @@ def _write(
             features=features,
             split_datasets=examples,
             data_dir=str(building),
-            description="Face crops with their video, frame, box, landmarks and label.",
+            description="Face crops with their video, frame and label; box and landmarks are in "
+            "pixels of the frame, a mask is 255 where its crop is forged.",
             file_format=file_format,
             # In the order of the files, not of hashes: the index below is then known beforehand.
             disable_shuffling=True,
@@ -123,8 +136,9 @@ class _Examples:
         key = 0
         for path in self._paths:
             extraction = Extraction.load(path)
-            for row, crop in zip(_rows(extraction), extraction.crops, strict=True):
-                yield key, {"image": crop, **row}
+            masks = [{"mask": mask} for mask in extraction.masks] or [{}] * len(extraction)
+            for row, crop, mask in zip(_rows(extraction), extraction.crops, masks, strict=True):
+                yield key, {"image": crop, **row, **mask}
                 key += 1
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
 from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
+from data_pipeline.datasets.base import is_present
 from data_pipeline.datasets.option_flags import define_option_flags, given_options
 from data_pipeline.detectors import DETECTORS, create_detector
 from data_pipeline.extract.crop import ALIGNMENTS
@@ -83,7 +84,8 @@ def prepare(
       beam_options: for another runner than this machine's processes.
 
     Raises:
-      PrepareError: videos are missing and `allow_missing` is not set, or there is not one face.
+      PrepareError: videos are missing and `allow_missing` is not set, masks are asked for and there
+        are none, or there is not one face.
       DataSetError, DetectorError: the data set or the detector cannot be opened.
     """
     from data_pipeline.extract.beam import extract  # seconds to import: not for --help or a typo
@@ -91,6 +93,9 @@ def prepare(
     data_set = open_data_set(dataset, **(options or {}))
     listing = data_set.list(root, compression=compression, splits=splits)
     _check_missing(listing, root, out, allow_missing)
+    maskless: list[Video] = []
+    if settings.masks:
+        listing, maskless = _with_masks(listing, dataset)
     create_detector(settings.detector, weights)  # says what is wrong before any work starts
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
     with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
@@ -110,9 +115,10 @@ def prepare(
         for video, extraction in zip(listing.present, extractions, strict=True)
         if extraction.problem
     ]
+    failures += [(video, f"no mask: {video.mask or 'none of its subset'}") for video in maskless]
     faces = [len(extraction) for extraction in extractions]
     write_failures(out / "failures.csv", failures)
-    write_coverage(out / "coverage.json", listing, faces)
+    write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
     name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
     records = pack(
         files,
@@ -121,13 +127,15 @@ def prepare(
         crop_size=settings.crop_size,
         image_format=settings.image_format,
         file_format=file_format,
+        masks=settings.masks,
+        protocol=settings.protocol,
     )
     if records is None:
         raise PrepareError(
             f"not one face in {len(files)} videos: see {out / 'failures.csv'}; another --detector "
             "or a smaller --min_face may find some"
         )
-    return Report(len(files), sum(faces), failures, len(listing.missing), records)
+    return Report(len(files) + len(maskless), sum(faces), failures, len(listing.missing), records)
 
 
 def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool) -> None:
@@ -144,6 +152,31 @@ def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool)
         raise PrepareError(f"{message}\nComplete the data set, or go on with --allow_missing.")
     write_missing(out / "missing.txt", listing.missing)
     print(f"warning: {message}\nAll are listed in {out / 'missing.txt'}.", file=sys.stderr)
+
+
+def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
+    """The videos to prepare, and the fakes whose masks are not there.
+
+    Those are not extracted, so that the same command does it once the masks are there.
+
+    Raises:
+      PrepareError: not one fake has a mask.
+    """
+    fakes = [video for video in listing.present if video.label]
+    maskless = [video for video in fakes if video.mask is None or not is_present(video.mask)]
+    if fakes and len(maskless) == len(fakes):
+        looked = next((video.mask for video in fakes if video.mask), None)
+        if looked is None:
+            raise PrepareError(
+                f"data set '{dataset}' has no masks of the forged region: run without --masks"
+            )
+        raise PrepareError(
+            f"not one of {len(fakes)} fakes has its mask, such as {looked}: fetch the masks of "
+            f"'{dataset}', or run without --masks"
+        )
+    without = set(maskless)
+    present = tuple(video for video in listing.present if video not in without)
+    return dataclasses.replace(listing, present=present), maskless
 
 
 def _boxes_from(value: str) -> str:
@@ -168,6 +201,7 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         image_format=values.image_format,
         quality=values.quality,
         boxes_from=_boxes_from(values.boxes_from),
+        masks=values.masks,
     )
     try:
         report = prepare(
@@ -251,6 +285,9 @@ def _define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer(
         "quality", 95, "Of JPEG.", lower_bound=1, upper_bound=100, flag_values=values
+    )
+    flags.DEFINE_bool(
+        "masks", False, "Cut and store the masks of the forged region too.", flag_values=values
     )
     flags.DEFINE_string(
         "boxes_from",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.training import ops
 from data_pipeline.training.example import Example
-from data_pipeline.training.ops import PRESETS, fit_to_size
+from data_pipeline.training.ops import PRESETS, fit_example, fit_to_size
 
 EVERY = [
     ops.Flip(1.0),
@@ -97,3 +97,88 @@ def test_fitting_takes_the_centre_square():
     np.testing.assert_array_equal(fit_to_size(image, 30), image[:, 10:40])
     assert fit_to_size(image, 64).shape == (64, 64, 3)
     assert fit_to_size(image, 16).shape == (16, 16, 3)
+
+
+GEOMETRIC = [ops.Flip(1.0), ops.RandomCrop(1.0, (0.5, 0.7))]
+
+
+def marked(height: int, width: int) -> Example:
+    """A white blob on black, its mask, and 5 landmarks of which the third is its centre."""
+    rows, cols = np.indices((height, width))
+    blob = (np.hypot(rows - 0.55 * height, cols - 0.4 * width) < 0.2 * width).astype(np.uint8) * 255
+    centre = np.array([np.flatnonzero(blob.any(0)).mean(), np.flatnonzero(blob.any(1)).mean()])
+    points = centre + [[-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]]
+    return Example(np.repeat(blob[..., None], 3, -1), 1, points.astype(np.float32), blob)
+
+
+def centre_of(mask: np.ndarray) -> np.ndarray:
+    rows, cols = np.nonzero(mask)
+    return np.array([cols.mean(), rows.mean()])
+
+
+@pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
+def test_mask_and_landmarks_change_nothing_of_the_image(op):
+    image = picture(6, 48, 40)
+    full = Example(image, 1, np.ones((5, 2), np.float32), np.zeros((48, 40), np.uint8))
+    for seed in range(4):
+        done = ops.apply_ops(full, [op], seed)
+        np.testing.assert_array_equal(done.image, apply_ops(image, [op], seed))
+        assert done.label == 1 and done.mask.dtype == np.uint8 and done.mask.shape == (48, 40)
+        assert done.landmarks.dtype == np.float32 and done.landmarks.shape == (5, 2)
+
+
+@pytest.mark.parametrize("op", GEOMETRIC, ids=lambda op: type(op).__name__)
+@pytest.mark.parametrize("shape", [(80, 80), (80, 64)])
+def test_geometric_ops_move_mask_and_landmarks_along(op, shape):
+    example = marked(*shape)
+    before = example.mask.copy(), example.landmarks.copy()
+    for seed in range(8):
+        done = ops.apply_ops(example, [op], seed)
+        bright = done.image[..., 0] > 127
+        assert set(np.unique(done.mask)) <= {0, 255}
+        assert ((done.mask > 0) != bright).mean() < 0.02
+        if not (bright[0].any() or bright[-1].any() or bright[:, 0].any() or bright[:, -1].any()):
+            np.testing.assert_allclose(done.landmarks[2], centre_of(bright), atol=0.6)
+    np.testing.assert_array_equal(example.mask, before[0])
+    np.testing.assert_array_equal(example.landmarks, before[1])
+
+
+@pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
+def test_only_geometric_ops_move_anything(op):
+    example = marked(40, 40)
+    done = ops.apply_ops(example, [op], 3)
+    moves = isinstance(op, ops.Flip | ops.RandomCrop)
+    assert (done.mask is example.mask) != moves
+    assert (done.landmarks is example.landmarks) != moves
+
+
+def test_in_a_mirror_left_is_right():
+    example = marked(40, 60)
+    done = ops.Flip().apply(example, np.random.default_rng(0))
+    np.testing.assert_array_equal(done.mask, example.mask[:, ::-1])
+    # The left eye of the mirrored face is the right one's image, and so are mouth corners.
+    np.testing.assert_allclose(
+        done.landmarks, [(59 - x, y) for x, y in example.landmarks[[1, 0, 2, 4, 3]]]
+    )
+    assert done.landmarks[0, 0] < done.landmarks[1, 0]
+    again = ops.Flip().apply(done, np.random.default_rng(0))
+    np.testing.assert_array_equal(again.landmarks, example.landmarks)
+    many = dataclasses.replace(example, landmarks=np.zeros((7, 2), np.float32))
+    with pytest.raises(ValueError, match="cannot mirror 7 landmarks: .* known of 5"):
+        ops.Flip().apply(many, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(80, 60, 60), (60, 90, 31), (40, 40, 97)])
+def test_fitting_moves_mask_and_landmarks_along(height, width, size):
+    example = marked(height, width)
+    done = fit_example(example, size)
+    np.testing.assert_array_equal(done.image, fit_to_size(example.image, size))
+    bright = done.image[..., 0] > 127
+    assert done.mask.shape == (size, size) and ((done.mask > 0) != bright).mean() < 0.02
+    np.testing.assert_allclose(done.landmarks[2], centre_of(bright), atol=0.6)
+
+
+def test_what_has_its_size_is_not_copied():
+    example = marked(32, 32)
+    assert fit_example(example, 32) is example
+    assert np.shares_memory(fit_to_size(example.image, 32), example.image)

@@ -102,6 +102,96 @@ def test_a_bad_record_is_named_through_tf_data(records, monkeypatch):
         take(records, 1)
 
 
+@pytest.fixture(scope="module")
+def extras(records):
+    """Arrays with masks and 7 landmarks, which only ops that do not mirror can take."""
+    count, draw = len(records), np.random.default_rng(0)
+    mask = np.where(draw.random((count, 48, 48)) < 0.3, 255, 0).astype(np.uint8)
+    landmarks = draw.uniform(0, 47, (count, 7, 2)).astype(np.float32)
+    return ArraySource(
+        np.stack(read_images(records)), records.columns, mask=mask, landmarks=landmarks
+    )
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    """Records of drawn faces with masks."""
+    from data_pipeline.extract.crops import Settings
+    from data_pipeline.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("masked")
+    settings = Settings(detector="none", num_frames=2, crop_size=48, masks=True)
+    options = {"identities": 4, "size": 48}
+    prepare("synthetic", folder / "in", folder / "out", settings=settings, options=options)
+    return RecordSource(folder / "out", "train")
+
+
+def test_batches_hold_what_is_read(extras):
+    sampler = Sampler(extras.columns["label"], batch_size=4, seed=7)
+    reads = ("mask", "landmarks")
+    batches = train_batches(extras, sampler, ops=(), image_size=48, reads=reads)
+    plain = train_batches(extras, sampler, ops=(), image_size=48)
+    for _ in range(3):
+        batch, images_alone = next(batches), next(plain)
+        assert set(batch) == {"image", "label", "index", *reads}
+        np.testing.assert_array_equal(batch["image"], images_alone["image"])
+        assert batch["mask"].shape == (4, 48, 48) and batch["mask"].dtype == np.uint8
+        assert batch["landmarks"].shape == (4, 7, 2) and batch["landmarks"].dtype == np.float32
+        for i, example in enumerate(extras.read(batch["index"], reads)):
+            np.testing.assert_array_equal(batch["mask"][i], example.mask)
+            np.testing.assert_array_equal(batch["landmarks"][i], example.landmarks)
+    batches.close()
+    plain.close()
+
+
+def test_masks_come_the_same_through_tf_data_and_through_threads(masked):
+    rows = masked.read(np.arange(len(masked)), ["mask"])
+    arrays = ArraySource(
+        np.stack([row.image for row in rows]),
+        masked.columns,
+        mask=np.stack([row.mask for row in rows]),
+    )
+    taken = []
+    for source in (masked, arrays):
+        sampler = Sampler(source.columns["label"], batch_size=4, seed=7)
+        batches = train_batches(
+            source, sampler, ops=PRESETS["strong"], image_size=32, reads=["mask"]
+        )
+        taken.append([next(batches) for _ in range(4)])
+        batches.close()
+    for first, second in zip(*taken, strict=True):
+        assert set(first) == set(second) == {"image", "label", "index", "mask"}
+        for name in first:
+            assert first[name].dtype == second[name].dtype
+            np.testing.assert_array_equal(first[name], second[name])
+    assert any(batch["mask"].any() for batch in taken[0])
+
+
+def test_padding_has_the_shapes_of_what_it_pads(extras):
+    """Also where a process has nothing but padding."""
+    reads = ("mask", "landmarks")
+    rows = ArraySource(
+        np.stack(read_images(extras, np.arange(2))),
+        {"label": extras.columns["label"][:2]},
+        mask=np.ones((2, 48, 48), np.uint8),
+        landmarks=np.ones((2, 7, 2), np.float32),
+    )
+    options = {"batch_size": 8, "image_size": 48, "reads": reads, "process_count": 2}
+    [own], [other] = (list(eval_batches(rows, **options, process_index=i)) for i in range(2))
+    assert list(own["weight"]) == [1, 1, 0, 0] and list(other["weight"]) == [0] * 4
+    assert {name: a.shape for name, a in own.items()} == {n: a.shape for n, a in other.items()}
+    assert not any(other[name].any() for name in ("image", "mask", "landmarks"))
+    assert not own["mask"][2:].any() and own["landmarks"][:2].all()
+
+
+def test_what_a_source_has_not_is_refused_at_once(arrays):
+    sampler = Sampler(arrays.columns["label"], batch_size=4, seed=7)
+    with pytest.raises(DataError, match=r"no mask in an ArraySource .*: it holds image, label\."):
+        train_batches(arrays, sampler, ops=(), image_size=32, reads=["mask"])
+    with pytest.raises(DataError, match="no landmarks"):
+        eval_batches(arrays, batch_size=4, image_size=32, reads=["landmarks"])
+
+
 def test_arrays_need_no_tensorflow():
     script = (
         "import sys, numpy as np\n"

@@ -69,6 +69,20 @@ def test_a_disturbed_source_does_not_depend_on_how_it_is_read():
     assert difference(whole, read_images(source)) > 1
 
 
+def test_masks_and_landmarks_are_not_disturbed():
+    source = clip_source()
+    mask = np.random.default_rng(0).integers(0, 2, (len(source), 41, 41)).astype(np.uint8) * 255
+    source = ArraySource(np.stack(read_images(source)), source.columns, mask=mask)
+    disturbed = Disturbed(source, "blur_sigma", 2)
+    assert disturbed.fields == ("mask",) and disturbed.crop_protocol is None
+    for i, example in enumerate(disturbed.read(np.arange(len(source)), ["mask"])):
+        np.testing.assert_array_equal(example.mask, mask[i])
+        assert example.label == source.columns["label"][i]
+    np.testing.assert_array_equal(
+        read_images(disturbed)[5], disturbed.read(np.array([5]), ["mask"])[0].image
+    )
+
+
 def edges(source) -> dict:
     """A detector of fine checkerboards."""
     pictures = np.stack(read_images(source)).astype(float)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from records import read_images, write_records
@@ -112,6 +113,29 @@ def test_arrays_complete_their_columns():
     source = ArraySource(np.zeros((3, 8, 8, 3), np.uint8), {"label": [0, 1, 1]})
     assert source.columns["label"].dtype == np.int32
     assert len(set(source.columns["video_id"])) == 3
+
+
+def test_arrays_refuse_masks_and_landmarks_that_do_not_fit():
+    images, columns = np.zeros((3, 8, 8, 3), np.uint8), {"label": [0, 1, 1]}
+    with pytest.raises(DataError, match=r"masks must be uint8 \[3, 8, 8\], not uint8 \[3, 8\]"):
+        ArraySource(images, columns, mask=np.zeros((3, 8), np.uint8))
+    with pytest.raises(DataError, match=r"landmarks must be float32 \[3, K, 2\], not float64"):
+        ArraySource(images, columns, landmarks=np.zeros((3, 5, 2)))
+
+
+def test_a_real_record_without_a_mask_has_an_empty_one():
+    """As foreign code may write them; a forged one without is damaged."""
+    import tensorflow as tf
+
+    from data_pipeline.training.decode import decode_example
+
+    picture = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    feature = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))}
+    record = tf.train.Example(features=tf.train.Features(feature=feature)).features.feature
+    mask = decode_example(record, 0, ["mask"]).mask
+    assert mask.shape == (8, 8) and mask.dtype == np.uint8 and not mask.any()
+    with pytest.raises(DataError, match="no bytes"):
+        decode_example(record, 1, ["mask"])
 
 
 @pytest.mark.parametrize(

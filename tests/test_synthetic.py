@@ -1,5 +1,7 @@
 """The embedded data: deterministic, split by people, not solved by whole-frame statistics."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_pipeline.synthetic import KINDS, make_clips
-from data_pipeline.synthetic.faces import draw_identity, draw_scene, face_grid
+from data_pipeline.synthetic import KINDS, draw_clips, make_clips, synthetic_source
+from data_pipeline.synthetic.faces import draw_frame, draw_identity, draw_scene, face_grid
 from data_pipeline.synthetic.forgeries import draw_forgery, forge, region_mask
+from data_pipeline.synthetic.landmarks import face_landmarks
 
 
 def test_clips_are_a_function_of_their_arguments():
@@ -71,6 +74,49 @@ def test_a_forgery_changes_its_region_alone(kind):
     mask = region_mask(forgery, grid)
     np.testing.assert_array_equal(forged[mask == 0], frame[mask == 0])
     assert np.abs(forged - frame)[mask == 1].mean() > 10
+
+
+def test_masks_are_where_the_forgery_is():
+    clips = draw_clips("val", num_identities=8, frames_per_clip=2, image_size=96)
+    images, _ = make_clips("val", num_identities=8, frames_per_clip=2, image_size=96)
+    np.testing.assert_array_equal(clips.images, images)
+    labels = clips.columns["label"]
+    assert clips.mask.dtype == np.uint8 and set(np.unique(clips.mask)) == {0, 255}
+    assert not clips.mask[labels == 0].any() and clips.mask[labels == 1].any(axis=(1, 2)).all()
+    pairs = clips.images.reshape(8, 2, 2, 96, 96, 3).astype(float)
+    changed = np.abs(pairs[:, 0] - pairs[:, 1]).mean(-1).reshape(-1, 96, 96)
+    inside = clips.mask.reshape(8, 2, 2, 96, 96)[:, 1].reshape(-1, 96, 96) > 0
+    assert changed[inside].mean() > 4 * changed[~inside].mean()
+
+
+def test_landmarks_are_where_the_features_are():
+    """Eyes are drawn nearly white around the iris, the lips are redder than the skin."""
+    size = 256
+    for person in range(6):
+        draw = np.random.default_rng(person)
+        identity = dataclasses.replace(draw_identity(draw), glasses=False, beard=0.0)
+        scene = draw_scene(draw, size)
+        points = face_landmarks(identity, scene, 0.3, size)
+        grid = face_grid(identity, scene, 0.3, size)
+        eye, mouth = identity.eye_height, identity.mouth_height
+        wanted = [(-identity.eye_distance, eye), (identity.eye_distance, eye)]
+        wanted += [(-identity.mouth_width, mouth), (identity.mouth_width, mouth)]
+        for point, (fu, v) in zip(points[[0, 1, 3, 4]], wanted, strict=True):
+            row, col = np.unravel_index(np.hypot(grid.fu - fu, grid.v - v).argmin(), (size, size))
+            np.testing.assert_allclose(point, (col, row), atol=0.75)
+        assert points[0, 0] < points[2, 0] < points[1, 0]
+        frame = draw_frame(identity, scene, 0.3, size)
+        x, y = points[3:].mean(0).round().astype(int)
+        assert frame[y, x].mean() < frame[y - 12, x].mean()  # an open mouth under the lip's skin
+
+
+def test_a_source_of_drawn_faces_gives_both():
+    source = synthetic_source("val", image_size=48, num_identities=2)
+    assert source.fields == ("mask", "landmarks")
+    for example in source.read(np.arange(len(source)), source.fields):
+        assert example.mask.any() == (example.label == 1)
+        assert example.landmarks.shape == (5, 2) and (example.landmarks > 0).all()
+        assert (example.landmarks < 48).all()
 
 
 def test_a_swap_needs_a_donor():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from videos import jpeg, moving_square, write_clip, write_video
 
-from data_pipeline.extract.video import VideoError, evenly_spread, read_frames
+from data_pipeline.extract.frames import VideoError, evenly_spread
+from data_pipeline.extract.video import read_frames
 
 
 def brightness(frame) -> float:

@@ -32,7 +32,8 @@ class Video:
       original: `video_id` of the real video whose footage this is, a real video's own; "" where
         the data set does not tell.
       people: who is seen or whose face is used, in the data set's own names; () where unknown.
-      mask: a video of the forged region, where there is one.
+      mask: of a fake in a data set that has them, where its masks belong, which may not be there:
+        a video or a folder, white where the frame of the same number is forged.
     """
 
     dataset: str

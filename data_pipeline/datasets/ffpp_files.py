@@ -39,6 +39,9 @@ def ffpp_path(root: Path, subset: str, compression: str, name: str) -> Path:
 
 
 def mask(root: Path, subset: str, name: str) -> Path | None:
-    """The video of the forged region, where there is one; all compressions share it."""
-    path = subset_folder(root, subset) / "masks" / "videos" / f"{name}.mp4"
-    return path if path.is_file() else None
+    """The video or the folder of a fake's masks, there or not; all compressions share it."""
+    if subset in ORIGINALS:
+        return None
+    folder = subset_folder(root, subset) / "masks"
+    levels = ("images", "frames")
+    return first_present(folder / "videos" / f"{name}.mp4", *(folder / n / name for n in levels))

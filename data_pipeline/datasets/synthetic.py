@@ -16,6 +16,8 @@ from data_pipeline.files import atomic_folder
 class Synthetic(DataSet):
     """Draws its clips below `root`, a folder of PNG frames each, where they are not there yet.
 
+    The masks of a fake lie in a folder of their own, in a folder beside.
+
     The frames are cut faces: prepare them with `--detector=none`.
 
     Attributes:
@@ -30,17 +32,23 @@ class Synthetic(DataSet):
 
     def list(self, root: Path, *, compression: str, splits: tuple[str, ...]) -> Listing:
         """See `DataSet.list`."""
-        from data_pipeline.synthetic import make_clips  # SciPy: not for every other data set
+        from data_pipeline.synthetic import draw_clips  # SciPy: not for every other data set
 
         videos: list[Video] = []
         for split in splits:
             folder = root / f"{self.identities}-{self.size}px-seed{self.seed}" / split
-            images, columns = make_clips(
+            clips = draw_clips(
                 split, seed=self.seed, num_identities=self.identities, image_size=self.size
             )
+            columns = clips.columns
             for name in np.unique(columns["video_id"]):
                 rows = np.flatnonzero(columns["video_id"] == name)
-                _draw(folder / str(name), images[rows], columns["frame"][rows])
+                _draw(folder / str(name), clips.images[rows], columns["frame"][rows])
+                label = int(columns["label"][rows[0]])
+                mask = root / f"{folder.parent.name}-masks" / split / str(name) if label else None
+                if mask is not None:
+                    white = np.repeat(clips.mask[rows][..., None], 3, axis=-1)
+                    _draw(mask, white, columns["frame"][rows])
                 subset, person = (str(columns[k][rows[0]]) for k in ("subset", "source_id"))
                 videos.append(
                     Video(
@@ -50,10 +58,11 @@ class Synthetic(DataSet):
                         split=split,
                         video_id=str(name),
                         source_id=person,
-                        label=int(columns["label"][rows[0]]),
+                        label=label,
                         path=folder / str(name),
                         original=str(name).removesuffix(f"_{subset}"),
                         people=(person,),
+                        mask=mask,
                     )
                 )
         return Listing.of(videos)

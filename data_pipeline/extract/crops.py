@@ -6,16 +6,19 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
-from data_pipeline.extract.crop import ALIGNMENTS, crop_face
+from data_pipeline.extract.crop import ALIGNMENTS, MARGIN, crop_face, crop_mask
 from data_pipeline.extract.extraction import FORMAT, Extraction
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.locate import Boxes, Located, locate, place
+from data_pipeline.extract.masks import Masks, encode_mask
+from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.extract.video import open_frames
 
 IMAGE_FORMATS = ("jpeg", "png")
@@ -40,6 +43,7 @@ class Settings:
       quality: of JPEG.
       boxes_from: "", `ORIGINALS`, or the folder of an earlier run whose boxes are taken for the
         same video in any compression, or for fakes of it. A video without such boxes is searched.
+      masks: whether the forged region's masks are cut along; frames without one are left out.
     """
 
     detector: str = "mtcnn"
@@ -53,6 +57,7 @@ class Settings:
     image_format: str = "jpeg"
     quality: int = 95
     boxes_from: str = ""
+    masks: bool = False
 
     def __post_init__(self) -> None:
         if self.detector == "none":
@@ -63,9 +68,45 @@ class Settings:
         """As records carry it."""
         return ALIGNMENTS[self.alignment]
 
+    @property
+    def protocol(self) -> CropProtocol:
+        """How a face lies in the crops of these settings."""
+        return CropProtocol(
+            alignment=self.alignment,
+            margin=1.0 if self.alignment == "none" else MARGIN,
+            crop_size=self.crop_size,
+            crop_version=self.crop_version,
+            detector=self.detector,
+        )
+
+    @classmethod
+    def from_protocol(cls, protocol: CropProtocol, **fields: Any) -> Settings:
+        """Settings that cut as a protocol says; `fields` are the others of this class.
+
+        Raises:
+          ValueError: this version of the project cuts in another way; the message has both values.
+        """
+        settings = cls(
+            detector=protocol.detector,
+            crop_size=protocol.crop_size,
+            alignment=protocol.alignment,
+            **fields,
+        )
+        if protocol.alignment not in ALIGNMENTS:
+            known = ", ".join(ALIGNMENTS)
+            raise ValueError(f"unknown alignment '{protocol.alignment}'; available: {known}")
+        if differences := protocol.differences(settings.protocol):
+            raise ValueError(
+                "this version cannot cut faces as the protocol says, which comes first: "
+                f"{'; '.join(differences)}"
+            )
+        return settings
+
     def as_text(self) -> str:
         """For fingerprints: equal settings give equal text."""
         fields = {**dataclasses.asdict(self), "version": self.crop_version, "format": FORMAT}
+        if not self.masks:
+            del fields["masks"]  # files from before there were masks keep their names
         return json.dumps(fields)
 
 
@@ -85,10 +126,11 @@ def extract_video(
     read = 0
     try:
         frames = open_frames(video.path, settings.num_frames)
+        masks = Masks(video, frames.wanted) if settings.masks else None
         for one in place(frames, boxes) if boxes is not None else find(frames, detector, settings):
             read += 1
-            crops.add(one)
-        problems.append(frames.problem)
+            crops.add(one, masks)
+        problems += [frames.problem, masks.problem if masks else ""]
     except ValueError as error:  # VideoError, and boxes of other footage
         problems.append(str(error))
     if crops.faceless:
@@ -115,6 +157,13 @@ def cut(image: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     )
 
 
+def cut_mask(mask: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
+    """The mask of a face's crop: uint8 [H, W] of the frame to [size, size]."""
+    return crop_mask(
+        mask, face.box, face.landmarks, size=settings.crop_size, alignment=settings.alignment
+    )
+
+
 def failed(video: Video, settings: Settings, problem: str) -> Extraction:
     """What is kept of a video that gave nothing, and why."""
     return _Crops(settings).extraction(video, problem)
@@ -127,17 +176,23 @@ class _Crops:
         self._settings = settings
         self._rows: list[tuple[int, float, int, Face]] = []
         self._images: list[bytes] = []
+        self._masks: list[bytes] = []
         self._size = (0, 0)
         self.faceless = 0
 
-    def add(self, located: Located) -> None:
+    def add(self, located: Located, masks: Masks | None) -> None:
         frame, faces = located
         height, width = frame.image.shape[:2]
         self._size = (width, height)
         self.faceless += not faces
+        mask = masks.of(frame) if masks and faces else None
+        if masks and mask is None:
+            return  # in records with masks, each has one
         for track, face in faces:
             crop = cut(frame.image, face, self._settings)
             self._images.append(encode(crop, self._settings.image_format, self._settings.quality))
+            if mask is not None:
+                self._masks.append(encode_mask(cut_mask(mask, face, self._settings)))
             self._rows.append((frame.number, frame.timestamp, track, face))
 
     def extraction(self, video: Video, problem: str) -> Extraction:
@@ -160,6 +215,7 @@ class _Crops:
             score=np.array([face.score for face in faces], np.float32),
             size=np.array(self._size, np.int32),
             problem=problem,
+            masks=self._masks,
         )
 
 

@@ -26,6 +26,7 @@ class Extraction:
       frame, timestamp, face, box, landmarks, score: of each crop; `face` is the track's number.
       size: width and height of the frames in pixels, 0 where there were none.
       problem: why frames or faces are missing, or "".
+      masks: encoded PNGs, one a crop, or [] where none were asked for.
     """
 
     meta: dict[str, Any]
@@ -38,6 +39,7 @@ class Extraction:
     score: np.ndarray
     size: np.ndarray
     problem: str
+    masks: list[bytes] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -54,8 +56,8 @@ class Extraction:
             np.savez(
                 file,
                 meta=json.dumps({**self.meta, "problem": self.problem}),
-                crops=np.frombuffer(b"".join(self.crops), np.uint8),
-                lengths=np.array([len(crop) for crop in self.crops], np.int64),
+                **_joined("crops", "lengths", self.crops),
+                **(_joined("masks", "mask_lengths", self.masks) if self.masks else {}),
                 frame=self.frame,
                 timestamp=self.timestamp,
                 face=self.face,
@@ -71,21 +73,33 @@ class Extraction:
 
         Args:
           path: the file.
-          crops: False leaves `crops` empty, and the bulk of the file unread.
+          crops: False leaves `crops` and `masks` empty, and the bulk of the file unread.
 
         Raises:
           ValueError: the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                wanted = [name for name in stored.files if crops or name != "crops"]
+                wanted = [name for name in stored.files if crops or name not in ("crops", "masks")]
                 fields = {name: stored[name] for name in wanted}
             meta = json.loads(str(fields.pop("meta")))
             problem = meta.pop("problem")
-            ends = np.cumsum(fields.pop("lengths"))
-            data = fields.pop("crops").tobytes() if crops else b""
-            starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
-            cut = [data[a:b] for a, b in zip(starts, ends, strict=True)] if crops else []
-            return cls(meta=meta, crops=cut, problem=problem, **fields)
+            images, masks = (
+                _split(fields.pop(name, None), fields.pop(lengths, None))
+                for name, lengths in (("crops", "lengths"), ("masks", "mask_lengths"))
+            )
+            return cls(meta=meta, crops=images, problem=problem, masks=masks, **fields)
         except Exception as error:  # zipfile, NumPy and JSON each raise their own
             raise ValueError(f"{path} is damaged ({error}): delete it and rerun") from error
+
+
+def _joined(name: str, lengths_name: str, images: list[bytes]) -> dict[str, Any]:
+    lengths = np.array([len(image) for image in images], np.int64)
+    return {name: np.frombuffer(b"".join(images), np.uint8), lengths_name: lengths}
+
+
+def _split(joined: np.ndarray | None, lengths: np.ndarray | None) -> list[bytes]:
+    if joined is None or lengths is None:
+        return []
+    data, ends = joined.tobytes(), np.cumsum(lengths)
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]

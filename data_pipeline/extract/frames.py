@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,15 @@ class FrameStream:
 
 class Broken(Exception):
     """A file that cannot be read any further; the message says why."""
+
+
+Choice = Callable[[Sequence[int]], list[int]]
+"""From the numbers of the frames that there are to those that are wanted, which may be more."""
+
+
+def choose_evenly(count: int) -> Choice:
+    """A choice of so many frames at the centres of equal parts."""
+    return lambda numbers: [numbers[i] for i in evenly_spread(len(numbers), count)]
 
 
 def evenly_spread(total: int, count: int) -> list[int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from data_pipeline.files import write_json
 
 FILE = "crops.json"
 """In a build's folder, beside the records."""
@@ -89,6 +90,4 @@ def read_crop_protocol(build: Path) -> CropProtocol | None:
 
 def write_crop_protocol(build: Path, protocol: CropProtocol) -> None:
     """Beside the records, whole or not at all."""
-    temporary = build / f".{FILE}.tmp"
-    temporary.write_text(json.dumps(protocol.as_json(), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, build / FILE)
+    write_json(build / FILE, protocol.as_json())

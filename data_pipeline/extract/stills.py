@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
-from data_pipeline.extract.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
+from data_pipeline.extract.frames import Broken, Choice, Frame, FrameStream, VideoError
 from data_pipeline.training.decode import decode_image
 from data_pipeline.training.errors import DataError
 
@@ -21,24 +21,24 @@ def open_image(path: Path) -> FrameStream:
     return FrameStream(path, [0], lambda: _decode(path.name, [(0, path.read_bytes())]))
 
 
-def open_folder(path: Path, count: int) -> FrameStream:
-    """Frames spread evenly over the images in and below a folder, in the order of their numbers.
+def open_folder(path: Path, choose: Choice) -> FrameStream:
+    """Chosen frames of the images in and below a folder, in the order of their numbers.
 
     Raises:
       VideoError: there are none.
     """
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    names = _in_order(files, path)
-    chosen = [names[i] for i in evenly_spread(len(names), count)]
-    numbers = _numbers(names)
+    images = _numbered(_in_order(files, path))
+    wanted = choose(list(images))
 
     def read() -> Iterator[Frame]:
-        return _decode(path.name, ((numbers[name], files[name].read_bytes()) for name in chosen))
+        there = [(number, images[number]) for number in wanted if number in images]
+        return _decode(path.name, ((number, files[name].read_bytes()) for number, name in there))
 
-    return FrameStream(path, [numbers[name] for name in chosen], read)
+    return FrameStream(path, wanted, read)
 
 
-def open_archive(path: Path, count: int) -> FrameStream:
+def open_archive(path: Path, choose: Choice) -> FrameStream:
     """As `open_folder`, of a tar file; only the chosen images are decoded.
 
     Raises:
@@ -49,15 +49,17 @@ def open_archive(path: Path, count: int) -> FrameStream:
             names = _in_order([member.name for member in archive if member.isfile()], path)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise VideoError(f"{path} is not a whole tar archive: {error}") from error
-    chosen = [names[i] for i in evenly_spread(len(names), count)]
-    numbers = _numbers(names)
+    images = _numbered(names)
+    wanted = choose(list(images))
 
     def read() -> Iterator[Frame]:
+        there = {number: images[number] for number in wanted if number in images}
+        names = set(there.values())
         with tarfile.open(path) as archive:
-            data = {m.name: _content(archive, m) for m in archive if m.name in set(chosen)}
-        return _decode(path.name, [(numbers[name], data[name]) for name in chosen])
+            data = {m.name: _content(archive, m) for m in archive if m.name in names}
+        return _decode(path.name, [(number, data[name]) for number, name in there.items()])
 
-    return FrameStream(path, [numbers[name] for name in chosen], read)
+    return FrameStream(path, wanted, read)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -79,13 +81,13 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def _numbers(names: list[str]) -> dict[str, int]:
-    """The numbers in the names, where each image has one of its own; else positions."""
+def _numbered(names: list[str]) -> dict[int, str]:
+    """Names by the numbers in them, where each image has one of its own; else by position."""
     found = [re.findall(r"\d+", PurePosixPath(name).stem) for name in names]
     numbers = [int(digits[-1]) if digits else -1 for digits in found]
     if len(set(numbers)) < len(names) or min(numbers) < 0:
         numbers = list(range(len(names)))
-    return dict(zip(names, numbers, strict=True))
+    return dict(zip(numbers, names, strict=True))
 
 
 def _decode(where: str, files: Iterable[tuple[int, bytes]]) -> Iterator[Frame]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,14 @@ import av
 import numpy as np
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
-from data_pipeline.extract.frames import Broken, Frame, FrameStream, VideoError, evenly_spread
+from data_pipeline.extract.frames import (
+    Broken,
+    Choice,
+    Frame,
+    FrameStream,
+    VideoError,
+    choose_evenly,
+)
 from data_pipeline.extract.stills import (
     ARCHIVE_SUFFIXES,
     open_archive,
@@ -42,8 +49,25 @@ def open_frames(path: Path, count: int, *, threads: int = 1) -> FrameStream:
     Raises:
       VideoError: it cannot be opened; or, when frames are asked for, not one can be read.
     """
+    return _open(path, choose_evenly(count), threads)
+
+
+def open_frames_at(path: Path, numbers: Sequence[int], *, threads: int = 1) -> FrameStream:
+    """The frames of those numbers, as `open_frames` numbers them; those that are missing are told.
+
+    Args:
+      path, threads: see `open_frames`.
+      numbers: in order.
+
+    Raises:
+      VideoError: see `open_frames`.
+    """
+    return _open(path, lambda _: list(numbers), threads)
+
+
+def _open(path: Path, choose: Choice, threads: int) -> FrameStream:
     if path.is_dir():
-        return open_folder(path, count)
+        return open_folder(path, choose)
     if not path.is_file():
         raise VideoError(f"no such file: {path}")
     if path.stat().st_size == 0:
@@ -51,14 +75,15 @@ def open_frames(path: Path, count: int, *, threads: int = 1) -> FrameStream:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return open_image(path)
     if path.name.lower().endswith(ARCHIVE_SUFFIXES):
-        return open_archive(path, count)
+        return open_archive(path, choose)
     try:
         with av.open(str(path)) as container:
             times, keys = _scan(container, path)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} is not a video that FFmpeg reads: {error}") from error
-    wanted = evenly_spread(len(times), count)
-    return FrameStream(path, wanted, lambda: _decode(path, times, keys, wanted, threads))
+    wanted = choose(range(len(times)))
+    there = [number for number in wanted if number < len(times)]
+    return FrameStream(path, wanted, lambda: _decode(path, times, keys, there, threads))
 
 
 def read_frames(path: Path, count: int, *, threads: int = 1) -> Frames:

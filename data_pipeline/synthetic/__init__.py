@@ -4,7 +4,13 @@ For demonstrations, tests and first runs: it needs no download. A detector of it
 forgeries and no others.
 """
 
-from data_pipeline.synthetic.clips import IDENTITIES, make_clips, synthetic_source
+from data_pipeline.synthetic.clips import (
+    IDENTITIES,
+    Clips,
+    draw_clips,
+    make_clips,
+    synthetic_source,
+)
 from data_pipeline.synthetic.forgeries import KINDS
 
-__all__ = ["IDENTITIES", "KINDS", "make_clips", "synthetic_source"]
+__all__ = ["IDENTITIES", "KINDS", "Clips", "draw_clips", "make_clips", "synthetic_source"]

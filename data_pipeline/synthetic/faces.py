@@ -117,6 +117,15 @@ def draw_scene(draw: np.random.Generator, size: int) -> Scene:
     )
 
 
+def pose(scene: Scene, time: float, size: int) -> tuple[np.ndarray, float, float]:
+    """The head in a frame: centre [2] in pixels from the image's corner, roll and yaw."""
+    swing = np.sin(2 * np.pi * time * 0.7 + scene.phase)
+    centre = (scene.centre + 0.02 * swing * scene.sway[:2]) * size
+    roll = scene.roll + 0.06 * swing * scene.sway[2]
+    yaw = scene.yaw + 0.3 * swing * scene.sway[3]
+    return centre, roll, yaw
+
+
 class FaceGrid(NamedTuple):
     """Face coordinates of every pixel, [S, S] each; `fu` is u turned with the head."""
 
@@ -133,10 +142,7 @@ def face_grid(identity: Identity, scene: Scene, time: float, size: int) -> FaceG
       time: 0 to 1 over the clip.
       size: of the image in pixels.
     """
-    swing = np.sin(2 * np.pi * time * 0.7 + scene.phase)
-    centre = (scene.centre + 0.02 * swing * scene.sway[:2]) * size
-    roll = scene.roll + 0.06 * swing * scene.sway[2]
-    yaw = scene.yaw + 0.3 * swing * scene.sway[3]
+    centre, roll, yaw = pose(scene, time, size)
     rows, cols = np.mgrid[0:size, 0:size].astype(np.float32) + np.float32(0.5)
     x, y = (cols - centre[0]) / (scene.scale * size), (rows - centre[1]) / (scene.scale * size)
     u = x * np.cos(roll) + y * np.sin(roll)
