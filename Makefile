@@ -13,7 +13,7 @@ help:
 	@echo "             (PYTHON=/path/to/python3.11, EXTRAS=test,video,torch: see setup.cfg)"
 	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html)"
 	@echo "make test    run the tests (PYTEST_WORKERS=2, PYTEST_ARGS='-k agda')"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, and who may import whom"
 	@echo "make clean   remove .venv, runs and caches"
 
 setup:
@@ -32,6 +32,7 @@ lint: setup
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m mypy
+	@.venv/bin/lint-imports
 
 clean:
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -85,7 +85,7 @@ class Command:
                 rest = values(argv)[1:]
         except flags.Error as error:
             lines = str(error).strip().splitlines()
-            # An error in a config file comes as its traceback's text: the last line counts.
+            # An error inside a config file is the text of its traceback: its last line counts.
             raise _UsageError(
                 lines[-1] if "Traceback" in str(error) else "\n".join(lines)
             ) from None
@@ -165,7 +165,7 @@ def help_text(about: str, values: flags.FlagValues) -> str:
 def _head(flag: flags.Flag) -> str:
     if flag.boolean:
         return f"--[no]{flag.name}" if flag.default else f"--{flag.name}"
-    default = "" if flag.default is None else (flag.default_as_str or "").strip("'")
+    default = (flag.default_as_str or "").strip("'") if flag.default not in (None, [], "") else ""
     return f"--{flag.name}={default}"
 
 

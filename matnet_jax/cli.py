@@ -16,7 +16,7 @@ COMMANDS = Commands(
         "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
         "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
         "sweep": (
-            "train the grid of one of the paper's tables",
+            "train the grid of a table of the paper",
             "matnet_jax.sweep.command:COMMAND",
         ),
         "convert": ("make a checkpoint of another's", "matnet_jax.pretrained.command:CONVERT"),

@@ -187,3 +187,8 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path):
     wanted = {name for name in names if name.split("/")[0] in PACKAGES}
     assert held == wanted
     assert any(re.search(r"\.(j2|css)$", name) for name in held)
+    with zipfile.ZipFile(wheel) as archive:
+        [entries] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        scripts = configparser.ConfigParser()
+        scripts.read_string(archive.read(entries).decode())
+    assert dict(scripts["console_scripts"]) == {"matnet": "matnet_jax.cli:main"}

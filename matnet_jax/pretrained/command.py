@@ -44,7 +44,7 @@ def _define_convert(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "set",
         [],
-        "FIELD=VALUE, any other field of config.model, such as texture_version=v1.",
+        "FIELD=VALUE, any other field of config.model, such as texture_version=v1",
         flag_values=values,
     )
     flags.DEFINE_list("prefixes", None, "Parts to take, such as features.", flag_values=values)
