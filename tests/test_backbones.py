@@ -33,6 +33,11 @@ PARAMETERS = {
     "efficientnet-b6": 40_735_704,
     "efficientnet-b7": 63_786_960,
     "xception": 20_806_952,
+    "efficientnet-lite0": 3_371_008,
+    "efficientnet-lite1": 4_135_680,
+    "efficientnet-lite2": 4_811_072,
+    "efficientnet-lite3": 6_916_096,
+    "efficientnet-lite4": 11_725_568,
 }
 
 
@@ -100,7 +105,7 @@ def test_efficientnet_sizes_at_native_size(at_native_size, name):
 
 def test_native_sizes():
     sizes = [native_size(name) for name in BACKBONES]
-    assert sizes == [224, 240, 260, 300, 380, 456, 528, 600, 299]
+    assert sizes == [224, 240, 260, 300, 380, 456, 528, 600, 299, 224, 240, 260, 280, 300]
     with pytest.raises(ValueError, match="efficientnet-b8.*efficientnet-b0"):
         native_size("efficientnet-b8")
 

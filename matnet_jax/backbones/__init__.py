@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from matnet_jax.backbones.base import Backbone
 from matnet_jax.backbones.efficientnet import EFFICIENTNETS, VARIANTS, EfficientNet
+from matnet_jax.backbones.efficientnet_lite import EFFICIENTNET_LITES
 from matnet_jax.backbones.xception import XCEPTION, Xception
 
 BACKBONES: dict[str, Backbone] = {
     **EFFICIENTNETS,
     "xception": XCEPTION,
+    **EFFICIENTNET_LITES,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -92,6 +93,8 @@ class MBConv(nn.Module):
     bn_epsilon: float
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
+    activation: Callable[[jax.Array], jax.Array] = nn.swish
+    squeeze: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
@@ -106,7 +109,7 @@ class MBConv(nn.Module):
             expand = Conv(
                 channels * self.expansion, kernel_size=1, dtype=self.dtype, name="expand_conv"
             )
-            x = nn.swish(norm(expand(x), "expand_bn"))
+            x = self.activation(norm(expand(x), "expand_bn"))
         depthwise = DepthwiseConv(
             self.kernel_size,
             self.stride,
@@ -114,8 +117,9 @@ class MBConv(nn.Module):
             dtype=self.dtype,
             name="depthwise_conv",
         )
-        x = nn.swish(norm(depthwise(x), "depthwise_bn"))
-        x = SqueezeExcite(max(1, int(channels * SQUEEZE_RATIO)), self.dtype, name="se")(x)
+        x = self.activation(norm(depthwise(x), "depthwise_bn"))
+        if self.squeeze:
+            x = SqueezeExcite(max(1, int(channels * SQUEEZE_RATIO)), self.dtype, name="se")(x)
         project = Conv(self.features, kernel_size=1, dtype=self.dtype, name="project_conv")
         x = norm(project(x), "project_bn")
         if self.stride == 1 and channels == self.features:
@@ -135,6 +139,7 @@ class EfficientNet(nn.Module):
       stochastic_depth_rate: grows linearly with the block index from 0 to this.
       remat: keeps only what goes from block to block, and computes the rest again.
       bn_group_size: see `BatchNorm`, as for `weight` in the call.
+      activation, squeeze: the nonlinearity, and whether blocks squeeze and excite.
     """
 
     width: float
@@ -146,6 +151,8 @@ class EfficientNet(nn.Module):
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
+    activation: Callable[[jax.Array], jax.Array] = nn.swish
+    squeeze: bool = True
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
@@ -154,6 +161,11 @@ class EfficientNet(nn.Module):
         for i, stage in enumerate(STAGES, start=1):
             channels[f"L{i}"] = scaled_channels(stage.channels, self.width)
         return channels | {"final": scaled_channels(HEAD_CHANNELS, self.width)}
+
+    @property
+    def repeats(self) -> list[int]:
+        """Blocks of every stage."""
+        return [math.ceil(stage.repeats * self.depth) for stage in STAGES]
 
     @nn.compact
     def __call__(
@@ -174,10 +186,10 @@ class EfficientNet(nn.Module):
             dtype=self.dtype,
             name="stem_conv",
         )
-        x = nn.swish(BatchNorm(**norm, name="stem_bn")(stem(images), **mode))
+        x = self.activation(BatchNorm(**norm, name="stem_bn")(stem(images), **mode))
         endpoints = {"stem": x}
 
-        repeats = [math.ceil(stage.repeats * self.depth) for stage in STAGES]
+        repeats = self.repeats
         block_type = nn.remat(MBConv, static_argnums=(2,)) if self.remat else MBConv
         block = 0
         for i, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
@@ -193,17 +205,20 @@ class EfficientNet(nn.Module):
                     bn_epsilon=self.bn_epsilon,
                     dtype=self.dtype,
                     bn_group_size=self.bn_group_size,
+                    activation=self.activation,
+                    squeeze=self.squeeze,
                     name=f"block_{block}",
                 )(x, train, weight)
                 block += 1
             endpoints[f"L{i}"] = x
 
         head = Conv(channels["final"], kernel_size=1, dtype=self.dtype, name="head_conv")
-        x = nn.swish(BatchNorm(**norm, name="head_bn")(head(x), **mode))
+        x = self.activation(BatchNorm(**norm, name="head_bn")(head(x), **mode))
         return endpoints | {"final": x}
 
 
-def _make(
+def make(
+    kind: type[EfficientNet],
     variant: Variant,
     *,
     padding: str = "same",
@@ -215,9 +230,10 @@ def _make(
     batch_norm_epsilon: float = 1e-3,
     **fields: Any,
 ) -> EfficientNet:
+    """The network that a detector's options describe, None and absent ones the variant's own."""
     if padding not in ("same", "nominal"):
         raise ValueError(f"unknown padding '{padding}'; available: same, nominal")
-    return EfficientNet(
+    return kind(
         width=width_coefficient or variant.width,
         depth=depth_coefficient or variant.depth,
         nominal_size=(nominal_size or variant.native_size) if padding == "nominal" else None,
@@ -228,23 +244,25 @@ def _make(
     )
 
 
+OPTIONS = (
+    "padding",
+    "nominal_size",
+    "width_coefficient",
+    "depth_coefficient",
+    "stochastic_depth_rate",
+    "batch_norm_momentum",
+    "batch_norm_epsilon",
+)
+
 EFFICIENTNETS = {
     name: Backbone(
-        make=functools.partial(_make, variant),
+        make=functools.partial(make, EfficientNet, variant),
         native_size=variant.native_size,
         image_size=380,  # the paper's, whatever the variant
         texture_stage="L2",
         attention_stage="L5",
         classifier_dropout=variant.classifier_dropout,
-        options=(
-            "padding",
-            "nominal_size",
-            "width_coefficient",
-            "depth_coefficient",
-            "stochastic_depth_rate",
-            "batch_norm_momentum",
-            "batch_norm_epsilon",
-        ),
+        options=OPTIONS,
     )
     for name, variant in VARIANTS.items()
 }

@@ -17,6 +17,8 @@ from matnet_jax.pretrained.keras_files import KerasWeights
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+# TensorFlow's preprocessing of EfficientNet-Lite: (pixel − 127) / 128.
+_LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 _IMAGENET_CLASSES = 1000
 
 
@@ -61,6 +63,8 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         family = f"the authors' MAT on {name}" if is_mat else name
         made_by_authors = is_mat or is_xception or _classes(arrays) != _IMAGENET_CLASSES
         fields = _CENTERED if made_by_authors or _is_advprop(path) else _IMAGENET
+        if not is_xception and not is_mat and not any("._se_reduce." in key for key in state):
+            family, fields = "efficientnet_lite_pytorch", _LITE
         return Weights(family, arrays, tuple(unexpected), fields, is_backbone=not is_mat)
     if "conv_stem.weight" in state and any(key.startswith("blocks.0.0.") for key in state):
         arrays, unexpected = timm_names.convert(state)
@@ -69,8 +73,8 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     raise CheckpointFileError(
         f"{path} is of no network this library knows. It has {len(state)} arrays"
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
-        + "; known: the authors' MAT, efficientnet_pytorch, timm's tf_efficientnet_b*, Cadene's "
-        "Xception, Keras's EfficientNet and Xception"
+        + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
+        "tf_efficientnet_b*, Cadene's Xception, Keras's EfficientNet and Xception"
     )
 
 
