@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-import matnet_jax.info
+import matnet_jax.runtime.info
 from data_pipeline.commands import Command, Commands
 from matnet_jax import cli
 from matnet_jax.runtime import launch
@@ -107,7 +107,7 @@ def test_info_never_fails(monkeypatch, capsys):
         raise RuntimeError("no driver\nat all")
 
     monkeypatch.setattr("jax.devices", broken)
-    assert matnet_jax.info.info()["devices"] == "none that JAX can use (no driver)"
+    assert matnet_jax.runtime.info.info()["devices"] == "none that JAX can use (no driver)"
 
 
 def test_the_launcher_says_what_is_wrong(capsys):
