@@ -18,11 +18,13 @@ from matnet_jax.runtime.commands import on_devices, start
 
 
 def define(values: flags.FlagValues) -> None:
+    """The flags of both."""
     evaluation.define_flags(values)
     prediction.define_flags(values)
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int | None:
+    """Scores media where `--inputs` names some, else a split."""
     chosen = evaluation if values.inputs is None else prediction
     return chosen.run(values, arguments)
 

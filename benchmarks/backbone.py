@@ -9,6 +9,8 @@ a process of its own, on all cores or the GPU; see `benchmarks.peer`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from absl import app, flags
 
 from benchmarks.lines import emit
@@ -23,7 +25,7 @@ _COMPILED = flags.DEFINE_bool("compiled_peer", False, "The peer by torch.compile
 _REPEATS = flags.DEFINE_integer("repeats", 5, "The fastest counts.")
 
 
-def ours():
+def ours() -> Any:
     """Forward and training functions of this project's backbone."""
     import jax
     import jax.numpy as jnp
@@ -38,7 +40,7 @@ def ours():
     shape = (_BATCH.value, _SIZE.value, _SIZE.value, 3)
     pixels = jnp.asarray(np.random.default_rng(0).standard_normal(shape, np.float32))
 
-    def loss(params, stats, key, pixels):
+    def loss(params: Any, stats: Any, key: Any, pixels: Any) -> Any:
         out, _ = model.apply(
             {"params": params, "batch_stats": stats},
             pixels,
@@ -57,7 +59,7 @@ def ours():
     )
 
 
-def peer():
+def peer() -> Any:
     """The same of the peer."""
     from benchmarks.peer import peer_passes
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+from typing import Any
 
 from absl import app, flags
 
@@ -33,7 +34,7 @@ def layers() -> collections.Counter:
 
     found: collections.Counter = collections.Counter()
 
-    def record(call, arguments, keywords, context):
+    def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
         layer = context.module
         if isinstance(layer, DepthwiseConv) and context.method_name == "__call__":
             shape = arguments[0].shape
@@ -78,7 +79,7 @@ def main(_: list[str]) -> None:
         _emit(name, direction, seconds, totals["xla", direction])
 
 
-def _emit(name: str, direction: str, seconds: float, reference: float | None, **more) -> None:
+def _emit(name: str, direction: str, seconds: float, reference: float | None, **more: Any) -> None:
     compared = {} if reference is None else {"ratio": reference / seconds, "reference": "xla"}
     emit(
         f"depthwise_{name}_{direction}",

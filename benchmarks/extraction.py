@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,10 +38,10 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(("open", "decode", "detect", "encode"), 0.0)
 
-    def timed(self, part: str, function):
+    def timed(self, part: str, function: Any) -> Any:
         """The function, on the clock."""
 
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
             try:
                 return function(*args, **kwargs)
@@ -49,7 +50,7 @@ class _Clock:
 
         return run
 
-    def iterated(self, frames) -> Iterator:
+    def iterated(self, frames: Any) -> Iterator:
         """The frames, their decoding on the clock."""
         iterator = iter(frames)
         following = self.timed("decode", lambda: next(iterator, None))
@@ -60,7 +61,7 @@ class _Clock:
 class _Timed:
     """A detector on the clock."""
 
-    def __init__(self, detector: Detector, clock: _Clock):
+    def __init__(self, detector: Detector, clock: _Clock) -> None:
         self._detect = clock.timed("detect", detector.detect)
 
     def detect(self, image: np.ndarray) -> list[Face]:
@@ -70,10 +71,10 @@ class _Timed:
 class _Stream:
     """What `open_frames` gives, on the clock."""
 
-    def __init__(self, stream, clock: _Clock):
+    def __init__(self, stream: Any, clock: _Clock) -> None:
         self._stream, self._clock = stream, clock
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return self._clock.iterated(self._stream)
 
     @property

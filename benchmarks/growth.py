@@ -52,7 +52,7 @@ def step_seconds(batch_size: int, image_size: int, num_attentions: int, devices:
     state, key = replicate((network.initial_state(model), jax.random.key(0)), mesh)
     step = network.training_step(model, mesh)
 
-    def train():
+    def train() -> None:
         nonlocal state
         state, metrics = step(state, images, key)
         jax.block_until_ready(metrics)

@@ -33,10 +33,10 @@ def ours() -> None:
     state, key = replicate((network.initial_state(model), jax.random.key(0)), mesh)
     infer, step = network.inference(model), network.training_step(model, mesh)
 
-    def forward():
+    def forward() -> None:
         jax.block_until_ready(infer(state.variables, images["image"]))
 
-    def train():
+    def train() -> None:
         nonlocal state
         state, metrics = step(state, images, key)
         jax.block_until_ready(metrics)

@@ -42,7 +42,7 @@ def model_from_flags(**overrides: Any) -> MAT:
     return create_model("paper", **fields | {"dtype": jnp.dtype(fields["dtype"])})
 
 
-def training_step(model: MAT, mesh: Mesh):
+def training_step(model: MAT, mesh: Mesh) -> Any:
     """The paper's step with AGDA and Adam, jitted: (state, batch, key) -> (state, metrics)."""
     objective = MATObjective(LossOptions(), AGDAOptions(), center_rate=lambda step: 0.05)
     step = make_train_step(model, objective, optax.adam(1e-3))
@@ -54,17 +54,17 @@ def training_step(model: MAT, mesh: Mesh):
     )
 
 
-def inference(model: MAT):
+def inference(model: MAT) -> Any:
     """Jitted: (variables, uint8 pixels) -> the probability of a forgery [B]."""
 
-    def score(variables, pixels):
+    def score(variables: Any, pixels: Any) -> Any:
         out = model.apply(variables, model.preprocess.normalize(pixels), train=False)
         return jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
 
     return jax.jit(score)
 
 
-def initial_state(model: MAT):
+def initial_state(model: MAT) -> Any:
     """The step's first argument, of seed 0."""
     return create_train_state(model, optax.adam(1e-3), 0)
 

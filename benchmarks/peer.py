@@ -28,12 +28,12 @@ def peer_passes(
     network = torch.compile(model) if compiled else model
     half = torch.autocast(device, torch.bfloat16, enabled=on_gpu)
 
-    def forward():
+    def forward() -> None:
         model.eval()
         with torch.inference_mode(), half:
             network(pixels).sum().item()  # waits for the device
 
-    def backward():
+    def backward() -> None:
         model.train()
         model.zero_grad(set_to_none=True)
         for _ in range(passes):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -23,7 +24,7 @@ _FRAMES = flags.DEFINE_integer("frames", 32, "Of the video.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Faces.")
 
 
-def network():
+def network() -> Any:
     """An untrained MAT as the predictor takes it."""
     import jax
 

@@ -31,7 +31,7 @@ def ceilings() -> dict[str, float]:
     product = jax.jit(lambda x: x @ x)
     increase = jax.jit(lambda x: x + 1, donate_argnums=0)  # in place: no new pages
 
-    def memory():
+    def memory() -> None:
         nonlocal vector
         vector = jax.block_until_ready(increase(vector))
 
@@ -61,10 +61,10 @@ def main(_: list[str]) -> None:
     infer = network.inference(model).lower(state.variables, images["image"]).compile()
     step = network.training_step(model, mesh).lower(state, images, key).compile()
 
-    def forward():
+    def forward() -> None:
         jax.block_until_ready(infer(state.variables, images["image"]))
 
-    def train():
+    def train() -> None:
         nonlocal state
         state, metrics = step(state, images, key)
         jax.block_until_ready(metrics)

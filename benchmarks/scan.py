@@ -8,6 +8,7 @@ Gradients of a row of equal EfficientNet blocks, as B4's deepest stages have, on
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from absl import app, flags
 
@@ -44,19 +45,19 @@ def main(_: list[str]) -> None:
     )
     rows = [block.init(jax.random.key(i), x, False) for i in range(_BLOCKS.value)]
 
-    def through(variables, x):
+    def through(variables: Any, x: Any) -> Any:
         y, new = block.apply(variables, x, True, mutable=["batch_stats"])
         return y, new["batch_stats"]
 
-    def unrolled(params, stats, x):
+    def unrolled(params: Any, stats: Any, x: Any) -> Any:
         new = []
         for p, s in zip(params, stats, strict=True):
             x, changed = through({"params": p, "batch_stats": s}, x)
             new.append(changed)
         return jnp.mean(x**2), new
 
-    def scanned(params, stats, x):
-        def body(x, row):
+    def scanned(params: Any, stats: Any, x: Any) -> Any:
+        def body(x: Any, row: Any) -> Any:
             return through({"params": row[0], "batch_stats": row[1]}, x)
 
         # Parameters stay apart, as checkpoints have them: stacking is part of the program.

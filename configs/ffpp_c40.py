@@ -1,6 +1,6 @@
-"""The paper's training on FaceForensics++ LQ (c40), from the network trained on HQ (c23).
+r"""The paper's training on FaceForensics++ LQ (c40), from the network trained on HQ (c23).
 
-    python run_train.py --config=configs/ffpp_c40.py --workdir=runs/ffpp-c40 \\
+    python run_train.py --config=configs/ffpp_c40.py --workdir=runs/ffpp-c40 \
         --config.init.path=runs/ffpp --config.data.dir=DIR
 
 Section 4.3.1 of the paper: weights trained on c23 speed up convergence on c40. The optimiser, its

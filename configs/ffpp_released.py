@@ -1,6 +1,6 @@
-"""Second stage of the released code: MAT, from the plain classifier of the first stage.
+r"""Second stage of the released code: MAT, from the plain classifier of the first stage.
 
-    python run_train.py --config=configs/ffpp_released.py --workdir=runs/released \\
+    python run_train.py --config=configs/ffpp_released.py --workdir=runs/released \
         --config.init.path=runs/pretrain
 
 30 epochs with a fresh schedule, 15 images a GPU (here: four), SL_t = b2, SL_a = b5, m_out = 0.8;

@@ -51,6 +51,7 @@ class Command:
     usage_status: int = 1
 
     def __call__(self, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+        """See the class."""
         argv = list(sys.argv[1:] if argv is None else argv)
         values = flags.FlagValues()
         self.define(values)
@@ -119,6 +120,7 @@ class Commands:
     table: Mapping[str, tuple[str, str]]
 
     def __call__(self, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+        """See the class."""
         name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
         program = program or self.program
         if name in _HELP:

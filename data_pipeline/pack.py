@@ -99,7 +99,7 @@ def _write(
         {
             **{name: tfds.features.Image(**image) for name, image in images.items()},
             **{text: tfds.features.Text() for text in (*TEXT_COLUMNS, "crop_version")},
-            **{number: np.int32 for number in INT_COLUMNS},
+            **dict.fromkeys(INT_COLUMNS, np.int32),
             "timestamp": np.float32,
             "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
             "landmarks": tfds.features.Tensor(shape=(5, 2), dtype=np.float32),
@@ -129,7 +129,7 @@ def _write(
 class _Examples:
     """The (key, example) pairs of some files, read anew each time they are iterated."""
 
-    def __init__(self, paths: Sequence[Path]):
+    def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:

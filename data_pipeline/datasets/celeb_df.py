@@ -106,14 +106,22 @@ class CelebDFv1(CelebDF):
     """Version 1: 158 + 250 real videos, 795 fakes."""
 
     name = "celeb_df_v1"
-    sizes = {"Celeb-real": 158, "YouTube-real": 250, "Celeb-synthesis": 795}
+    sizes: ClassVar[dict[str, int]] = {
+        "Celeb-real": 158,
+        "YouTube-real": 250,
+        "Celeb-synthesis": 795,
+    }
 
 
 class CelebDFv2(CelebDF):
     """Version 2: 590 + 300 real videos, 5,639 fakes."""
 
     name = "celeb_df_v2"
-    sizes = {"Celeb-real": 590, "YouTube-real": 300, "Celeb-synthesis": 5639}
+    sizes: ClassVar[dict[str, int]] = {
+        "Celeb-real": 590,
+        "YouTube-real": 300,
+        "Celeb-synthesis": 5639,
+    }
 
 
 def _folder(root: Path, subset: str) -> Path:

@@ -18,7 +18,7 @@ class MTCNNDetector:
       long_side: larger frames are shrunk for detection; boxes are those of the full frame.
     """
 
-    def __init__(self, *, min_score: float = 0.9, long_side: int = 640):
+    def __init__(self, *, min_score: float = 0.9, long_side: int = 640) -> None:
         from mtcnn import MTCNN  # imports TensorFlow: seconds that YuNet's users need not wait
 
         self._net = MTCNN(device="CPU:0")

@@ -36,7 +36,9 @@ class RetinaFaceDetector:
       DetectorError: no such file, another kind of network, or ONNX Runtime is not installed.
     """
 
-    def __init__(self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640):
+    def __init__(
+        self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640
+    ) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:

@@ -28,7 +28,9 @@ class YuNetDetector:
       DetectorError: no file, another one than was tested, or it cannot be fetched.
     """
 
-    def __init__(self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640):
+    def __init__(
+        self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640
+    ) -> None:
         weights = _fetch() if weights is None else Path(weights)
         if not weights.is_file():
             raise DetectorError(f"no file {weights}: --detector_weights=…/{_NAME} of OpenCV Zoo")

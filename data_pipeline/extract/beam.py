@@ -111,7 +111,7 @@ def extract(
 class _Extract(beam.DoFn):
     """Writes the file of each video."""
 
-    def __init__(self, settings: Settings, out: Path, weights: Path | None):
+    def __init__(self, settings: Settings, out: Path, weights: Path | None) -> None:
         self._settings, self._out, self._weights = settings, out, weights
         self._detector: Detector | None = None
 
@@ -232,7 +232,7 @@ def _last_line(error: BaseException) -> str:
 class _Counter:
     """Counts files by listing their folder: one call, however many videos."""
 
-    def __init__(self, out: Path, progress: Callable[[int], object]):
+    def __init__(self, out: Path, progress: Callable[[int], object]) -> None:
         self._folder, self._progress = out / "videos", progress
         self._seen = self._count()
 

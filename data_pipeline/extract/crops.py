@@ -172,7 +172,7 @@ def failed(video: Video, settings: Settings, problem: str) -> Extraction:
 class _Crops:
     """Collects crops and where they come from."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._rows: list[tuple[int, float, int, Face]] = []
         self._images: list[bytes] = []

@@ -40,7 +40,7 @@ class FrameStream:
       problem: after the last frame: why some are missing, or "".
     """
 
-    def __init__(self, path: Path, wanted: list[int], read: Callable[[], Iterator[Frame]]):
+    def __init__(self, path: Path, wanted: list[int], read: Callable[[], Iterator[Frame]]) -> None:
         self._path, self.wanted, self._read = path, wanted, read
         self.problem = ""
 

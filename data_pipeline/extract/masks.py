@@ -29,7 +29,7 @@ class Masks:
       VideoError: a fake whose masks are not there or cannot be opened.
     """
 
-    def __init__(self, video: Video, wanted: Sequence[int]):
+    def __init__(self, video: Video, wanted: Sequence[int]) -> None:
         self._real, self._path = video.label == 0, video.mask
         # Frames come in the order of `wanted`, which for folders within a folder does not rise.
         self._place = {number: place for place, number in enumerate(wanted)}

@@ -22,8 +22,11 @@ _FRAMES_PER_SECOND = 8.0
 
 @dataclasses.dataclass(frozen=True)
 class _Camera:
-    """One camera a clip: whatever is measured over a whole frame varies more between cameras than
-    between a real frame and its forgery."""
+    """One camera a clip.
+
+    Whatever is measured over a whole frame varies more between cameras than between a real frame
+    and its forgery.
+    """
 
     blur: float
     noise: float

@@ -49,7 +49,7 @@ class Disturbed:
       strength: as its `says` has it.
     """
 
-    def __init__(self, source: Source, name: str, strength: float):
+    def __init__(self, source: Source, name: str, strength: float) -> None:
         self._source, self._strength = source, strength
         self._disturbance = DISTURBANCES[name]
         self.columns: Mapping[str, np.ndarray] = source.columns

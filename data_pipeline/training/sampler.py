@@ -47,7 +47,7 @@ class Sampler:
         group_weights: Mapping[str, float] | None = None,
         videos: np.ndarray | None = None,
         frames_per_video: int | None = None,
-    ):
+    ) -> None:
         if balance not in BALANCES:
             raise ValueError(f"unknown balance '{balance}'; available: {', '.join(BALANCES)}")
         if not len(labels):
@@ -160,7 +160,7 @@ class Sampler:
 class _Frames:
     """The examples of each video that an epoch has, in the order of the rows."""
 
-    def __init__(self, videos: np.ndarray, count: int):
+    def __init__(self, videos: np.ndarray, count: int) -> None:
         _, numbers = np.unique(np.asarray(videos), return_inverse=True)
         self._order = np.argsort(numbers, kind="stable")
         lengths = np.bincount(numbers)

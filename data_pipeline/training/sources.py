@@ -101,7 +101,7 @@ class ArraySource:
         *,
         mask: np.ndarray | None = None,
         landmarks: np.ndarray | None = None,
-    ):
+    ) -> None:
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(
                 f"images must be uint8 [N, H, W, 3], not {images.dtype} {list(images.shape)}"
@@ -160,7 +160,7 @@ class RecordSource:
         face crops.
     """
 
-    def __init__(self, directory: str | Path, split: str):
+    def __init__(self, directory: str | Path, split: str) -> None:
         try:  # here, not above: it takes seconds to import, and array users need none of it
             import tensorflow as tf
             import tensorflow_datasets as tfds

@@ -20,8 +20,10 @@ class Window(NamedTuple):
     width: int
 
     def cut(self, image: np.ndarray, size: tuple[int, int], interpolation: int) -> np.ndarray:
-        """The rectangle of an image [H, W, …], resized to `size` (width, height); a view where it
-        has that size already."""
+        """The rectangle of an image [H, W, …], resized to `size` (width, height).
+
+        A view of the image where the rectangle has that size already.
+        """
         part = image[self.top : self.top + self.height, self.left : self.left + self.width]
         if size == (self.width, self.height):
             return part

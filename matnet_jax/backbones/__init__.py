@@ -56,9 +56,9 @@ def resolve_stage(stage: str, endpoints: Iterable[str]) -> str:
 
 __all__ = [
     "BACKBONES",
+    "VARIANTS",
     "Backbone",
     "EfficientNet",
-    "VARIANTS",
     "Xception",
     "find_backbone",
     "native_size",

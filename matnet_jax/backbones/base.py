@@ -34,9 +34,10 @@ class Backbone:
         are set.
       native_size: pixels that the architecture was designed for.
       image_size: pixels that a detector on it takes by default.
-      texture_stage, attention_stage: where MAT taps it by default.
+      texture_stage: where a detector reads textures by default.
+      attention_stage: where it reads attention by default.
       classifier_dropout: of the plain classifier by default.
-      options: fields of a detector (see `BackboneNetwork`) that it knows.
+      options: fields of a detector (see `BackboneDetector`) that it knows.
     """
 
     make: Callable[..., Any]

@@ -74,6 +74,7 @@ class SqueezeExcite(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(self.dtype)
         conv: dict[str, Any] = {"kernel_size": 1, "use_bias": True, "dtype": self.dtype}
         hidden = nn.swish(Conv(self.squeezed_channels, name="reduce", **conv)(pooled))
@@ -98,6 +99,8 @@ class MBConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """See the class."""
+
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
@@ -171,6 +174,7 @@ class EfficientNet(nn.Module):
     def __call__(
         self, images: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
+        """See the class."""
         channels = self.endpoint_channels
         norm: dict[str, Any] = {
             "momentum": self.bn_momentum,

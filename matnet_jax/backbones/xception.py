@@ -43,6 +43,7 @@ class SeparableConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
         x = DepthwiseConv(3, padding=((1, 1), (1, 1)), dtype=self.dtype, name="depthwise")(x)
         return Conv(self.features, kernel_size=1, dtype=self.dtype, name="pointwise")(x)
 
@@ -59,6 +60,8 @@ class XceptionBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """See the class."""
+
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
@@ -106,6 +109,8 @@ class Xception(nn.Module):
     def __call__(
         self, images: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
+        """See the class."""
+
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
                 self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name

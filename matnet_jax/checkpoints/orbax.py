@@ -55,7 +55,7 @@ class Checkpoints:
         keep_best: int = 1,
         best_metric: str = "video_auc",
         read_only: bool = False,
-    ):
+    ) -> None:
         # Orbax fails on a relative path only later, in its writing thread.
         self.directory = Path(directory).absolute()
         self._read_only = read_only

@@ -58,7 +58,7 @@ class Joined:
       DataError: their faces were cut in different ways.
     """
 
-    def __init__(self, sources: Sequence[Source]):
+    def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
         self.crop_protocol = _common_protocol(sources)
         self.fields = tuple(

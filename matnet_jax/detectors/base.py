@@ -104,7 +104,7 @@ class Forward:
         params: Any,
         collections: Mapping[str, Any],
         weight: jax.Array | None = None,
-    ):
+    ) -> None:
         self._model, self._params, self._weight = model, params, weight
         self.collections = dict(collections)
 

@@ -34,6 +34,7 @@ class PlainClassifier(BackboneDetector):
         return f"a plain classifier on {self.backbone}"
 
     def setup(self) -> None:
+        """Makes the submodules."""
         self.features = self.make_backbone()
         self.head = Dense(self.num_classes, self.dtype)
         rate = self.dropout_rate

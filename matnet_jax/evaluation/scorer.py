@@ -30,7 +30,7 @@ class Scorer:
       batch_size: global, a multiple of the devices.
     """
 
-    def __init__(self, model: Detector, mesh: Mesh, *, batch_size: int):
+    def __init__(self, model: Detector, mesh: Mesh, *, batch_size: int) -> None:
         self._image_size = model.image_size
         self._mesh, self._batch_size = mesh, batch_size
         step = make_eval_step(model)
@@ -129,7 +129,7 @@ def sample_rows(columns: Mapping[str, np.ndarray], count: int = SAMPLE_FACES) ->
 class _Rows:
     """Some rows of a source, as a source."""
 
-    def __init__(self, source: Source, rows: np.ndarray):
+    def __init__(self, source: Source, rows: np.ndarray) -> None:
         self._source, self._rows = source, rows
         self.fields, self.crop_protocol = source.fields, source.crop_protocol
         self.columns = {name: column[rows] for name, column in source.columns.items()}

@@ -44,8 +44,10 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def partial_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC curve up to a false positive rate of 0.1, rescaled so that chance is 0.5
-    and perfection 1 (McClish 1989)."""
+    """Area under the ROC curve up to a false positive rate of 0.1 (McClish 1989).
+
+    It is rescaled so that chance is 0.5 and perfection 1.
+    """
     if not _has_both(labels):
         return None
     return float(roc_auc_score(labels, scores, max_fpr=PARTIAL_AUC_MAX_FPR))

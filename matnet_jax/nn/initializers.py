@@ -77,15 +77,19 @@ class Declared(flax.struct.PyTreeNode, meta.AxisMetadata[Any]):
     axes: Shape = flax.struct.field(pytree_node=False, default=())
 
     def unbox(self) -> Any:
+        """See `nn.meta.AxisMetadata`."""
         return self.value
 
     def replace_boxed(self, val: Any) -> Declared:
+        """See `nn.meta.AxisMetadata`."""
         return self.replace(value=val)
 
     def add_axis(self, index: int, params: dict[Any, Any]) -> Declared:
+        """See `nn.meta.AxisMetadata`."""
         return self.replace(axes=(*self.axes, index))
 
     def remove_axis(self, index: int, params: dict[Any, Any]) -> Declared:
+        """See `nn.meta.AxisMetadata`."""
         return self.replace(axes=self.axes[:-1])
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
@@ -109,9 +113,11 @@ class Constant(Initializer):
     value: float
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
         return jnp.full(shape, self.value, dtype)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
         return np.full(shape, self.value, dtype)
 
 
@@ -122,9 +128,11 @@ class Normal(Initializer):
     std: float
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
         return self.std * jax.random.normal(_needed(key), shape, dtype)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
         return (self.std * generator.standard_normal(shape, np.float32)).astype(dtype)
 
 
@@ -135,9 +143,11 @@ class TruncatedNormal(Initializer):
     std: float
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
         return self.std * jax.random.truncated_normal(_needed(key), -2.0, 2.0, shape, dtype)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
         values = np.asarray(generator.standard_normal(shape, np.float32))
         while (beyond := np.abs(values) > 2).any():
             values[beyond] = generator.standard_normal(int(beyond.sum()), np.float32)
@@ -151,9 +161,11 @@ class Uniform(Initializer):
     limit: float
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
         return jax.random.uniform(_needed(key), shape, dtype, -self.limit, self.limit)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
         return (self.limit * (2 * generator.random(shape, np.float32) - 1)).astype(dtype)
 
 
@@ -170,9 +182,11 @@ class VarianceScaling(Initializer):
     distribution: Distribution = "normal"
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
         return self.scaled(shape).sample(key, shape, dtype)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
         return self.scaled(shape).draw(generator, shape, dtype)
 
     def scaled(self, shape: Shape) -> Initializer:

@@ -58,6 +58,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
         k, channels = self.kernel_size, x.shape[-1] // self.groups
         kernel = self.param("kernel", self.kernel_init, (k, k, channels, self.features))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
@@ -99,6 +100,7 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1]))
         padding = self.padding or same_padding(x.shape[1:3], k, self.stride, self.nominal_size)
@@ -115,6 +117,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,))
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
@@ -149,6 +152,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """See the class."""
         shape = (x.shape[-1],)
         mean_ra = self.variable("batch_stats", "mean", ZEROS, None, shape)
         var_ra = self.variable("batch_stats", "var", ONES, None, shape)

@@ -16,6 +16,6 @@ def l2_norm(x: jax.Array, axis: int | tuple[int, ...] = -1, keepdims: bool = Fal
 
 
 def l2_normalize(x: jax.Array, axis: int = -1, epsilon: float = 1e-12) -> jax.Array:
-    """x / max(‖x‖₂, epsilon) over `axis` (eq. 2 of the paper); zeros stay zeros."""
+    """X / max(‖x‖₂, epsilon) over `axis` (eq. 2 of the paper); zeros stay zeros."""
     norm = l2_norm(x, axis=axis, keepdims=True)
     return (x / jnp.maximum(norm, epsilon)).astype(x.dtype)

@@ -61,7 +61,7 @@ class Faces:
         make_detector: Callable[[], Detector],
         workers: int,
         ahead: int,
-    ):
+    ) -> None:
         self._media, self._settings, self._image_size = media, settings, image_size
         self._make_detector = make_detector
         self._workers = min(workers, max(len(media), 1))

@@ -77,7 +77,7 @@ def score_plot(prediction: Prediction, width: int, height: int) -> np.ndarray:
 class _Artist:
     """Draws on a video's frames what was found in them."""
 
-    def __init__(self, prediction: Prediction, *, plot: bool):
+    def __init__(self, prediction: Prediction, *, plot: bool) -> None:
         self._prediction, self._plot = prediction, plot
         self._tracks = {track.number: track for track in prediction.tracks}
         self._boxes = _boxes(prediction)
@@ -135,7 +135,7 @@ class _Artist:
 class _MapStrips:
     """The attention maps on the last scored face of a track, side by side."""
 
-    def __init__(self, track: Track | None):
+    def __init__(self, track: Track | None) -> None:
         faces = track.faces if track is not None else ()
         self._faces = [face for face in faces if face.attention is not None]
         self._numbers = [face.frame for face in self._faces]

@@ -137,7 +137,7 @@ class Log:
       ValueError: the earlier run was another network's, or had other settings.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool):
+    def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool) -> None:
         self._path = path
         self.done: dict[str, Prediction] = {}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,7 @@ def _trailing_number(name: str) -> int:
 
 
 def _block_numbers(layers: Mapping[str, Any]) -> dict[str, int]:
-    """ "block2b" -> the block's number in the whole network."""
+    """Name such as "block2b" -> the block's number in the whole network."""
     found = {m[1] for m in (re.match(r"(block\d+[a-z])_", name) for name in layers) if m}
     return {name: number for number, name in enumerate(sorted(found))}
 

@@ -58,7 +58,7 @@ def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]
 
 
 def _block_numbers(state: Mapping[str, Any]) -> dict[str, int]:
-    """ "blocks.S.R" -> the block's number in the whole network."""
+    """Name such as "blocks.S.R" -> the block's number in the whole network."""
     found = {
         tuple(map(int, m.groups()))
         for m in map(re.compile(r"blocks\.(\d+)\.(\d+)\.").match, state)

@@ -39,6 +39,7 @@ class Evaluation:
 
     @property
     def protocol(self) -> dict[str, Any]:
+        """How the evaluation gathered its scores."""
         default = {"aggregation": "mean", "threshold": 0.5}
         return {**default, **self.metrics.get("protocol", {})}
 

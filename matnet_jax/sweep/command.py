@@ -1,7 +1,7 @@
-"""Trains and evaluates the grid of one of the paper's tables, and prints the table.
+r"""Trains and evaluates the grid of one of the paper's tables, and prints the table.
 
     python -m matnet_jax.sweep --sweep=table6 --workdir=runs/paper --records=/data/records
-    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \\
+    python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \
         --config=configs/demo.py --config.train.duration="100 steps"
 
 The same command continues; --only does a part of it, so that several machines share the grid.

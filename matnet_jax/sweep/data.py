@@ -27,7 +27,7 @@ class DataSets(Protocol):
 class Records:
     """Records in folders of the data sets' names: ``<folder>/ffpp-c23`` and so on."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder).expanduser().absolute()
         self.description = f"records in {self._folder}"
 

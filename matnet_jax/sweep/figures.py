@@ -1,6 +1,6 @@
-"""Attention maps of trained networks side by side, as in Figures 1, 4, 5 and 6 of the paper.
+r"""Attention maps of trained networks side by side, as in Figures 1, 4, 5 and 6 of the paper.
 
-    python -m matnet_jax.sweep.figures runs/paper/none-none runs/paper/ril-none runs/paper/mat \\
+    python -m matnet_jax.sweep.figures runs/paper/none-none runs/paper/ril-none runs/paper/mat \
         --out=figures.png [--split=test] [--num_faces=8] [--data_dir=DIR]
 
 The same faces for all networks, a row each; the format is the file's suffix (png, pdf, svg).

@@ -24,7 +24,7 @@ class AttentionWatch:
       rows: the faces; every process computes them.
     """
 
-    def __init__(self, model: Detector, scorer: Scorer, source: Source, rows: np.ndarray):
+    def __init__(self, model: Detector, scorer: Scorer, source: Source, rows: np.ndarray) -> None:
         self._model, self._scorer = model, scorer
         self._source, self._rows = source, rows
 

@@ -35,7 +35,7 @@ class MetricsLog:
       step: what a killed run logged after this step is cut away: it will be logged again.
     """
 
-    def __init__(self, workdir: Path, *, step: int = 0):
+    def __init__(self, workdir: Path, *, step: int = 0) -> None:
         self._path = workdir / "metrics.csv"
         columns, rows = read_table(self._path)
         ours = columns[: len(_KEYS)] == _KEYS
@@ -133,7 +133,7 @@ class Mean:
         sums: Mapping[str, float] | None = None,
         count: int = 0,
         skipped: int | None = None,
-    ):
+    ) -> None:
         self.sums: dict[str, float] = dict(sums or {})
         self.count, self.skipped = count, skipped
 

@@ -39,7 +39,7 @@ def profiler(steps: str, folder: Path) -> Iterator[Profiler]:
 class Profiler:
     """Starts and stops the trace; see `profiler`."""
 
-    def __init__(self, first: int, end: int, folder: Path):
+    def __init__(self, first: int, end: int, folder: Path) -> None:
         self._first, self._end, self._folder = first, end, folder
         self._tracing = False
 

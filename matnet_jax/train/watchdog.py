@@ -26,7 +26,7 @@ class Watchdog:
         words and this one's stacks. The run goes on; whoever watches may end it.
     """
 
-    def __init__(self, folder: Path, process: int, *, seconds: float):
+    def __init__(self, folder: Path, process: int, *, seconds: float) -> None:
         self._folder, self._process, self._seconds = folder, process, seconds
         self._doing = ("starting", 0)
         self._since = time.time()

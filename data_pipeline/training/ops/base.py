@@ -16,7 +16,9 @@ class Op(Protocol):
     """One augmentation, which acts with probability `p`."""
 
     @property
-    def p(self) -> float: ...
+    def p(self) -> float:
+        """Probability that it acts."""
+        ...
 
     def apply(self, example: Example, draw: np.random.Generator) -> Example:
         """An example -> another one, its image of the same shape and type."""

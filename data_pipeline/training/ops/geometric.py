@@ -25,6 +25,7 @@ class Flip:
     p: float = 0.5
 
     def apply(self, example: Example, draw: np.random.Generator) -> Example:
+        """See the class."""
         return Example(
             image=cv2.flip(example.image, 1),
             label=example.label,
@@ -53,6 +54,7 @@ class RandomCrop:
     scale: Range = (0.85, 1.0)
 
     def apply(self, example: Example, draw: np.random.Generator) -> Example:
+        """See the class."""
         height, width = example.image.shape[:2]
         scale = draw.uniform(*self.scale)
         h, w = max(1, int(height * scale)), max(1, int(width * scale))

@@ -41,6 +41,7 @@ class HueSaturationValue(Photometric):
     value: float = 20.0
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         hue, saturation, value = draw.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)
         # FULL: hue in 256 steps, so that a shift wraps by itself; and the way back is faster.
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
@@ -65,6 +66,7 @@ class BrightnessContrast(Photometric):
     contrast: float = 0.15
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         contrast, brightness = draw.uniform(-1, 1, 2) * (self.contrast, self.brightness)
         table = np.clip(np.arange(256) * (1 + contrast) + 255 * brightness, 0, 255)
         return cv2.LUT(image, table.astype(np.uint8))
@@ -78,6 +80,7 @@ class GaussianNoise(Photometric):
     sigma: Range = (2.0, 8.0)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         bank = _noise_bank()
         start = int(draw.integers(max(bank.size - image.size, 1)))
         noise = np.resize(bank[start : start + image.size], image.shape)
@@ -93,6 +96,7 @@ class GaussianBlur(Photometric):
     sigma: Range = (0.3, 1.5)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         return cv2.GaussianBlur(image, (0, 0), float(draw.uniform(*self.sigma)))
 
 
@@ -104,6 +108,7 @@ class MotionBlur(Photometric):
     length: tuple[int, int] = (3, 7)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         length = int(draw.integers(self.length[0], self.length[1] + 1)) | 1
         kernel = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1.0
@@ -121,6 +126,7 @@ class JPEG(Photometric):
     quality: tuple[int, int] = (50, 95)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         quality = int(draw.integers(self.quality[0], self.quality[1] + 1))
         _, encoded = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -136,6 +142,7 @@ class Downscale(Photometric):
     scale: Range = (0.4, 0.9)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         height, width = image.shape[:2]
         scale = draw.uniform(*self.scale)
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -150,6 +157,7 @@ class Grey(Photometric):
     p: float = 0.1
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
@@ -161,6 +169,7 @@ class Cutout(Photometric):
     size: Range = (0.1, 0.3)
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """See the class."""
         height, width = image.shape[:2]
         h, w = (max(1, int(n * draw.uniform(*self.size))) for n in (height, width))
         top, left = draw.integers(0, height - h + 1), draw.integers(0, width - w + 1)

@@ -46,6 +46,7 @@ class AttentionModule(nn.Module):
     def __call__(
         self, features: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> jax.Array:
+        """See the class."""
         norm: dict[str, Any] = {"dtype": self.dtype, "group_size": self.bn_group_size}
         mode: dict[str, Any] = {"train": train, "weight": weight}
         x = features

@@ -21,6 +21,8 @@ class EnsembleHead(nn.Module):
 
     @nn.compact
     def __call__(self, texture_matrix: jax.Array, global_feature: jax.Array) -> jax.Array:
+        """See the class."""
+
         def dense(x: jax.Array, name: str) -> jax.Array:
             return nn.hard_swish(Dense(self.mid_dims, self.dtype, name=name)(x))
 

@@ -71,6 +71,7 @@ class MAT(BackboneDetector):
         )
 
     def setup(self) -> None:
+        """Makes the submodules."""
         self.features = self.make_backbone()
         channels = self.features.endpoint_channels
         self._texture_stage = resolve_stage(self.texture_stage, channels)
@@ -193,6 +194,7 @@ class ClassCenters(nn.Module):
 
     @nn.compact
     def __call__(self) -> jax.Array:
+        """See the class."""
         return self.param("kernel", self.kernel_init, self.shape)
 
 

@@ -42,6 +42,7 @@ class DenseBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """See the class."""
         growth, parts = x.shape[-1], [x]
         for i in range(1, _DENSE_LAYERS + 1):
             y = concatenate_in_groups(parts, self.groups)
@@ -79,6 +80,8 @@ class TextureBlock(nn.Module):
         train: bool,
         weight: jax.Array | None = None,
     ) -> TextureOutput:
+        """See the class."""
+
         def conv(
             y: jax.Array, channels: int, kernel_size: int, name: str, groups: int = 1
         ) -> jax.Array:
