@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def cadene_state_dict(arrays: Mapping[str, np.ndarray]) -> Arrays:
     return dict(to_torch(p, value, cadene_module(module_of(p))) for p, value in arrays.items())
 
 
-def random_variables(model, seed: int = 0) -> Arrays:
+def random_variables(model: Any, seed: int = 0) -> Arrays:
     """Arrays by path with statistics that show a wrong name."""
     draw, arrays = np.random.default_rng(seed), {}
     for path, shape in variable_shapes(model).items():
@@ -52,7 +53,7 @@ def to_torch(path: str, value: np.ndarray, module: str) -> tuple[str, np.ndarray
 
 
 def timm_module(module: str, repeats: list[int]) -> str:
-    """timm's name of our module path: its documented scheme, written from our side."""
+    """Timm's name of our module path: its documented scheme, written from our side."""
     outer = {
         "features/stem_conv": "conv_stem",
         "features/stem_bn": "bn1",

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import reference  # noqa: E402
-import reference_losses  # noqa: E402
-import tiny  # noqa: E402
-from random_weights import random_variables  # noqa: E402
+import reference
+import reference_losses
+import tiny
+from random_weights import random_variables
 
 PATH = Path(__file__).parent / "golden" / "heads.npz"
 LABELS = np.array([0, 1])
@@ -32,7 +33,7 @@ CASES = {
 RATE = 0.05
 
 
-def case(name: str):
+def case(name: str) -> Any:
     """The model of a case, its variables and the stage features it is fed."""
     recipe, texture, ril, _, _ = CASES[name]
     model = tiny.stage_model(recipe, texture_version=texture, ril_version=ril)

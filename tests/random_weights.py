@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +26,10 @@ def random_leaf(path: str, shape: tuple[int, ...]) -> np.ndarray:
     return (mean + spread * draw.standard_normal(shape)).astype(np.float32)
 
 
-def random_variables(module, *args, **options) -> dict:
+def random_variables(module: Any, *args: Any, **options: Any) -> dict:
     """Variables of the shapes that `module.init(key, *args, **options)` would give."""
 
-    def init(*arrays):
+    def init(*arrays: Any) -> Any:
         return module.init(jax.random.key(0), *arrays, **options)
 
     shapes = jax.eval_shape(init, *jax.tree.map(jnp.asarray, args))

@@ -51,7 +51,12 @@ def read_images(source: Source, rows: np.ndarray | None = None) -> list[np.ndarr
 
 
 def write_records(
-    out: Path, *, videos: int = 4, frames: int = 3, size: int = 48, file_format="array_record"
+    out: Path,
+    *,
+    videos: int = 4,
+    frames: int = 3,
+    size: int = 48,
+    file_format: str = "array_record",
 ) -> Path:
     """A build with a train, a val and a test split of `videos` each, half of them fake."""
     files = [

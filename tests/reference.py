@@ -7,6 +7,7 @@ library. Arrays are [B, H, W, C]; `params` and `stats` are nested dicts as the m
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,9 @@ def padding(n: int, kernel: int, stride: int, nominal: int | None = None) -> tup
     return total // 2, total - total // 2
 
 
-def conv(x: Array, kernel: Array, bias=None, *, stride=1, groups=1, pad=None) -> Array:
+def conv(
+    x: Array, kernel: Array, bias: Any = None, *, stride: int = 1, groups: int = 1, pad: Any = None
+) -> Array:
     """Convolution with a kernel [k, k, C_in / groups, C_out]; `pad` None is SAME."""
     k, _, group_in, channels_out = kernel.shape
     group_out = channels_out // groups
@@ -38,7 +41,7 @@ def conv(x: Array, kernel: Array, bias=None, *, stride=1, groups=1, pad=None) ->
     return y if bias is None else y + bias
 
 
-def depthwise(x: Array, kernel: Array, *, stride=1, pad=None) -> Array:
+def depthwise(x: Array, kernel: Array, *, stride: int = 1, pad: Any = None) -> Array:
     """Each channel with its own filter: kernel [k, k, C]."""
     return conv(x, kernel[:, :, None, :], stride=stride, groups=x.shape[-1], pad=pad)
 
@@ -69,17 +72,17 @@ def batch_norm(x: Array, params: dict, stats: dict | None, epsilon: float = 1e-5
 class Scope:
     """Applies a module's own layers by name, in training (batch statistics) or evaluation."""
 
-    def __init__(self, params: dict, stats: dict | None, epsilon: float = 1e-5):
+    def __init__(self, params: dict, stats: dict | None, epsilon: float = 1e-5) -> None:
         self.params, self.stats, self.epsilon = params, stats, epsilon
 
     def child(self, name: str) -> Scope:
         stats = None if self.stats is None else self.stats.get(name, {})
         return Scope(self.params[name], stats, self.epsilon)
 
-    def conv(self, x: Array, name: str, **options) -> Array:
+    def conv(self, x: Array, name: str, **options: Any) -> Array:
         return conv(x, self.params[name]["kernel"], self.params[name].get("bias"), **options)
 
-    def depthwise(self, x: Array, name: str, **options) -> Array:
+    def depthwise(self, x: Array, name: str, **options: Any) -> Array:
         return depthwise(x, self.params[name]["kernel"], **options)
 
     def norm(self, x: Array, name: str) -> Array:
@@ -90,7 +93,7 @@ class Scope:
         return x @ np.asarray(self.params[name]["kernel"], np.float64) + self.params[name]["bias"]
 
 
-def mbconv(x: Array, scope: Scope, *, stride: int, pad=None) -> Array:
+def mbconv(x: Array, scope: Scope, *, stride: int, pad: Any = None) -> Array:
     """EfficientNet's block in evaluation or without stochastic depth."""
     y = x
     if "expand_conv" in scope.params:
@@ -103,7 +106,7 @@ def mbconv(x: Array, scope: Scope, *, stride: int, pad=None) -> Array:
     return x + y if stride == 1 and x.shape == y.shape else y
 
 
-def max_pool(x: Array, pad) -> Array:
+def max_pool(x: Array, pad: Any) -> Array:
     """3×3, stride 2."""
     x = np.pad(x, ((0, 0), *pad, (0, 0)), constant_values=-np.inf)
     height, width = ((n - 3) // 2 + 1 for n in x.shape[1:3])
@@ -114,7 +117,9 @@ def max_pool(x: Array, pad) -> Array:
     return np.moveaxis(np.asarray(rows), 2, 0)
 
 
-def xception_block(x: Array, scope: Scope, *, convs: int, stride: int, starts_with_relu: bool):
+def xception_block(
+    x: Array, scope: Scope, *, convs: int, stride: int, starts_with_relu: bool
+) -> Any:
     skip, y = x, x
     if "skip_conv" in scope.params:
         skip = scope.norm(scope.conv(x, "skip_conv", stride=stride), "skip_bn")
@@ -131,7 +136,7 @@ def resize_bilinear(x: Array, size: tuple[int, int]) -> Array:
     x = np.asarray(x, np.float64)
     y = np.zeros((x.shape[0], *size, x.shape[3]))
 
-    def place(i, n_out, n_in):
+    def place(i: Any, n_out: Any, n_in: Any) -> Any:
         position = i * (n_in - 1) / (n_out - 1) if n_out > 1 else 0.0
         low = min(int(position), n_in - 1)
         return low, min(low + 1, n_in - 1), position - low

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from reference import Array, resize_bilinear, sigmoid
@@ -22,7 +23,9 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array
     return np.asarray(losses)
 
 
-def update_centers(centers: Array, v: Array, labels: Array, rate: float, real_only=False) -> Array:
+def update_centers(
+    centers: Array, v: Array, labels: Array, rate: float, real_only: bool = False
+) -> Array:
     """Eq. 4; with `real_only`, c + α·mean_i(1[y_i = 0]·(V^i − c))."""
     if not real_only:
         return centers - rate * (centers - v.mean(0))
@@ -33,7 +36,7 @@ def update_centers(centers: Array, v: Array, labels: Array, rate: float, real_on
     return centers + rate * pull / len(v)
 
 
-def ril_intra(v: Array, centers: Array, labels: Array, m_in, version: str) -> Array:
+def ril_intra(v: Array, centers: Array, labels: Array, m_in: Any, version: str) -> Array:
     """First term of eq. 3, a sample."""
     losses = []
     for sample, label in zip(v, labels, strict=True):
@@ -62,7 +65,9 @@ def ril_inter(centers: Array, m_out: float, rate: float, version: str) -> float:
     return total / maps / rate if version == "v2" else total
 
 
-def ril(v, centers, labels, *, m_in, m_out, rate, version) -> float:
+def ril(
+    v: Any, centers: Any, labels: Any, *, m_in: Any, m_out: Any, rate: Any, version: Any
+) -> float:
     """Both terms at the updated centers, the mean over the batch."""
     centers = update_centers(centers, v, labels, rate, real_only=version == "v2")
     intra = ril_intra(v, centers, labels, m_in, version).mean()
@@ -105,7 +110,7 @@ def reflect(i: int, n: int) -> int:
     return i if i < n else 2 * (n - 1) - i
 
 
-def blur(images: Array, kernel_size: int, sigma_of) -> Array:
+def blur(images: Array, kernel_size: int, sigma_of: Any) -> Array:
     """A 2-D Gaussian of `sigma_of(b, i, j)` pixels around every pixel, its border reflected."""
     half, result = kernel_size // 2, np.zeros(images.shape)
     batch, height, width = images.shape[:3]

@@ -1,5 +1,9 @@
 """A batch in parts, memory against time, and steps that are skipped."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +29,10 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 
-def linear(params, collections, part, key, rate):
+def linear(params: Any, collections: Any, part: Any, key: Any, rate: Any) -> Any:
     """A loss that is a mean, a collection that is linear in the batch's mean."""
 
-    def loss(params):
+    def loss(params: Any) -> Any:
         return jnp.mean((part["x"] @ params - part["y"]) ** 2)
 
     value, grads = jax.value_and_grad(loss)(params)
@@ -36,7 +40,7 @@ def linear(params, collections, part, key, rate):
     return grads, moved, {"loss": value}
 
 
-def test_what_is_linear_in_the_mean_is_that_of_the_whole_batch():
+def test_what_is_linear_in_the_mean_is_that_of_the_whole_batch() -> None:
     draw = np.random.default_rng(0)
     whole = {"x": draw.normal(size=(12, 3)).astype("f"), "y": draw.normal(size=12).astype("f")}
     args = (jnp.ones(3), jnp.zeros(3), whole, jax.random.key(0), 0.1)
@@ -49,8 +53,8 @@ def test_what_is_linear_in_the_mean_is_that_of_the_whole_batch():
     assert accumulated(linear, 1) is linear
 
 
-def test_parts_draw_different_numbers():
-    def noise(params, collections, part, key, rate):
+def test_parts_draw_different_numbers() -> None:
+    def noise(params: Any, collections: Any, part: Any, key: Any, rate: Any) -> Any:
         return jax.random.normal(key), collections, {}
 
     averaged = accumulated(noise, 2)(0.0, 0.0, {"x": jnp.zeros(4)}, jax.random.key(0), 0.0)[0]
@@ -59,7 +63,7 @@ def test_parts_draw_different_numbers():
     assert float(averaged) == pytest.approx(np.mean(draws)) and draws[0] != draws[1]
 
 
-def test_a_batch_split_over_devices_is_not_moved():
+def test_a_batch_split_over_devices_is_not_moved() -> None:
     mesh = data_mesh(jax.devices()[:4])
     run = jax.jit(
         accumulated(linear, 2),
@@ -72,18 +76,18 @@ def test_a_batch_split_over_devices_is_not_moved():
     assert "all-to-all" not in text and "all-gather" not in text and "all-reduce" in text
 
 
-def step_of(model, **options):
+def step_of(model: Any, **options: Any) -> Any:
     tx = optax.sgd(0.1)
     step = make_train_step(model, objective(model), tx, **options)
     return create_train_state(model, tx, 0), jax.jit(step)
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Any:
     return tiny_model(stochastic_depth_rate=0.0)
 
 
-def test_rematerialisation_changes_no_result(model):
+def test_rematerialisation_changes_no_result(model: Any) -> None:
     results = []
     for remat in (False, True):
         state, step = step_of(model.clone(remat=remat))
@@ -94,7 +98,7 @@ def test_rematerialisation_changes_no_result(model):
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
-def test_rematerialisation_holds_back_every_block(model):
+def test_rematerialisation_holds_back_every_block(model: Any) -> None:
     """The compiler for CPUs undoes it: what it saves is measured for TPUs (benchmarks.tpu_aot)."""
     counts = []
     for remat in (False, True):
@@ -104,7 +108,7 @@ def test_rematerialisation_holds_back_every_block(model):
     assert counts[0] == 0 and counts[1] >= 8  # the network has 8 blocks
 
 
-def test_a_skipped_step_changes_nothing_but_its_number(model):
+def test_a_skipped_step_changes_nothing_but_its_number(model: Any) -> None:
     state, step = step_of(model, skip_nonfinite=True)
     poisoned = replace_mean(batch(4))
     skipped, metrics = step(state, poisoned, jax.random.key(0))
@@ -119,12 +123,12 @@ def test_a_skipped_step_changes_nothing_but_its_number(model):
     assert metrics["skipped"] == 0 and np.isfinite(metrics["loss"]) and moved.step == 2
 
 
-def replace_mean(given):
+def replace_mean(given: Any) -> Any:
     """A NaN in the weight reaches the loss, as a NaN anywhere in the network would."""
     return given | {"weight": np.array([np.nan, 1, 1, 1], np.float32)}
 
 
-def test_skipped_steps_are_counted_and_not_averaged():
+def test_skipped_steps_are_counted_and_not_averaged() -> None:
     mean = Mean()
     mean.add(1, {"loss": 2.0, "skipped": 0.0})
     mean.add(2, {"loss": 0.0, "skipped": 1.0})
@@ -135,7 +139,7 @@ def test_skipped_steps_are_counted_and_not_averaged():
         mean.pop()
 
 
-def test_bfloat16_computes_and_nothing_is_kept_in_it(model):
+def test_bfloat16_computes_and_nothing_is_kept_in_it(model: Any) -> None:
     results = []
     for dtype in (jnp.float32, jnp.bfloat16):
         state, step = step_of(model.clone(dtype=dtype))
@@ -147,7 +151,7 @@ def test_bfloat16_computes_and_nothing_is_kept_in_it(model):
         assert float(metrics[name]) == pytest.approx(float(exact[name]), rel=0.03)
 
 
-def test_what_cannot_be_accumulated_is_refused():
+def test_what_cannot_be_accumulated_is_refused() -> None:
     config = tiny_config(**{"train.accumulate": 2, "losses.batch_reduction": "sum"})
     with pytest.raises(ConfigError, match="batch_reduction = 'mean'"):
         validate(config)

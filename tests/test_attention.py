@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,18 +21,18 @@ from matnet_jax.detectors.mat.attention import (
 )
 
 
-def draw(*shape, seed=0):
+def draw(*shape: Any, seed: int = 0) -> Any:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("version", ["paper", "released"])
-def test_attention_module(version):
+def test_attention_module(version: Any) -> None:
     x = draw(2, 7, 9, 6)
     module = AttentionModule(4, version)
     variables = random_variables(module, x, train=False)
 
     @jax.jit
-    def run(variables, x):
+    def run(variables: Any, x: Any) -> Any:
         training, _ = module.apply(variables, x, True, mutable=["batch_stats"])
         return module.apply(variables, x, False), training
 
@@ -46,18 +48,18 @@ def test_attention_module(version):
 
 
 @pytest.mark.parametrize("size", [(24, 24), (12, 12), (23, 23), (7, 10), (1, 1)])
-def test_border_mask(size):
+def test_border_mask(size: Any) -> None:
     np.testing.assert_array_equal(border_mask(size), reference.border_mask(size)[0])
 
 
-def test_border_mask_is_two_cells_of_24():
+def test_border_mask_is_two_cells_of_24() -> None:
     mask = border_mask((24, 24))[..., 0]
     assert mask.sum() == 20 * 20
     assert not mask[:2].any() and not mask[-2:].any() and mask[2, 2] == 1
 
 
 @pytest.mark.parametrize("shape", [(2, 9, 7, 5), (2, 9, 7, 4, 5)], ids=["shared", "own"])
-def test_bilinear_attention_pooling(shape):
+def test_bilinear_attention_pooling(shape: Any) -> None:
     """Eq. 2, maps coarser than the features."""
     features, maps = draw(*shape), np.abs(draw(2, 4, 3, 4, seed=1))
     got = jax.jit(bilinear_attention_pooling)(features, maps)
@@ -67,11 +69,11 @@ def test_bilinear_attention_pooling(shape):
     np.testing.assert_allclose(sums, reference.attention_sums(features, maps), rtol=1e-4, atol=1e-4)
 
 
-def test_zero_map_gives_zeros_and_finite_gradients():
+def test_zero_map_gives_zeros_and_finite_gradients() -> None:
     features, maps = draw(2, 6, 6, 3), np.abs(draw(2, 3, 3, 2, seed=1))
     maps[0, :, :, 1] = 0
 
-    def total(features, maps):
+    def total(features: Any, maps: Any) -> Any:
         pooled = bilinear_attention_pooling(features, maps)
         return jnp.sum(pooled * jnp.arange(3.0)), pooled
 
@@ -81,7 +83,7 @@ def test_zero_map_gives_zeros_and_finite_gradients():
     assert np.abs(grads[1][0, :, :, 0]).max() > 0
 
 
-def test_weighted_average_pooling():
+def test_weighted_average_pooling() -> None:
     features, maps = draw(2, 5, 6, 3), np.abs(draw(2, 3, 3, 1, seed=1))
     got = weighted_average_pooling(features, maps)
     want = reference.weighted_average(features, maps)
@@ -91,12 +93,12 @@ def test_weighted_average_pooling():
     np.testing.assert_allclose(got[:, 0], features.mean((1, 2)), rtol=1e-4, atol=1e-6)
 
 
-def test_standardize():
+def test_standardize() -> None:
     x = 3 + 2 * draw(2, 5, 4, 3)
     np.testing.assert_allclose(standardize(x), reference.standardize(x), rtol=1e-4, atol=1e-5)
 
 
-def test_standardize_of_a_constant_channel():
+def test_standardize_of_a_constant_channel() -> None:
     x = np.full((1, 3, 3, 2), 0.5, np.float32)
     x[..., 1] = draw(1, 3, 3)
     grad = jax.grad(lambda x: jnp.sum(standardize(x) ** 3))(x)
@@ -104,7 +106,7 @@ def test_standardize_of_a_constant_channel():
     assert np.isfinite(grad).all()
 
 
-def test_pooling_of_bfloat16_accumulates_in_float32():
+def test_pooling_of_bfloat16_accumulates_in_float32() -> None:
     """4096 positions of 1 sum to 4096, where a bfloat16 sum stops at 256."""
     features, maps = jnp.ones((1, 64, 64, 2), jnp.bfloat16), jnp.ones((1, 8, 8, 1), jnp.bfloat16)
     sums = attention_sums(features, maps)

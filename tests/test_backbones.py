@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ PARAMETERS = {
 }
 
 
-def trace(name, size=None, train=False, **fields):
+def trace(name: Any, size: Any = None, train: bool = False, **fields: Any) -> Any:
     """Endpoints and variables as shapes."""
     backbone = create_classifier(name, **fields).make_backbone()
     size = size or native_size(name)
@@ -55,12 +56,12 @@ def trace(name, size=None, train=False, **fields):
 
 
 @pytest.fixture(scope="module")
-def at_native_size():
+def at_native_size() -> Any:
     return {name: trace(name) for name in BACKBONES}
 
 
 @pytest.mark.parametrize("padding", ["same", "nominal"])
-def test_efficientnet_b4_at_380(padding):
+def test_efficientnet_b4_at_380(padding: Any) -> None:
     endpoints, _ = trace("efficientnet-b4", padding=padding)
     names = ["stem", *(f"L{i}" for i in range(1, 8)), "final"]
     assert list(endpoints) == names
@@ -68,7 +69,7 @@ def test_efficientnet_b4_at_380(padding):
         assert endpoints[name].shape == (1, size, size, channels), name
 
 
-def test_nominal_padding_is_by_the_native_size_whatever_the_input():
+def test_nominal_padding_is_by_the_native_size_whatever_the_input() -> None:
     endpoints, _ = trace("efficientnet-b0", size=299, padding="nominal")
     sizes = [x.shape[1] for x in endpoints.values()]
     assert sizes == [149, 149, 74, 37, 18, 18, 9, 9, 9]
@@ -76,7 +77,7 @@ def test_nominal_padding_is_by_the_native_size_whatever_the_input():
     assert [x.shape[1] for x in endpoints.values()] == [150, 150, 75, 38, 19, 19, 10, 10, 10]
 
 
-def test_xception_at_299(at_native_size):
+def test_xception_at_299(at_native_size: Any) -> None:
     endpoints, _ = at_native_size["xception"]
     channels = [64, 128, 256, *[728] * 9, 1024, 2048]
     sizes = [147, 74, 37, *[19] * 9, 10, 10]
@@ -86,7 +87,7 @@ def test_xception_at_299(at_native_size):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_parameters_of_every_backbone(at_native_size, name):
+def test_parameters_of_every_backbone(at_native_size: Any, name: Any) -> None:
     endpoints, variables = at_native_size[name]
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
     assert count == PARAMETERS[name]
@@ -95,7 +96,7 @@ def test_parameters_of_every_backbone(at_native_size, name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_efficientnet_sizes_at_native_size(at_native_size, name):
+def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> None:
     endpoints, _ = at_native_size[name]
     size, strides = native_size(name), [2, 1, 2, 2, 2, 1, 2, 1, 1]
     for endpoint, stride in zip(endpoints.values(), strides, strict=True):
@@ -103,24 +104,26 @@ def test_efficientnet_sizes_at_native_size(at_native_size, name):
         assert endpoint.shape[1:3] == (size, size)
 
 
-def test_native_sizes():
+def test_native_sizes() -> None:
     sizes = [native_size(name) for name in BACKBONES]
     assert sizes == [224, 240, 260, 300, 380, 456, 528, 600, 299, 224, 240, 260, 280, 300]
     with pytest.raises(ValueError, match="efficientnet-b8.*efficientnet-b0"):
         native_size("efficientnet-b8")
 
 
-def test_squeeze_ratio_is_of_the_input_channels(at_native_size):
+def test_squeeze_ratio_is_of_the_input_channels(at_native_size: Any) -> None:
     _, variables = at_native_size["efficientnet-b4"]
     blocks = variables["params"]
     assert blocks["block_0"]["se"]["reduce"]["kernel"].shape[2:] == (48, 12)
     assert blocks["block_2"]["se"]["reduce"]["kernel"].shape[2:] == (144, 6)
 
 
-def test_stochastic_depth_grows_linearly_and_acts_on_skips_only(monkeypatch):
+def test_stochastic_depth_grows_linearly_and_acts_on_skips_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rates = []
 
-    def record(x, key, rate):
+    def record(x: Any, key: Any, rate: Any) -> Any:
         rates.append(rate)
         return x
 
@@ -136,7 +139,7 @@ def test_stochastic_depth_grows_linearly_and_acts_on_skips_only(monkeypatch):
     assert not rates
 
 
-def test_resolve_stage():
+def test_resolve_stage() -> None:
     endpoints = ["stem", "L1", "L2", "final"]
     assert [resolve_stage(s, endpoints) for s in ("L2", "b2", "stem", "b0", "final")] == [
         "L2",
@@ -156,7 +159,7 @@ def test_resolve_stage():
     ("expansion", "stride", "features", "nominal"),
     [(1, 1, 6, None), (6, 2, 4, 224), (6, 2, 4, None), (6, 1, 5, None)],
 )
-def test_mbconv(expansion, stride, features, nominal):
+def test_mbconv(expansion: Any, stride: Any, features: Any, nominal: Any) -> None:
     x = np.random.default_rng(0).standard_normal((2, 7, 9, 6)).astype(np.float32)
     block = MBConv(features, 5, stride, expansion, 0.2, nominal, 0.99, 1e-3)
     variables = random_variables(block, x, train=False)
@@ -170,7 +173,7 @@ def test_mbconv(expansion, stride, features, nominal):
 @pytest.mark.parametrize(
     "kind", [Block((5, 8), 2, False), Block((4, 4, 4), 1), Block((6, 6), 2)], ids=str
 )
-def test_xception_block(kind):
+def test_xception_block(kind: Any) -> None:
     x = np.random.default_rng(0).standard_normal((2, 7, 6, 4)).astype(np.float32)
     block = XceptionBlock(kind, False, 0.9, 1e-5)
     variables = random_variables(block, x, train=False)
@@ -186,7 +189,7 @@ def test_xception_block(kind):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_max_pool_padding(same):
+def test_max_pool_padding(same: Any) -> None:
     x = np.random.default_rng(0).standard_normal((1, 8, 7, 2)).astype(np.float32)
     padding = same_padding((8, 7), 3, 2) if same else ((1, 1), (1, 1))
     assert padding[0] == ((0, 1) if same else (1, 1))
@@ -204,7 +207,9 @@ def test_max_pool_padding(same):
         ("efficientnet-b0", "same_max_pool", True),
     ],
 )
-def test_an_option_that_a_backbone_does_not_know_is_an_error(backbone, option, value):
+def test_an_option_that_a_backbone_does_not_know_is_an_error(
+    backbone: Any, option: Any, value: Any
+) -> None:
     known = BACKBONES[backbone].options[0]
     for create in (create_model, create_classifier):
         with pytest.raises(ValueError, match=f"{backbone} has no option for {option}=.*{known}"):
@@ -213,12 +218,12 @@ def test_an_option_that_a_backbone_does_not_know_is_an_error(backbone, option, v
 
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
-def test_a_recipes_option_that_the_backbone_does_not_know_is_left_out(recipe):
+def test_a_recipes_option_that_the_backbone_does_not_know_is_left_out(recipe: Any) -> None:
     assert create_model(recipe, backbone="xception").padding is None
     assert create_model(recipe).padding == {"paper": "same", "released": "nominal"}[recipe]
 
 
-def test_options_reach_the_backbone_and_none_is_its_own():
+def test_options_reach_the_backbone_and_none_is_its_own() -> None:
     own = create_classifier("efficientnet-b0").make_backbone()
     assert (own.nominal_size, own.stochastic_depth_rate, own.bn_epsilon) == (None, 0.2, 1e-3)
     fields = {"padding": "nominal", "stochastic_depth_rate": 0.0, "batch_norm_epsilon": 1e-5}
@@ -228,7 +233,7 @@ def test_options_reach_the_backbone_and_none_is_its_own():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_default_stages_exist(name):
+def test_default_stages_exist(name: Any) -> None:
     entry = BACKBONES[name]
     channels = create_classifier(name).make_backbone().endpoint_channels
     for stage in (entry.texture_stage, entry.attention_stage, "final"):

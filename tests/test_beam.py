@@ -1,9 +1,13 @@
 """Extraction in real worker processes and on Beam's portable runner."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,11 +24,11 @@ from data_pipeline.extract.extraction import Extraction
 SETTINGS = Settings(detector="none", num_frames=2, crop_size=48)
 
 
-def clips(folder, count=4):
+def clips(folder: Any, count: int = 4) -> Any:
     return [video(write_clip(folder / f"{i:03}.mp4", 6 + i)) for i in range(count)]
 
 
-def test_local_processes_write_a_file_a_video(tmp_path):
+def test_local_processes_write_a_file_a_video(tmp_path: Path) -> None:
     videos = clips(tmp_path / "in")
     broken = tmp_path / "in" / "broken.mp4"
     broken.write_bytes(b"no video")
@@ -40,7 +44,7 @@ def test_local_processes_write_a_file_a_video(tmp_path):
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()}
 
 
-def test_the_portable_runner_and_reals_before_their_fakes(tmp_path):
+def test_the_portable_runner_and_reals_before_their_fakes(tmp_path: Path) -> None:
     real = video(write_clip(tmp_path / "in" / "1.mp4", 8), original="1")
     fake = video(write_clip(tmp_path / "in" / "0_1.mp4", 8), 1, original="1")
     settings = Settings(detector="none", num_frames=2, crop_size=48, boxes_from=ORIGINALS)
@@ -54,11 +58,11 @@ def test_the_portable_runner_and_reals_before_their_fakes(tmp_path):
 
 # Beam's own thread ends with its worker's connection.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_killed_worker_loses_nothing(tmp_path):
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     videos = clips(tmp_path / "in", 6)
     killed = []
 
-    def kill_one():
+    def kill_one() -> None:
         while not (workers := beam._workers()):
             time.sleep(0.05)
         time.sleep(1)
@@ -74,7 +78,7 @@ def test_a_killed_worker_loses_nothing(tmp_path):
         assert len(Extraction.load(extraction_path(tmp_path / "out", v, SETTINGS))) == 2
 
 
-def test_a_video_that_workers_die_on_is_recorded(tmp_path):
+def test_a_video_that_workers_die_on_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     cut_off = []
     for deaths in range(1, LIMIT + 1):
@@ -91,7 +95,7 @@ def test_a_video_that_workers_die_on_is_recorded(tmp_path):
     assert "died 3 times" in Extraction.load(own).problem
 
 
-def test_what_beam_refuses_is_said_in_a_line(tmp_path):
+def test_what_beam_refuses_is_said_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(ExtractionError, match="Beam refuses --runner=NoSuchRunner") as raised:
         extract(clips(tmp_path, 1), SETTINGS, tmp_path, beam_options=["--runner=NoSuchRunner"])
     assert "\n" not in str(raised.value)

@@ -1,9 +1,12 @@
 """What benchmarks print, and what compares it."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,23 +16,23 @@ from benchmarks.peaks import find_peak
 ROOT = Path(__file__).parents[1]
 
 
-def result(tmp_path, name, *lines):
+def result(tmp_path: Path, name: Any, *lines: Any) -> Any:
     path = tmp_path / name
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
 
 
-def line(name, figure, unit, ratio=None, **settings):
+def line(name: Any, figure: Any, unit: Any, ratio: Any = None, **settings: Any) -> Any:
     more = settings if ratio is None else settings | {"ratio": ratio}
     return {"name": name, "figure": figure, "unit": unit, **more, "versions": {"jax": "1"}}
 
 
-def compared(before, after, *more):
+def compared(before: Any, after: Any, *more: Any) -> Any:
     command = [sys.executable, "-m", "benchmarks.compare", str(before), str(after), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_speeds_and_costs_are_better_in_opposite_ways(tmp_path):
+def test_speeds_and_costs_are_better_in_opposite_ways(tmp_path: Path) -> None:
     before = result(tmp_path, "a", line("speed", 10.0, "images/s"), line("time", 10.0, "s"))
     after = result(tmp_path, "b", line("speed", 20.0, "images/s"), line("time", 20.0, "s"))
     gains = {name: gain for name, *_, gain in compare(read(before), read(after))}
@@ -40,7 +43,7 @@ def test_speeds_and_costs_are_better_in_opposite_ways(tmp_path):
     assert compared(before, after, "--tolerance=0.6").returncode == 0
 
 
-def test_a_slower_machine_leaves_ratios_alone(tmp_path):
+def test_a_slower_machine_leaves_ratios_alone(tmp_path: Path) -> None:
     before = result(tmp_path, "a", line("step", 10.0, "images/s", 2.0))
     after = result(tmp_path, "b", line("step", 5.0, "images/s", 1.9))
     assert compared(before, after).returncode == 1
@@ -49,7 +52,7 @@ def test_a_slower_machine_leaves_ratios_alone(tmp_path):
     assert compared(before, worse, "--by=ratio").returncode == 1
 
 
-def test_other_settings_are_no_pair(tmp_path):
+def test_other_settings_are_no_pair(tmp_path: Path) -> None:
     before = result(tmp_path, "a", line("step", 10.0, "s", batch_size=4))
     after = result(tmp_path, "b", line("step", 5.0, "s", batch_size=8))
     with pytest.raises(ValueError, match="no figure of equal settings is in both"):
@@ -58,14 +61,14 @@ def test_other_settings_are_no_pair(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
-def test_what_is_no_result_is_named(tmp_path):
+def test_what_is_no_result_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text('{"name": "x", "figure": 1, "unit": "s"}\nnoise\n')
     with pytest.raises(ValueError, match=r"a:2 is not a line that a benchmark prints"):
         read(path)
 
 
-def test_the_least_time_is_that_of_the_slower_of_computing_and_moving():
+def test_the_least_time_is_that_of_the_slower_of_computing_and_moving() -> None:
     peak = find_peak("v5e:4x4")
     assert peak.seconds(197e12, 0) == 1 and peak.seconds(0, 2 * 819e9) == 2
     assert find_peak("NVIDIA H200").bytes > find_peak("NVIDIA H100 80GB HBM3").bytes

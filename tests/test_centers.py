@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,15 +18,15 @@ LABELS = np.array([0, 1, 1, 0, 1, 1])
 
 
 @pytest.mark.parametrize("real_only", [False, True])
-def test_update(real_only):
+def test_update(real_only: Any) -> None:
     got = update_centers(jnp.asarray(CENTERS), jnp.asarray(V), LABELS, 0.05, real_only=real_only)
     want = reference.update_centers(CENTERS, V, LABELS, 0.05, real_only)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("real_only", [False, True])
-def test_update_is_differentiable_in_the_features(real_only):
-    def total(v):
+def test_update_is_differentiable_in_the_features(real_only: Any) -> None:
+    def total(v: Any) -> Any:
         return update_centers(jnp.asarray(CENTERS), v, LABELS, 0.05, real_only=real_only).sum()
 
     grad = jax.grad(total)(jnp.asarray(V, jnp.float32))
@@ -32,19 +34,19 @@ def test_update_is_differentiable_in_the_features(real_only):
     np.testing.assert_allclose(grad, np.broadcast_to(pulls[:, None, None], V.shape) * 0.05 / 6)
 
 
-def test_rates_at_the_ends():
+def test_rates_at_the_ends() -> None:
     centers, v = jnp.asarray(CENTERS), jnp.asarray(V)
     np.testing.assert_allclose(update_centers(centers, v, LABELS, 0.0), CENTERS, rtol=1e-6)
     got = update_centers(centers, v, LABELS, 1.0)
     np.testing.assert_allclose(got, V.mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_a_batch_without_a_real_sample_leaves_them():
+def test_a_batch_without_a_real_sample_leaves_them() -> None:
     ones = np.ones(6, int)
     got = update_centers(jnp.asarray(CENTERS), jnp.asarray(V), ones, 0.05, real_only=True)
     np.testing.assert_array_equal(got, CENTERS.astype(np.float32))
 
 
-def test_centers_stay_float32_for_bfloat16_features():
+def test_centers_stay_float32_for_bfloat16_features() -> None:
     got = update_centers(jnp.asarray(CENTERS), jnp.asarray(V, jnp.bfloat16), LABELS, 0.05)
     assert got.dtype == jnp.float32

@@ -1,9 +1,12 @@
 """Commands: flags of their own, help on one screen, errors as one message, statuses."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl import flags
@@ -17,13 +20,13 @@ ROOT = Path(__file__).parents[1]
 SCREEN = 50  # lines
 
 
-def define(values):
+def define(values: Any) -> None:
     flags.DEFINE_integer("size", 4, "Pixels.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("workdir", None, "A folder.", required=True, flag_values=values)
     flags.DEFINE_enum("kind", "a", ["a", "b"], "Which one.", flag_values=values)
 
 
-def run(values, arguments):
+def run(values: Any, arguments: Any) -> Any:
     if values.size == 13:
         raise ValueError("13 is no size")
     if values.size == 14:
@@ -36,7 +39,9 @@ COMMAND = Command(program="draw", about="Draws.", define=define, run=run, argume
 COMMANDS = Commands("tool", "Tools.", {"draw": ("draw a picture", f"{__name__}:COMMAND")})
 
 
-def test_flags_and_arguments_reach_the_command_and_its_result_is_the_status(capsys):
+def test_flags_and_arguments_reach_the_command_and_its_result_is_the_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert COMMAND(["in", "--workdir=w", "more", "--kind", "b", "--", "--other"]) == 0
     assert capsys.readouterr().out == "4 w b in more --other\n"
     assert COMMAND(["--workdir=w", "in", "--size=3"]) == 3
@@ -55,26 +60,28 @@ def test_flags_and_arguments_reach_the_command_and_its_result_is_the_status(caps
         (["--workdir=w", "--size=14", "in"], 130, "interrupted"),
     ],
 )
-def test_errors_are_one_message_and_a_status(argv, status, message, capsys):
+def test_errors_are_one_message_and_a_status(
+    argv: Any, status: Any, message: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert COMMAND(argv) == status
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ") and message in printed.err and not printed.out
     assert "Traceback" not in printed.err
 
 
-def test_an_error_is_shown_where_it_arose_when_asked():
+def test_an_error_is_shown_where_it_arose_when_asked() -> None:
     with pytest.raises(ValueError, match="13 is no size"):
         COMMAND(["--workdir=w", "--size=13", "in", "--traceback"])
 
 
-def test_help_lists_own_flags_with_defaults(capsys):
+def test_help_lists_own_flags_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert COMMAND(["--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Draws.\n") and "--size=4" in shown and "Which one. (a, b)" in shown
     assert "helpfull" not in shown and "verbosity" not in shown
 
 
-def test_commands_are_found_by_name(capsys):
+def test_commands_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert COMMANDS(["draw", "in", "--workdir=w"]) == 0
     assert COMMANDS(["drw"]) == 2
     message = capsys.readouterr().err
@@ -85,7 +92,9 @@ def test_commands_are_found_by_name(capsys):
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS.table)
-def test_every_command_shows_its_help_on_one_screen(name, capsys):
+def test_every_command_shows_its_help_on_one_screen(
+    name: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.COMMANDS([name, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert 3 <= len(lines) <= SCREEN and max(map(len, lines)) <= 110
@@ -93,36 +102,40 @@ def test_every_command_shows_its_help_on_one_screen(name, capsys):
 
 
 @pytest.mark.parametrize("name", set(cli.COMMANDS.table) - {"report", "info"})
-def test_every_command_refuses_a_flag_that_it_has_not(name, capsys):
+def test_every_command_refuses_a_flag_that_it_has_not(
+    name: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.COMMANDS([name, "--no_such_flag=1"]) in (1, 2)
     assert "no_such_flag" in capsys.readouterr().err
 
 
-def test_info_never_fails(monkeypatch, capsys):
+def test_info_never_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.COMMANDS(["info"]) == 0
     shown = capsys.readouterr().out
     assert version("jax") in shown and "face detectors" in shown and "cpu" in shown
 
-    def broken():
+    def broken() -> None:
         raise RuntimeError("no driver\nat all")
 
     monkeypatch.setattr("jax.devices", broken)
     assert matnet_jax.runtime.info.info()["devices"] == "none that JAX can use (no driver)"
 
 
-def test_the_launcher_says_what_is_wrong(capsys):
+def test_the_launcher_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert launch.COMMAND(["--processes=0", "--", "x"]) == 2
     assert launch.COMMAND(["--processes=1"]) == 2
     assert "COMMAND is missing" in capsys.readouterr().err
 
 
-def in_process(*command):
+def in_process(*command: Any) -> Any:
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
 
-def test_a_config_s_fields_are_overridden_and_wrong_ones_named(tmp_path):
+def test_a_config_s_fields_are_overridden_and_wrong_ones_named(tmp_path: Path) -> None:
     done = in_process(
         "run_train.py", "--config=configs/demo.py", f"--workdir={tmp_path}", "--config.trian.x=1"
     )
@@ -130,12 +143,12 @@ def test_a_config_s_fields_are_overridden_and_wrong_ones_named(tmp_path):
     assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
 
 
-def test_the_console_command_and_the_scripts_have_the_same_flags():
+def test_the_console_command_and_the_scripts_have_the_same_flags() -> None:
     done = in_process("-m", "matnet_jax", "predict", "--help")
     script = in_process("run_eval.py", "--help")
     assert done.returncode == script.returncode == 0 and not done.stderr
 
-    def names(text):
+    def names(text: Any) -> Any:
         return {word for line in text.splitlines() for word in line.split()[:1] if "--" in word}
 
     assert names(done.stdout) <= names(script.stdout)

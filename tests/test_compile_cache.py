@@ -1,9 +1,14 @@
 """Compiled programs on disk, and who decides where."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from matnet_jax.runtime.compile_cache import default_directory
 
@@ -19,7 +24,7 @@ print(events.count("cache_misses"), events.count("cache_hits"))
 """
 
 
-def run(tmp_path, **environment) -> list[int]:
+def run(tmp_path: Path, **environment: Any) -> list[int]:
     """Misses and hits of a fresh process."""
     clean = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     done = subprocess.run(
@@ -34,20 +39,22 @@ def run(tmp_path, **environment) -> list[int]:
     return [int(n) for n in done.stdout.split()]
 
 
-def test_a_second_process_loads_what_the_first_compiled(tmp_path):
+def test_a_second_process_loads_what_the_first_compiled(tmp_path: Path) -> None:
     [misses, hits] = run(tmp_path)
     assert misses and not hits
     assert run(tmp_path) == [0, misses]
 
 
-def test_jax_settings_go_first(tmp_path):
+def test_jax_settings_go_first(tmp_path: Path) -> None:
     run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
     assert any((tmp_path / "own").iterdir()) and not (tmp_path / "home").exists()
     assert run(tmp_path, JAX_ENABLE_COMPILATION_CACHE="false") == [0, 0]
     assert not (tmp_path / "home").exists()
 
 
-def test_unlike_processors_have_unlike_folders(monkeypatch, tmp_path):
+def test_unlike_processors_have_unlike_folders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     here = default_directory()
     assert here.is_relative_to(tmp_path / "matnet_jax") and here == default_directory()

@@ -1,8 +1,11 @@
 """Configs: what cannot be run is said at once, all of it, with the closest name."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,18 +23,18 @@ from matnet_jax.train.plan import build_optimizer, build_plan
 ROOT = Path(__file__).parents[1]
 
 
-def load(name):
+def load(name: Any) -> Any:
     spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
 
 
-def steps(duration):
+def steps(duration: Any) -> Any:
     return duration_in_steps(duration, steps_per_epoch=10, batch_size=8)
 
 
-def runnable():
+def runnable() -> Any:
     config = default_config()
     config.data.dir = "records"
     return config
@@ -41,13 +44,13 @@ CONFIGS = ("demo", "ffpp", "ffpp_c40", "ffpp_released", "ffpp_released_pretrain"
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_configs_that_come_with_the_project_are_valid(name):
+def test_the_configs_that_come_with_the_project_are_valid(name: Any) -> None:
     config = load(name)
     validate(config)
     assert json.loads(config.to_json_best_effort())["recipe"] == config.recipe
 
 
-def test_ffpp_is_the_papers_training():
+def test_ffpp_is_the_papers_training() -> None:
     config = load("ffpp")
     model = build_model(config)
     assert (model.backbone, model.image_size, model.num_attentions) == ("efficientnet-b4", 380, 4)
@@ -67,7 +70,7 @@ def test_ffpp_is_the_papers_training():
     assert plan.validate_every == plan.checkpoint_every == 100
 
 
-def test_plain_classifier():
+def test_plain_classifier() -> None:
     config = runnable()
     config.model.kind = "classifier"  # as version 0.1 had it
     config.model.backbone = "xception"
@@ -76,7 +79,7 @@ def test_plain_classifier():
     assert build_objective(upgraded(config), model, steps) == CrossEntropy()
 
 
-def test_overrides_reach_the_model():
+def test_overrides_reach_the_model() -> None:
     config = runnable()
     config.model.width_coefficient = 0.5
     config.model.batch_norm_momentum = 0.9
@@ -88,7 +91,7 @@ def test_overrides_reach_the_model():
     assert model.bn_group_size == 8
 
 
-def test_the_optimizer_takes_every_field():
+def test_the_optimizer_takes_every_field() -> None:
     config = runnable()
     config.optimizer.clip_norm = 1.0
     config.optimizer.freeze = ("features",)
@@ -118,7 +121,7 @@ def test_the_optimizer_takes_every_field():
         ("recipe", "papre", "config.recipe is one of paper"),
     ],
 )
-def test_values_out_of_range_are_named(field, value, message):
+def test_values_out_of_range_are_named(field: Any, value: Any, message: Any) -> None:
     config = runnable()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ConfigError) as error:
@@ -126,7 +129,7 @@ def test_values_out_of_range_are_named(field, value, message):
     assert message in str(error.value)
 
 
-def test_unknown_fields_get_the_closest_name_and_all_problems_are_listed():
+def test_unknown_fields_get_the_closest_name_and_all_problems_are_listed() -> None:
     config = runnable()
     config.unlock()
     config.train.batch_sise = 3
@@ -142,7 +145,7 @@ def test_unknown_fields_get_the_closest_name_and_all_problems_are_listed():
     assert "config.seed must be from 0" in text
 
 
-def test_wrong_types_are_named():
+def test_wrong_types_are_named() -> None:
     config = runnable()
     with config.ignore_type():
         config.train.batch_size = 48.0
@@ -165,7 +168,7 @@ def test_wrong_types_are_named():
         ({"model.image_size": 32, "agda.scale": 0.1}, "too small for AGDA"),
     ],
 )
-def test_what_the_network_refuses_is_a_config_error(values, message):
+def test_what_the_network_refuses_is_a_config_error(values: Any, message: Any) -> None:
     config = runnable()
     config.model.backbone = "efficientnet-b0"
     config.update_from_flattened_dict(values)
@@ -174,7 +177,7 @@ def test_what_the_network_refuses_is_a_config_error(values, message):
         build_model(config)
 
 
-def test_changes_lists_the_fields_that_differ():
+def test_changes_lists_the_fields_that_differ() -> None:
     before, after = runnable(), runnable()
     after.optimizer.learning_rate = 0.5
     after.agda.threshold = (0.4, 0.6)
@@ -186,7 +189,7 @@ def test_changes_lists_the_fields_that_differ():
     }
 
 
-def test_the_released_recipe():
+def test_the_released_recipe() -> None:
     config = load("ffpp_released")
     model = build_model(config)
     assert (model.padding, model.texture_version, model.ril_version) == ("nominal", "v2", "v2")
@@ -202,14 +205,14 @@ def test_the_released_recipe():
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5])
 
 
-def test_the_first_released_stage_is_a_plain_classifier():
+def test_the_first_released_stage_is_a_plain_classifier() -> None:
     config = load("ffpp_released_pretrain")
     model = build_model(config)
     assert isinstance(model, PlainClassifier)
     assert build_objective(config, model, steps) == CrossEntropy()
 
 
-def test_fields_that_weights_brought_are_adopted_where_the_config_says_nothing():
+def test_fields_that_weights_brought_are_adopted_where_the_config_says_nothing() -> None:
     config = runnable()
     config.model.std = (0.5, 0.5, 0.5)
     trained = json.loads(runnable().to_json_best_effort())

@@ -1,7 +1,11 @@
 """Every data set in its official layout, and the traps that each of them sets."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trees
@@ -12,16 +16,18 @@ from data_pipeline.detectors.none import WholeImage
 from data_pipeline.extract.crops import Settings, extract_video
 
 
-def listed(tree, name, *, compression="c23", splits=SPLITS, **options):
+def listed(
+    tree: Any, name: Any, *, compression: str = "c23", splits: Any = SPLITS, **options: Any
+) -> Any:
     return open_data_set(name, **options).list(tree.root, compression=compression, splits=splits)
 
 
-def counts(listing) -> dict[tuple[str, str, int], int]:
+def counts(listing: Any) -> dict[tuple[str, str, int], int]:
     return dict(Counter((v.split, v.subset, v.label) for v in listing.present))
 
 
 @pytest.mark.parametrize("compression", ["raw", "c0", "c40"])
-def test_ffpp_in_every_compression_and_manipulation(tmp_path, compression):
+def test_ffpp_in_every_compression_and_manipulation(tmp_path: Path, compression: Any) -> None:
     tree = trees.ffpp(tmp_path / "ff", "c0" if compression == "raw" else compression)
     found = listed(tree, "ffpp", compression=compression, manipulations=trees.MANIPULATIONS)
     assert not found.missing and len(found.present) == 3 * (2 + 5 * 2)
@@ -31,7 +37,7 @@ def test_ffpp_in_every_compression_and_manipulation(tmp_path, compression):
     assert (fake.original, fake.people, fake.split) == ("005", ("005", "004"), "test")
 
 
-def test_ffpp_as_extracted_frames_and_with_masks(tmp_path):
+def test_ffpp_as_extracted_frames_and_with_masks(tmp_path: Path) -> None:
     tree = trees.ffpp(tmp_path / "ff", "c40", manipulations=("Deepfakes",))
     tree.images("original_sequences/youtube/c23/frames/000", ("000.png", "002.png", "010.png"))
     tree.videos("manipulated_sequences/Deepfakes/masks/videos/000_001.mp4")
@@ -44,7 +50,7 @@ def test_ffpp_as_extracted_frames_and_with_masks(tmp_path):
     assert fake.mask is not None and fake.mask.is_file()
 
 
-def test_ffpp_with_deepfakedetection(tmp_path):
+def test_ffpp_with_deepfakedetection(tmp_path: Path) -> None:
     tree = trees.ffpp(tmp_path / "ff", manipulations=())
     dfd = trees.deepfakedetection(tmp_path / "dfd")
     for folder in ("original_sequences/actors", "manipulated_sequences/DeepFakeDetection"):
@@ -56,7 +62,7 @@ def test_ffpp_with_deepfakedetection(tmp_path):
         listed(tree, "ffpp", manipulations=("FaceMorph",))
 
 
-def test_deepfakedetection_keeps_actors_apart(tmp_path):
+def test_deepfakedetection_keeps_actors_apart(tmp_path: Path) -> None:
     tree = trees.deepfakedetection(tmp_path / "dfd")
     found = listed(tree, "deepfakedetection")
     assert counts(found) == {
@@ -72,7 +78,7 @@ def test_deepfakedetection_keeps_actors_apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["celeb_df_v1", "celeb_df_v2"])
-def test_celeb_df_takes_its_inverted_list(tmp_path, name):
+def test_celeb_df_takes_its_inverted_list(tmp_path: Path, name: Any) -> None:
     tree = trees.celeb_df(tmp_path / "celeb")
     found = listed(tree, name)
     test = {(v.subset, v.video_id, v.label) for v in found.present if v.split == "test"}
@@ -92,7 +98,7 @@ def test_celeb_df_takes_its_inverted_list(tmp_path, name):
     assert not tested & {p for v in apart.present if v.split != "test" for p in v.people}
 
 
-def test_a_celeb_df_list_with_turned_labels_is_refused(tmp_path):
+def test_a_celeb_df_list_with_turned_labels_is_refused(tmp_path: Path) -> None:
     tree = trees.celeb_df(tmp_path / "celeb")
     tree.text("List_of_testing_videos.txt", "0 Celeb-real/id0_0000.mp4\n")
     with pytest.raises(DataSetError, match=r"line 1: Celeb-real with 0.*1 is real"):
@@ -102,7 +108,7 @@ def test_a_celeb_df_list_with_turned_labels_is_refused(tmp_path):
         listed(tree, "celeb_df_v2")
 
 
-def test_dfdc_by_parts_and_its_test_set(tmp_path):
+def test_dfdc_by_parts_and_its_test_set(tmp_path: Path) -> None:
     tree = trees.dfdc(tmp_path / "dfdc")
     found = listed(tree, "dfdc")
     assert counts(found) == {
@@ -121,7 +127,7 @@ def test_dfdc_by_parts_and_its_test_set(tmp_path):
         listed(tree, "dfdc")
 
 
-def test_a_dfdc_fake_goes_where_its_original_is(tmp_path):
+def test_a_dfdc_fake_goes_where_its_original_is(tmp_path: Path) -> None:
     tree = trees.dfdc(tmp_path / "dfdc")
     tree.json("dfdc_train_part_1/metadata.json", {"z.mp4": {"label": "FAKE", "original": "e.mp4"}})
     tree.videos("dfdc_train_part_1/z.mp4")
@@ -129,7 +135,7 @@ def test_a_dfdc_fake_goes_where_its_original_is(tmp_path):
     assert next(v for v in found.present if v.video_id == "z").split == "test"  # e is in part 40
 
 
-def test_dfdc_preview_by_actors(tmp_path):
+def test_dfdc_preview_by_actors(tmp_path: Path) -> None:
     tree = trees.dfdc_preview(tmp_path / "preview")
     found = listed(tree, "dfdc_preview", val_share=0.4, seed=1)
     people = {s: {p for v in found.present if v.split == s for p in v.people} for s in SPLITS}
@@ -137,7 +143,7 @@ def test_dfdc_preview_by_actors(tmp_path):
     assert not people["train"] & people["val"]
 
 
-def test_deeperforensics_takes_its_reals_from_ffpp(tmp_path):
+def test_deeperforensics_takes_its_reals_from_ffpp(tmp_path: Path) -> None:
     tree = trees.deeperforensics(tmp_path / "deeper")
     found = listed(tree, "deeperforensics")
     assert not found.missing and len(found.present) == 6  # a name that is listed twice counts once
@@ -145,7 +151,7 @@ def test_deeperforensics_takes_its_reals_from_ffpp(tmp_path):
     assert test == {("youtube", "004", 0), ("end_to_end", "004_M104", 1)}
 
 
-def test_wilddeepfake_archives_and_folders(tmp_path):
+def test_wilddeepfake_archives_and_folders(tmp_path: Path) -> None:
     tree = trees.wilddeepfake(tmp_path / "wild")
     found = listed(tree, "wilddeepfake", val_share=0.0)
     assert counts(found) == {
@@ -159,13 +165,13 @@ def test_wilddeepfake_archives_and_folders(tmp_path):
     assert list(by_kind[""].frame) == [1, 5, 12]
 
 
-def test_ffiw_numbers_begin_anew_in_each_folder(tmp_path):
+def test_ffiw_numbers_begin_anew_in_each_folder(tmp_path: Path) -> None:
     found = listed(trees.ffiw(tmp_path / "ffiw"), "ffiw")
     assert len({v.identity for v in found.present}) == len(found.present) == 8
     assert {(v.subset, v.label) for v in found.present} == {("source", 0), ("target", 1)}
 
 
-def test_deepfakebench_lists_written_on_windows(tmp_path):
+def test_deepfakebench_lists_written_on_windows(tmp_path: Path) -> None:
     tree = trees.deepfakebench(tmp_path / "bench")
     found = listed(tree, "deepfakebench")
     assert not found.missing
@@ -188,7 +194,7 @@ def test_deepfakebench_lists_written_on_windows(tmp_path):
         listed(tree, "deepfakebench")
 
 
-def test_df40_takes_splits_and_reals_from_its_sources(tmp_path):
+def test_df40_takes_splits_and_reals_from_its_sources(tmp_path: Path) -> None:
     found = listed(trees.df40(tmp_path / "df40"), "df40")
     fakes = {(v.split, v.subset, v.video_id) for v in found.present if v.label}
     assert fakes == {("test", "simswap_ff", "004_005"), ("test", "simswap_cdf", "id0_id1_0000")}
@@ -196,7 +202,7 @@ def test_df40_takes_splits_and_reals_from_its_sources(tmp_path):
     assert {v.subset for v in found.present if not v.label} >= {"real_ff", "Celeb-real"}
 
 
-def test_a_folder_of_ones_own_draws_the_same_split_everywhere(tmp_path):
+def test_a_folder_of_ones_own_draws_the_same_split_everywhere(tmp_path: Path) -> None:
     tree = trees.folder(tmp_path / "own")
     first = {v.video_id: v.split for v in listed(tree, "folder").present}
     assert len(first) == 40 and len(set(first.values())) == 3
@@ -205,14 +211,14 @@ def test_a_folder_of_ones_own_draws_the_same_split_everywhere(tmp_path):
     assert later.items() <= first.items()  # what is there decides nothing
 
 
-def test_a_folder_of_frames_is_one_video(tmp_path):
+def test_a_folder_of_frames_is_one_video(tmp_path: Path) -> None:
     tree = trees.Tree(tmp_path / "own")
     tree.images("real/clip", ("1.jpg", "2.jpg"))
     tree.images("fake/clip", ("1.jpg", "2.jpg"))
     assert {v.path.name for v in listed(tree, "folder", frames=True).present} == {"clip"}
 
 
-def test_a_csv_with_everything(tmp_path):
+def test_a_csv_with_everything(tmp_path: Path) -> None:
     write_clip(tmp_path / "a b.mp4", 3)
     path = tmp_path / "list.csv"
     path.write_text(
@@ -228,7 +234,7 @@ def test_a_csv_with_everything(tmp_path):
         open_data_set("folder").list(path, compression="", splits=SPLITS)
 
 
-def test_the_embedded_set_goes_the_way_of_every_other(tmp_path):
+def test_the_embedded_set_goes_the_way_of_every_other(tmp_path: Path) -> None:
     data_set = open_data_set("synthetic", identities=3, size=32)
     found = data_set.list(tmp_path / "drawn", compression="", splits=("train", "test"))
     assert len(found.present) == 2 * 3 * 2
@@ -245,14 +251,14 @@ def test_the_embedded_set_goes_the_way_of_every_other(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"folder", "synthetic"}))
-def test_another_folder_is_told_from_the_data_set(tmp_path, name):
+def test_another_folder_is_told_from_the_data_set(tmp_path: Path, name: Any) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataSetError) as raised:
         open_data_set(name).list(tmp_path, compression="c23", splits=SPLITS)
     assert str(tmp_path) in str(raised.value)
 
 
-def test_options_are_checked():
+def test_options_are_checked() -> None:
     assert options_of("ffpp")["manipulations"][0] == "Deepfakes"
     with pytest.raises(DataSetError, match="no option 'method'; it has: manipulations"):
         open_data_set("ffpp", method="x")
@@ -262,7 +268,7 @@ def test_options_are_checked():
         open_data_set("imagenet")
 
 
-def test_the_shared_copies_list_as_they_should(shared_data):
+def test_the_shared_copies_list_as_they_should(shared_data: Path) -> None:
     found = open_data_set("ffpp").list(shared_data / "ffpp", compression="c23", splits=SPLITS)
     assert {v.video_id for v in found.present} == {
         "004", "519", "634", "004_982", "519_515", "634_660", "750_743"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,13 @@ CASES = [
 ]
 
 
-def padding_of(size, k, stride, nominal):
+def padding_of(size: Any, k: Any, stride: Any, nominal: Any) -> Any:
     return tuple(reference.padding(n, k, stride, nominal) for n in size)
 
 
-def arrays(size, k, stride, padding, channels=4, dtype=np.float32):
+def arrays(
+    size: Any, k: Any, stride: Any, padding: Any, channels: int = 4, dtype: Any = np.float32
+) -> Any:
     draw = np.random.default_rng(0)
     x = draw.standard_normal((2, *size, channels))
     kernel = draw.standard_normal((k, k, channels))
@@ -36,13 +39,15 @@ def arrays(size, k, stride, padding, channels=4, dtype=np.float32):
 
 
 @pytest.mark.parametrize(("k", "stride", "size", "nominal"), CASES)
-def test_forward_and_gradients_match_xla_and_numpy(k, stride, size, nominal):
+def test_forward_and_gradients_match_xla_and_numpy(
+    k: Any, stride: Any, size: Any, nominal: Any
+) -> None:
     padding = padding_of(size, k, stride, nominal)
     x, kernel, grad = arrays(size, k, stride, padding)
     options = {"stride": stride, "padding": padding}
 
     @jax.jit
-    def both(x, kernel, grad):
+    def both(x: Any, kernel: Any, grad: Any) -> Any:
         padded = shifted._pad(x, padding)
         return {
             "xla": (
@@ -73,14 +78,14 @@ def test_forward_and_gradients_match_xla_and_numpy(k, stride, size, nominal):
 
 
 @pytest.mark.parametrize(("k", "size"), [(3, (24, 21)), (5, (6, 6))])
-def test_the_function_itself_on_either_side_of_the_size_limit(k, size):
+def test_the_function_itself_on_either_side_of_the_size_limit(k: Any, size: Any) -> None:
     """`depthwise_conv` under `jax.grad`, where its custom gradient picks the filter's form."""
     padding = padding_of(size, k, 1, None)
     x, kernel, grad = arrays(size, k, 1, padding)
 
     @jax.jit
-    def gradients(x, kernel):
-        def total(x, kernel):
+    def gradients(x: Any, kernel: Any) -> Any:
+        def total(x: Any, kernel: Any) -> Any:
             return jnp.vdot(depthwise.depthwise_conv(x, kernel, 1, padding), grad)
 
         return jax.grad(total, (0, 1))(x, kernel)
@@ -93,13 +98,13 @@ def test_the_function_itself_on_either_side_of_the_size_limit(k, size):
 
 
 @pytest.mark.parametrize(("k", "stride", "size"), [(3, 1, (22, 23)), (5, 2, (9, 8))])
-def test_bfloat16_accumulates_in_float32(k, stride, size):
+def test_bfloat16_accumulates_in_float32(k: Any, stride: Any, size: Any) -> None:
     """Results are bfloat16 and as near to the exact ones as rounding the result alone allows."""
     padding = padding_of(size, k, stride, None)
     x, kernel, grad = arrays(size, k, stride, padding, dtype=jnp.bfloat16)
 
     @jax.jit
-    def run(x, kernel, grad):
+    def run(x: Any, kernel: Any, grad: Any) -> Any:
         options = {"stride": stride, "padding": padding}
         y = depthwise.depthwise_conv(x, kernel, stride, padding)
         return y, *shifted.backward(x, kernel, grad, **options)
@@ -116,14 +121,14 @@ def test_bfloat16_accumulates_in_float32(k, stride, size):
     [(*case, jnp.float32) for case in CASES]
     + [(*case, jnp.bfloat16) for case in CASES if case[2] == (9, 12)],
 )
-def test_triton_kernels_match_xla(k, stride, size, nominal, dtype):
+def test_triton_kernels_match_xla(k: Any, stride: Any, size: Any, nominal: Any, dtype: Any) -> None:
     """Interpreted: their indices, masks and sums; more columns and channels than a tile holds."""
     padding = padding_of(size, k, stride, nominal)
     x, kernel, grad = arrays(size, k, stride, padding, channels=66, dtype=dtype)
     options = {"stride": stride, "padding": padding}
 
     @partial(jax.jit, compiler_options=QUICK_COMPILE)
-    def both(x, kernel, grad):
+    def both(x: Any, kernel: Any, grad: Any) -> Any:
         ours = (
             triton.forward(x, kernel, **options, interpret=True),
             *triton.backward(x, kernel, grad, **options, interpret=True),
@@ -137,7 +142,7 @@ def test_triton_kernels_match_xla(k, stride, size, nominal, dtype):
         np.testing.assert_allclose(ours.astype(jnp.float32), theirs, rtol=rounding, atol=2e-5)
 
 
-def test_triton_kernels_tile_wide_maps():
+def test_triton_kernels_tile_wide_maps() -> None:
     padding = padding_of((5, 37), 3, 1, None)
     x, kernel, grad = arrays((5, 37), 3, 1, padding, channels=3)
     options = {"stride": 1, "padding": padding}
@@ -151,7 +156,7 @@ def test_triton_kernels_tile_wide_maps():
 
 
 def lowered_for_gpu() -> str:
-    def loss(x, kernel):
+    def loss(x: Any, kernel: Any) -> Any:
         return jnp.sum(depthwise.depthwise_conv(x, kernel, 2, ((1, 2), (2, 2))) ** 2)
 
     shapes = [jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((2, 48, 48, 336), (5, 5, 336))]
@@ -160,7 +165,7 @@ def lowered_for_gpu() -> str:
     )
 
 
-def test_the_form_on_gpus_is_chosen_by_the_environment(monkeypatch):
+def test_the_form_on_gpus_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lowered_for_gpu().count("stablehlo.convolution") == 3
     monkeypatch.setenv(depthwise.ON_GPU, "triton")
     assert depthwise.gpu_form() is xla, "eight devices"

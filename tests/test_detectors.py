@@ -1,5 +1,10 @@
 """Detectors behind one interface; RetinaFace on a network that the test makes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +19,9 @@ _CELL = 2 * (3 * 8 + 4)
 """The smaller anchor of row 3, column 4 of the finest level: centre (36, 28), side 16."""
 
 
-def retinaface_file(path, *, faces=((_CELL, 0.9),), anchors=_ANCHORS, widths=(4, 2, 10)):
+def retinaface_file(
+    path: Any, *, faces: Any = ((_CELL, 0.9),), anchors: Any = _ANCHORS, widths: Any = (4, 2, 10)
+) -> Any:
     """An ONNX file with RetinaFace's outputs, each a constant plus 0 times the input."""
     boxes, scores, landmarks = (np.zeros((1, anchors, width), np.float32) for width in widths)
     scores[..., 0] = 1
@@ -40,7 +47,7 @@ def retinaface_file(path, *, faces=((_CELL, 0.9),), anchors=_ANCHORS, widths=(4,
     return path
 
 
-def test_retinaface_decodes_boxes_and_landmarks(tmp_path):
+def test_retinaface_decodes_boxes_and_landmarks(tmp_path: Path) -> None:
     detector = create_detector("retinaface", retinaface_file(tmp_path / "r.onnx"))
     [face] = detector.detect(np.zeros((64, 64, 3), np.uint8))
     # Centre 36 + 0.1·5·16, width 16·exp(0.2·5·ln 2).
@@ -50,20 +57,20 @@ def test_retinaface_decodes_boxes_and_landmarks(tmp_path):
     assert face.score == pytest.approx(0.9)
 
 
-def test_of_overlapping_detections_the_surest_stays(tmp_path):
+def test_of_overlapping_detections_the_surest_stays(tmp_path: Path) -> None:
     path = retinaface_file(tmp_path / "r.onnx", faces=((_CELL, 0.8), (_CELL + 2, 0.95)))
     [face] = create_detector("retinaface", path).detect(np.zeros((64, 64, 3), np.uint8))
     assert face.score == pytest.approx(0.95)
 
 
-def test_boxes_are_in_pixels_of_the_full_frame(tmp_path):
+def test_boxes_are_in_pixels_of_the_full_frame(tmp_path: Path) -> None:
     detector = create_detector("retinaface", retinaface_file(tmp_path / "r.onnx"))
     detector._long_side = 64
     [face] = detector.detect(np.zeros((128, 128, 3), np.uint8))
     np.testing.assert_allclose(face.box, [56, 40, 120, 72], atol=1e-3)
 
 
-def test_retinaface_refuses_other_networks(tmp_path):
+def test_retinaface_refuses_other_networks(tmp_path: Path) -> None:
     other = retinaface_file(tmp_path / "other.onnx", widths=(4, 3, 10))
     with pytest.raises(DetectorError, match=r"scores \[1, A, 2\]"):
         create_detector("retinaface", other)
@@ -78,10 +85,12 @@ def test_retinaface_refuses_other_networks(tmp_path):
         fewer.detect(np.zeros((64, 64, 3), np.uint8))
 
 
-def test_yunet_that_cannot_be_fetched_says_where_it_comes_from(monkeypatch, tmp_path):
+def test_yunet_that_cannot_be_fetched_says_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import pooch
 
-    def offline(*_, **__):
+    def offline(*_: Any, **__: Any) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(pooch, "retrieve", offline)
@@ -89,6 +98,6 @@ def test_yunet_that_cannot_be_fetched_says_where_it_comes_from(monkeypatch, tmp_
         create_detector("yunet")
 
 
-def test_images_that_are_crops_are_one_face_each():
+def test_images_that_are_crops_are_one_face_each() -> None:
     [face] = WholeImage().detect(np.zeros((20, 30, 3), np.uint8))
     assert list(face.box) == [0, 0, 30, 20] and np.isnan(face.landmarks).all()

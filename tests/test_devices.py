@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import optax
@@ -38,7 +40,7 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_same_numbers_on_one_and_on_eight_devices(recipe):
+def test_same_numbers_on_one_and_on_eight_devices(recipe: Any) -> None:
     """Losses, parameters, centers and batch statistics over two steps."""
     assert jax.device_count() == 8, "tests/conftest.py asks for 8 CPU devices"
     (model, fields), tx, results = RECIPES[recipe], optax.sgd(0.05), []
@@ -66,7 +68,7 @@ def test_same_numbers_on_one_and_on_eight_devices(recipe):
             assert eight[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), name
     assert np.abs(state_1.collections["feature_centers"]["centers"]).max() > 1e-3
 
-    def close(path, one, eight):
+    def close(path: Any, one: Any, eight: Any) -> None:
         error = np.abs(eight - one).max() / max(np.abs(one).max(), 1e-3)
         assert error < 1e-3, f"{jax.tree_util.keystr(path)}: {error:.1e}"
 

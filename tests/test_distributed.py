@@ -1,11 +1,15 @@
 """Several processes, for real: the same run as in one, and what happens when one dies."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,16 +27,16 @@ FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.ev
 
 
 @pytest.fixture(scope="module")
-def environment():
+def environment() -> Any:
     return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture
-def job(environment, monkeypatch, tmp_path):
+def job(environment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """job(name, processes, devices) -> the processes of a job whose workdir is tmp_path/name."""
     started = []
 
-    def begin(name, processes, devices, fields=FIELDS):
+    def begin(name: Any, processes: Any, devices: Any, fields: Any = FIELDS) -> Any:
         flags = f"--xla_force_host_platform_device_count={devices}"
         for key, value in {**environment, "XLA_FLAGS": flags}.items():
             monkeypatch.setenv(key, value)
@@ -46,19 +50,21 @@ def job(environment, monkeypatch, tmp_path):
             process.wait()
 
 
-def network(workdir):
+def network(workdir: Any) -> Any:
     """Parameters, statistics and centers, whatever devices wrote them."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         return checkpoints.read_model("latest")
 
 
-def close(one, other, **tolerance):
+def close(one: Any, other: Any, **tolerance: Any) -> None:
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, **tolerance), network(one), network(other)
     )
 
 
-def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(job, tmp_path):
+def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(
+    job: Any, tmp_path: Path
+) -> None:
     for name, processes, devices in (("2x4", 2, 4), ("1x8", 1, 8), ("1x1", 1, 1)):
         assert wait(job(name, processes, devices)) == 0
     runs = {name: tmp_path / name for name in ("2x4", "1x8", "1x1")}
@@ -79,7 +85,7 @@ def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(job, tmp_
     assert not list((runs["2x4"] / ".processes").iterdir())
 
 
-def test_a_job_goes_on_with_other_devices(job, tmp_path):
+def test_a_job_goes_on_with_other_devices(job: Any, tmp_path: Path) -> None:
     half = (FIELDS[0].replace("4", "2"), *FIELDS[1:])
     assert wait(job("moved", 2, 2, half)) == 0
     assert wait(job("moved", 1, 1)) == 0
@@ -91,7 +97,7 @@ def test_a_job_goes_on_with_other_devices(job, tmp_path):
     assert steps == ["1", "2", "3", "4"]
 
 
-def wait_for_step(workdir, step, processes):
+def wait_for_step(workdir: Any, step: Any, processes: Any) -> None:
     end = time.monotonic() + 240
     while time.monotonic() < end:
         rows = read_table(workdir / "metrics.csv").rows
@@ -102,7 +108,9 @@ def wait_for_step(workdir, step, processes):
     raise AssertionError("no progress")
 
 
-def test_the_others_end_when_one_is_killed(job, tmp_path, capfd):
+def test_the_others_end_when_one_is_killed(
+    job: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     processes = job("killed", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
     wait_for_step(tmp_path / "killed", 2, processes)
     processes[1].send_signal(signal.SIGKILL)
@@ -113,7 +121,7 @@ def test_the_others_end_when_one_is_killed(job, tmp_path, capfd):
     assert "process 1 was killed by signal 9" in capfd.readouterr().err
 
 
-def test_sigterm_to_one_process_saves_in_all(job, tmp_path):
+def test_sigterm_to_one_process_saves_in_all(job: Any, tmp_path: Path) -> None:
     processes = job("asked", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
     wait_for_step(tmp_path / "asked", 2, processes)
     processes[0].send_signal(signal.SIGTERM)
@@ -127,7 +135,7 @@ def test_sigterm_to_one_process_saves_in_all(job, tmp_path):
     assert saved == int(logged[-1]["step"])
 
 
-def test_the_launcher_restarts_a_job_that_lost_a_process(environment, tmp_path):
+def test_the_launcher_restarts_a_job_that_lost_a_process(environment: Any, tmp_path: Path) -> None:
     """The script dies in its first life, in one of two processes."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -178,7 +186,7 @@ def test_the_launcher_restarts_a_job_that_lost_a_process(environment, tmp_path):
         ),
     ],
 )
-def test_the_job_is_found_in_the_environment(environment, job):
+def test_the_job_is_found_in_the_environment(environment: Any, job: Any) -> None:
     assert find_job(environment=environment) == job
 
 
@@ -193,6 +201,6 @@ def test_the_job_is_found_in_the_environment(environment, job):
         ),
     ],
 )
-def test_an_incomplete_job_is_refused(environment, message):
+def test_an_incomplete_job_is_refused(environment: Any, message: Any) -> None:
     with pytest.raises(DistributedError, match=message):
         find_job(environment=environment)

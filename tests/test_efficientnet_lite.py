@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,7 +39,7 @@ def lite_module(module: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite4"])
-def test_names_of_the_original(tmp_path, name):
+def test_names_of_the_original(tmp_path: Path, name: Any) -> None:
     model = create_classifier(name, num_classes=1000)
     arrays = random_variables(model)
     state = dict(to_torch(p, value, lite_module(module_of(p))) for p, value in arrays.items())
@@ -53,7 +54,7 @@ def test_names_of_the_original(tmp_path, name):
         np.testing.assert_array_equal(flat[path], value, err_msg=path)
 
 
-def test_stem_head_and_outer_stages_are_not_scaled():
+def test_stem_head_and_outer_stages_are_not_scaled() -> None:
     shapes = variable_shapes(create_classifier("efficientnet-lite4"))
     assert shapes["params/features/stem_conv/kernel"] == (3, 3, 3, 32)
     assert shapes["params/features/head_conv/kernel"] == (1, 1, 448, 1280)
@@ -62,14 +63,14 @@ def test_stem_head_and_outer_stages_are_not_scaled():
     assert not any("/se/" in path for path in shapes)
 
 
-def test_mat_on_a_tiny_one_is_finite():
+def test_mat_on_a_tiny_one_is_finite() -> None:
     model = create_model(**(tiny.FIELDS | {"backbone": "efficientnet-lite0", "mid_dims": 8}))
     out = jax.jit(model.apply)(init_variables(model, 0), tiny.images(model, 2))
     assert out.attention_maps.shape == (2, 4, 4, 4) and np.isfinite(out.logits).all()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_outputs_of_the_original_with_its_imagenet_weights(number):
+def test_outputs_of_the_original_with_its_imagenet_weights(number: Any) -> None:
     original = pytest.importorskip(
         "efficientnet_lite_pytorch", reason="needs efficientnet_lite_pytorch (the extra bench)"
     )

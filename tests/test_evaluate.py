@@ -1,7 +1,12 @@
 """Evaluation: every example once, in files that others can read."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +29,7 @@ from matnet_jax.train.plan import build_optimizer, build_plan
 from matnet_jax.train.state import create_train_state
 
 
-def untrained(config, workdir, *, steps=(3,)):
+def untrained(config: Any, workdir: Any, *, steps: Any = (3,)) -> Any:
     """A workdir with checkpoints of a network as it was initialised."""
     tx = build_optimizer(config, build_plan(config, 3).learning_rate)
     model = build_model(config)
@@ -43,21 +48,21 @@ def untrained(config, workdir, *, steps=(3,)):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
+def quick_compilation() -> Iterator[Any]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
-def small_mesh(monkeypatch):
+def small_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         matnet_jax.evaluation.run, "data_mesh", lambda: data_mesh(jax.devices()[:2])
     )
 
 
 @pytest.fixture
-def sources(monkeypatch, small_mesh):
+def sources(monkeypatch: pytest.MonkeyPatch, small_mesh: Any) -> Any:
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):
@@ -67,7 +72,7 @@ def sources(monkeypatch, small_mesh):
     return table
 
 
-def test_the_protocol_is_the_configs(sources, tmp_path):
+def test_the_protocol_is_the_configs(sources: Any, tmp_path: Path) -> None:
     fields = {"aggregation": "max", "threshold": 0.4, "num_resamples": 20, "log_loss_epsilon": 1e-7}
     config = tiny_config(
         **{f"eval.{name}": value for name, value in fields.items()},
@@ -80,7 +85,7 @@ def test_the_protocol_is_the_configs(sources, tmp_path):
     assert metrics["intervals"] and metrics["fitted"]
 
 
-def test_data_sets_are_scored_together():
+def test_data_sets_are_scored_together() -> None:
     first, second = tiny_source("train"), tiny_source("test")
     joined = Joined([first, second])
     assert len(joined) == 36
@@ -91,7 +96,7 @@ def test_data_sets_are_scored_together():
         assert joined.columns["split"][row] == source.columns["split"][own]
 
 
-def test_files_and_metrics(sources, tmp_path):
+def test_files_and_metrics(sources: Any, tmp_path: Path) -> None:
     config = tiny_config()
     untrained(config, tmp_path, steps=(3, 6))
     returned = evaluate(config, tmp_path)
@@ -114,7 +119,7 @@ def test_files_and_metrics(sources, tmp_path):
     assert (tmp_path / "x" / "scores.csv").exists()
 
 
-def test_scores_are_the_networks_one_by_one(sources):
+def test_scores_are_the_networks_one_by_one(sources: Any) -> None:
     config = tiny_config()
     model = build_model(config)
     variables = init_variables(model, 3)
@@ -130,7 +135,7 @@ def test_scores_are_the_networks_one_by_one(sources):
     np.testing.assert_array_equal(scores["video_id"], source.columns["video_id"])
 
 
-def test_the_model_card_has_the_figures(sources, tmp_path):
+def test_the_model_card_has_the_figures(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",), "eval.num_resamples": 20})
     untrained(config, tmp_path / "run")
     metrics = evaluate(config, tmp_path / "run")
@@ -145,7 +150,7 @@ def test_the_model_card_has_the_figures(sources, tmp_path):
     assert "\n\n\n" not in card
 
 
-def test_robustness_is_in_the_metrics_and_the_report(sources, tmp_path):
+def test_robustness_is_in_the_metrics_and_the_report(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",)})
     untrained(config, tmp_path)
     points = evaluate(config, tmp_path)["robustness"]["jpeg_quality"]
@@ -156,7 +161,9 @@ def test_robustness_is_in_the_metrics_and_the_report(sources, tmp_path):
         evaluate(tiny_config(**{"eval.robustness": ("rain",)}), tmp_path)
 
 
-def test_an_example_that_batching_loses_is_an_error(sources, monkeypatch):
+def test_an_example_that_batching_loses_is_an_error(
+    sources: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tiny_config()
     model = build_model(config)
     mesh = data_mesh(jax.devices()[:2])
@@ -169,7 +176,7 @@ def test_an_example_that_batching_loses_is_an_error(sources, monkeypatch):
         Scorer(model, mesh, batch_size=8).score(variables, sources["val"])
 
 
-def test_one_class_gives_null_and_a_report(sources, tmp_path):
+def test_one_class_gives_null_and_a_report(sources: Any, tmp_path: Path) -> None:
     whole = sources["test"]
     real = np.flatnonzero(whole.columns["label"] == 0)
     sources["test"] = ArraySource(
@@ -184,14 +191,14 @@ def test_one_class_gives_null_and_a_report(sources, tmp_path):
     assert (tmp_path / "eval/test/report.html").exists()
 
 
-def test_an_empty_split_is_said(sources, tmp_path):
+def test_an_empty_split_is_said(sources: Any, tmp_path: Path) -> None:
     columns = {name: column[:0] for name, column in sources["test"].columns.items()}
     sources["test"] = ArraySource(np.zeros((0, 32, 32, 3), np.uint8), columns)
     with pytest.raises(NothingToScoreError, match="'test' .* has no faces to score"):
         evaluate(tiny_config(), tmp_path)
 
 
-def test_a_plain_classifier_has_no_overlays(sources, tmp_path):
+def test_a_plain_classifier_has_no_overlays(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"model.kind": "classifier"})
     for name in ("mid_dims", "batch_norm_momentum"):
         config.model[name] = None
@@ -201,7 +208,7 @@ def test_a_plain_classifier_has_no_overlays(sources, tmp_path):
     assert "data:image/jpeg" not in (tmp_path / "eval/test/report.html").read_text()
 
 
-def test_foreign_and_missing_checkpoints(sources, tmp_path):
+def test_foreign_and_missing_checkpoints(sources: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="train first"):
         evaluate(tiny_config(), tmp_path)
     untrained(tiny_config(), tmp_path)
@@ -213,7 +220,7 @@ def test_foreign_and_missing_checkpoints(sources, tmp_path):
     assert evaluate(tiny_config(**{"train.batch_size": 2, "data.ops": "none"}), tmp_path)
 
 
-def test_which_faces_are_shown():
+def test_which_faces_are_shown() -> None:
     scores = {
         "dataset": np.full(12, "d"),
         "subset": np.array(["r"] * 6 + ["f"] * 6),
@@ -228,7 +235,7 @@ def test_which_faces_are_shown():
     np.testing.assert_array_equal(sorted(most_wrong_rows(scores)), [2, 8])
 
 
-def test_videos_without_a_face_are_counted(sources, tmp_path):
+def test_videos_without_a_face_are_counted(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"data.source": "records", "data.dir": str(tmp_path / "records")})
     build = tmp_path / "records" / "faces" / "1.0.0"
     build.mkdir(parents=True)

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,7 +80,7 @@ FIELDS = TINY | {"mid_dims": 8, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
 _predict = jax.jit(lambda *given: infer(*given).arrays(), static_argnums=0)
 
 
-def varied(variables):
+def varied(variables: Any) -> Any:
     """Statistics and biases that matter."""
     draw = np.random.default_rng(3)
     return jax.tree.map(
@@ -90,7 +92,7 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (BATCH, 64, 64, 3)).astype(np.uint8)
 
 
-def run_elsewhere(program: str, folder, tmp_path) -> dict[str, np.ndarray]:
+def run_elsewhere(program: str, folder: Any, tmp_path: Path) -> dict[str, np.ndarray]:
     np.save(tmp_path / "images.npy", pixels())
     environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
     done = subprocess.run(
@@ -104,12 +106,12 @@ def run_elsewhere(program: str, folder, tmp_path) -> dict[str, np.ndarray]:
     return dict(np.load(tmp_path / "out.npz"))
 
 
-def expected(model, variables) -> dict[str, np.ndarray]:
+def expected(model: Any, variables: Any) -> dict[str, np.ndarray]:
     images = model.preprocess.normalize(pixels())
     return jax.device_get(_predict(model, variables, images))
 
 
-def compare(got, want) -> None:
+def compare(got: Any, want: Any) -> None:
     assert got.keys() == want.keys()
     for name in want:
         assert got[name].dtype == np.float32
@@ -117,13 +119,13 @@ def compare(got, want) -> None:
 
 
 @pytest.fixture(scope="module")
-def mat():
+def mat() -> Any:
     model = create_model(**FIELDS)
     variables = varied(init_variables(model, 0))
     return model, variables, expected(model, variables)
 
 
-def test_expected_outputs_depend_on_the_images(mat):
+def test_expected_outputs_depend_on_the_images(mat: Any) -> None:
     _, _, want = mat
     assert want["score"].shape == (BATCH,) and np.ptp(want["score"]) > 1e-6
     assert want["attention_maps"].shape == (BATCH, 4, 4, 4)
@@ -132,7 +134,7 @@ def test_expected_outputs_depend_on_the_images(mat):
     )
 
 
-def test_stablehlo_in_a_fresh_process(mat, tmp_path):
+def test_stablehlo_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:
     model, variables, want = mat
     folder = export_stablehlo(model, variables, tmp_path / "out", about={"checkpoint": 5})
     details = json.loads((folder / "preprocess.json").read_text())
@@ -145,7 +147,7 @@ def test_stablehlo_in_a_fresh_process(mat, tmp_path):
         export_stablehlo(model, variables, folder)
 
 
-def test_savedmodel_in_a_fresh_process(mat, tmp_path):
+def test_savedmodel_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     model, variables, want = mat
     folder = export_savedmodel(model, variables, tmp_path / "out")
@@ -153,7 +155,7 @@ def test_savedmodel_in_a_fresh_process(mat, tmp_path):
     compare(run_elsewhere(_RUN_SAVEDMODEL, folder, tmp_path), want)
 
 
-def test_outputs_are_float32_whatever_the_network_computes_in():
+def test_outputs_are_float32_whatever_the_network_computes_in() -> None:
     model = create_classifier(**TINY, dtype=jax.numpy.bfloat16)
     variables = init_variables(model, 0)
     images = jax.ShapeDtypeStruct((BATCH, 64, 64, 3), np.float32)
@@ -165,14 +167,16 @@ def test_outputs_are_float32_whatever_the_network_computes_in():
     }
 
 
-def test_platforms_are_checked(mat, tmp_path):
+def test_platforms_are_checked(mat: Any, tmp_path: Path) -> None:
     model, variables, _ = mat
     with pytest.raises(ValueError, match=r"unknown platforms \['gpu'\]; available: cpu, cuda, tpu"):
         export_stablehlo(model, variables, tmp_path / "other", platforms=("gpu",))
     assert not (tmp_path / "other").exists()
 
 
-def test_command_exports_a_checkpoint(mat, tmp_path, capsys):
+def test_command_exports_a_checkpoint(
+    mat: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     model, variables, _ = mat
     config = default_config()

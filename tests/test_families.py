@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import chex
 import example_detector
@@ -45,20 +48,20 @@ NAMES = (*FAMILIES, "example")
 
 
 @pytest.fixture(autouse=True)
-def example(monkeypatch):
+def example(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line that a new family is."""
     monkeypatch.setitem(FAMILIES, "example", example_detector.FAMILY)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
+def quick_compilation() -> Iterator[Any]:
     """Programs here run once or twice: they are compiled longer than they run."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-def config_of(name, **values):
+def config_of(name: Any, **values: Any) -> Any:
     config = default_config(name=name)
     fields = {"model.image_size": tiny.SIZE, "data.source": "synthetic", "data.real_repeat": 1}
     fields |= {"data.synthetic_identities": 2, "train.batch_size": 8, "validation.batch_size": 8}
@@ -69,7 +72,7 @@ def config_of(name, **values):
     return config
 
 
-def batch_of(name, size=8):
+def batch_of(name: Any, size: int = 8) -> Any:
     """What a family reads; two of eight examples do not count."""
     batch = tiny.batch(size, weight=np.array([1, 1, 1, 0, 1, 1, 0, 1], np.float32))
     if "mask" in FAMILIES[name].reads:
@@ -77,7 +80,7 @@ def batch_of(name, size=8):
     return batch
 
 
-def made(name, **values):
+def made(name: Any, **values: Any) -> Any:
     """A tiny model and its objective."""
     config = config_of(name, **values)
     model = build_model(config)
@@ -85,7 +88,7 @@ def made(name, **values):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_outputs(name):
+def test_outputs(name: Any) -> None:
     model, _ = made(name)
     assert isinstance(model, Detector) and name in detectors()
     variables = jax.eval_shape(lambda: init_variables(model, 0))
@@ -101,7 +104,7 @@ def test_outputs(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scores_and_maps_are_in_range(name):
+def test_scores_and_maps_are_in_range(name: Any) -> None:
     model, _ = made(name)
     images = tiny.images(model, 4)
     found = jax.jit(lambda v, x: infer(model, v, x))(init_variables(model, 0), images)
@@ -111,7 +114,7 @@ def test_scores_and_maps_are_in_range(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bfloat16_keeps_variables_in_float32(name):
+def test_bfloat16_keeps_variables_in_float32(name: Any) -> None:
     model, _ = made(name, **{"model.dtype": "bfloat16"})
     assert model.dtype == jnp.bfloat16
     variables = abstract_variables(model)
@@ -122,7 +125,7 @@ def test_bfloat16_keeps_variables_in_float32(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_images_are_said(name):
+def test_wrong_images_are_said(name: Any) -> None:
     model, _ = made(name)
     variables = abstract_variables(model)
     for shape, dtype in (((2, 64, 64, 3), jnp.uint8), ((2, 64, 64, 1), jnp.float32)):
@@ -131,7 +134,7 @@ def test_wrong_images_are_said(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name):
+def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name: Any) -> None:
     (state, metrics), (other, others) = (
         one_step(name, batch_of(name), devices) for devices in (jax.devices()[:1], jax.devices())
     )
@@ -142,7 +145,7 @@ def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_examples_of_weight_0_do_not_count(name):
+def test_examples_of_weight_0_do_not_count(name: Any) -> None:
     batch = batch_of(name)
     left_out = batch["weight"] == 0
     other = {key: value.copy() for key, value in batch.items()}
@@ -154,7 +157,7 @@ def test_examples_of_weight_0_do_not_count(name):
     chex.assert_trees_all_close(*results, rtol=1e-4, atol=1e-6)
 
 
-def one_step(name, batch, devices):
+def one_step(name: Any, batch: Any, devices: Any) -> Any:
     """State and metrics after the first step."""
     (model, objective), tx, mesh = made(name), optax.sgd(0.05), data_mesh(devices)
     step = jax.jit(
@@ -168,7 +171,7 @@ def one_step(name, batch, devices):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_from_training_to_prediction(name, tmp_path):
+def test_from_training_to_prediction(name: Any, tmp_path: Path) -> None:
     """Trained, evaluated, restored, exported: the same network throughout."""
     config = config_of(name)
     assert train(config, tmp_path)["step"] == 2
@@ -191,13 +194,13 @@ def test_from_training_to_prediction(name, tmp_path):
         np.testing.assert_allclose(exported_maps, maps, atol=1e-4)
 
 
-def model_heatmaps(loaded):
+def model_heatmaps(loaded: Any) -> Any:
     images = tiny.images(loaded.model, 1)
     return jax.eval_shape(lambda x: infer(loaded.model, loaded.variables, x), images).heatmaps
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_config_has_its_fields_only(name):
+def test_its_config_has_its_fields_only(name: Any) -> None:
     config, family = config_of(name), FAMILIES[name]
     sections = set(family.sections)
     for other in FAMILIES.values():
@@ -206,7 +209,7 @@ def test_its_config_has_its_fields_only(name):
     assert set(config.model) - {"name", "kind"} <= known
 
 
-def test_an_unknown_name_or_field_says_what_there_is():
+def test_an_unknown_name_or_field_says_what_there_is() -> None:
     with pytest.raises(ValueError, match="unknown detector 'matt'; available: mat, classifier"):
         create_detector("matt")
     with pytest.raises(ValueError, match="no field 'widht'; did you mean 'width'"):

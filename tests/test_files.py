@@ -1,9 +1,14 @@
 """Files that are there whole or not at all."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
 import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,34 +26,34 @@ class Failed(Exception):
     pass
 
 
-def write_text(path):
+def write_text(path: Any) -> None:
     with atomic_file(path) as file:
         file.write("half")
         raise Failed
 
 
-def write_bytes(path):
+def write_bytes(path: Any) -> None:
     with atomic_file(path, "wb") as file:
         file.write(b"half")
         raise Failed
 
 
-def write_by_name(path):
+def write_by_name(path: Any) -> None:
     with atomic_path(path) as temporary:
         assert temporary.suffix == path.suffix and temporary.parent == path.parent
         temporary.write_text("half")
         raise Failed
 
 
-def write_unfit_json(path):
+def write_unfit_json(path: Any) -> None:
     try:
         write_json(path, {"auc": float("nan")})
     except ValueError as error:
         raise Failed from error
 
 
-def write_rows(path):
-    def rows():
+def write_rows(path: Any) -> None:
+    def rows() -> Iterator[Any]:
         yield ["half"]
         raise Failed
 
@@ -58,7 +63,9 @@ def write_rows(path):
 @pytest.mark.parametrize(
     "write", [write_text, write_bytes, write_by_name, write_unfit_json, write_rows]
 )
-def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(write, tmp_path):
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(
+    write: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "file.json"
     path.write_text("old")
     with pytest.raises(Failed):
@@ -70,7 +77,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(write, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_appears_at_the_end_and_is_as_readable_as_its_neighbours(tmp_path):
+def test_a_file_appears_at_the_end_and_is_as_readable_as_its_neighbours(tmp_path: Path) -> None:
     neighbour = tmp_path / "made" / "neighbour"
     path = tmp_path / "made" / "file"
     with atomic_file(path) as file:
@@ -81,7 +88,7 @@ def test_a_file_appears_at_the_end_and_is_as_readable_as_its_neighbours(tmp_path
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(neighbour.stat().st_mode)
 
 
-def test_json_and_csv_are_read_back(tmp_path):
+def test_json_and_csv_are_read_back(tmp_path: Path) -> None:
     value = {"name": "ä\udcff", "list": [1, None, 0.1]}
     write_json(tmp_path / "a.json", value)
     assert json.loads((tmp_path / "a.json").read_text()) == value
@@ -92,7 +99,7 @@ def test_json_and_csv_are_read_back(tmp_path):
     assert b"\r" not in (tmp_path / "a.csv").read_bytes()
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out" / "exported"
     with pytest.raises(Failed), atomic_folder(path) as folder:
         (folder / "part").touch()
@@ -108,7 +115,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert os.listdir(path.parent) == ["exported"]
 
 
-def test_one_folder_holds_what_is_kept(monkeypatch, tmp_path):
+def test_one_folder_holds_what_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MATNET_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "matnet_jax"

@@ -1,6 +1,9 @@
 """Boxes found on one video, used for others of the same footage."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +17,11 @@ SETTINGS = Settings(num_frames=4, crop_size=64)
 
 
 class NoFace:
-    def detect(self, image):
+    def detect(self, image: Any) -> None:
         raise AssertionError("boxes are known: nothing is to be detected")
 
 
-def pair(root: Path, compression: str = "c23"):
+def pair(root: Path, compression: str = "c23") -> Any:
     """A real video and a fake of it."""
     fields = {"compression": compression, "original": "001"}
     real = video(write_clip(root / compression / "001.mp4", 20), **fields)
@@ -26,7 +29,7 @@ def pair(root: Path, compression: str = "c23"):
     return real, video(fake_path, 1, subset="Deepfakes", **fields)
 
 
-def test_a_fake_takes_the_boxes_of_its_real(tmp_path):
+def test_a_fake_takes_the_boxes_of_its_real(tmp_path: Path) -> None:
     settings = Settings(num_frames=4, crop_size=64, boxes_from=ORIGINALS)
     real, fake = pair(tmp_path)
     files = box_files([real, fake], settings, tmp_path)
@@ -43,7 +46,7 @@ def test_a_fake_takes_the_boxes_of_its_real(tmp_path):
     assert box_files([other, fake], settings, tmp_path) == {}
 
 
-def test_an_earlier_run_serves_every_compression_and_the_fakes(tmp_path):
+def test_an_earlier_run_serves_every_compression_and_the_fakes(tmp_path: Path) -> None:
     real, fake = pair(tmp_path)
     extraction = extract_video(real, SETTINGS, OneFace())
     path = extraction_path(tmp_path / "earlier", real, SETTINGS)
@@ -54,13 +57,13 @@ def test_an_earlier_run_serves_every_compression_and_the_fakes(tmp_path):
     assert files == {harder_real: path, harder_fake: path}
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     settings = Settings(boxes_from=str(tmp_path))
     with pytest.raises(FootageError, match=r"no videos/\*.npz there"):
         box_files([], settings, tmp_path)
 
 
-def test_boxes_of_other_footage_are_a_failure_not_a_crash(tmp_path):
+def test_boxes_of_other_footage_are_a_failure_not_a_crash(tmp_path: Path) -> None:
     real, fake = pair(tmp_path)
     wide = write_clip(tmp_path / "wide.mp4", 20)
     boxes = extract_video(real, SETTINGS, OneFace()).boxes
@@ -70,8 +73,8 @@ def test_boxes_of_other_footage_are_a_failure_not_a_crash(tmp_path):
 
 
 def test_the_real_and_its_fake_of_the_shared_data_get_the_same_crops(
-    shared_data, shared_models, tmp_path
-):
+    shared_data: Path, shared_models: Path, tmp_path: Path
+) -> None:
     from data_pipeline.detectors import create_detector
     from data_pipeline.training.decode import decode_image
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import make_golden
 import numpy as np
@@ -11,22 +13,22 @@ from matnet_jax.detectors.mat import losses
 
 
 @pytest.fixture(scope="module")
-def golden():
+def golden() -> Any:
     return np.load(make_golden.PATH)
 
 
 @pytest.mark.parametrize("name", make_golden.CASES)
-def test_library_gives_the_stored_tensors(golden, name):
+def test_library_gives_the_stored_tensors(golden: Any, name: Any) -> None:
     _, _, version, m_in, m_out = make_golden.CASES[name]
     model, variables, stages = make_golden.case(name)
     labels, rate = make_golden.LABELS, make_golden.RATE
 
-    def texture(model, stages):
+    def texture(model: Any, stages: Any) -> Any:
         maps = model.attention(stages["L5"], False)
         return model.texture(stages["L2"], maps, False)
 
     @jax.jit
-    def run(variables, stages):
+    def run(variables: Any, stages: Any) -> Any:
         evaluation = model.apply(variables, stages)
         block = model.apply(variables, stages, method=texture)
         training, _ = model.apply(
@@ -61,7 +63,7 @@ def test_library_gives_the_stored_tensors(golden, name):
 
 
 @pytest.mark.parametrize("name", make_golden.CASES)
-def test_stored_tensors_are_the_references(golden, name):
+def test_stored_tensors_are_the_references(golden: Any, name: Any) -> None:
     for key, value in make_golden.compute(name).items():
         if f"{name}/{key}" in golden.files:
             np.testing.assert_allclose(golden[f"{name}/{key}"], value, rtol=1e-5, atol=1e-6)

@@ -1,5 +1,9 @@
 """Facts about the compiled step: what it talks about with its host and with other devices."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +24,7 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 
-def whole_step(model):
+def whole_step(model: Any) -> Any:
     """The step on 8 devices, jitted, and its arguments: state, batch, key."""
     mesh = data_mesh()
     tx = optax.adam(1e-3)
@@ -38,31 +42,31 @@ def whole_step(model):
     return jitted, state, global_batch(batch(16), mesh), key
 
 
-def compiled_text(step) -> str:
+def compiled_text(step: Any) -> str:
     jitted, *arguments = step
     return jitted.lower(*arguments).compile().as_text()
 
 
 @pytest.fixture(scope="module")
-def step():
+def step() -> Any:
     return whole_step(tiny_model())
 
 
 @pytest.fixture(scope="module")
-def text(step):
+def text(step: Any) -> Any:
     return compiled_text(step)
 
 
-def test_nothing_goes_to_the_host(text):
+def test_nothing_goes_to_the_host(text: Any) -> None:
     assert host_transfers(text) == []
 
 
-def test_the_state_is_donated(text, step):
+def test_the_state_is_donated(text: Any, step: Any) -> None:
     _, state, *_ = step
     assert donated(text) == len(jax.tree.leaves(state))
 
 
-def test_devices_exchange_sums_alone(text, step):
+def test_devices_exchange_sums_alone(text: Any, step: Any) -> None:
     """Gradients, and of each batch norm its statistics and their gradients, in both passes.
 
     The CPU's compiler sums each pass's gradients over devices, those of GPU and TPU their sum.
@@ -76,7 +80,7 @@ def test_devices_exchange_sums_alone(text, step):
     assert gradients <= found["all-reduce"].bytes <= 2 * gradients + 6 * statistics + 20_000
 
 
-def test_groups_within_a_device_save_the_exchange_of_statistics():
+def test_groups_within_a_device_save_the_exchange_of_statistics() -> None:
     """What is left does not grow with the layers: gradients, running statistics, metrics."""
     one_a_layer, in_groups = (
         collectives(compiled_text(whole_step(patch_model(tiny_model(bn_group_size=size)))))
@@ -86,14 +90,14 @@ def test_groups_within_a_device_save_the_exchange_of_statistics():
     assert in_groups["all-reduce"].count < one_a_layer["all-reduce"].count / 2
 
 
-def test_it_compiles_once_whatever_the_step(step):
+def test_it_compiles_once_whatever_the_step(step: Any) -> None:
     jitted, state, images, key = step
     for _ in range(3):  # over a decay of α
         state, metrics = jitted(state, images, key)
     assert jitted._cache_size() == 1 and np.isfinite(metrics["loss"])
 
 
-def test_collectives_are_counted_with_their_bytes():
+def test_collectives_are_counted_with_their_bytes() -> None:
     found = collectives(
         "HloModule m\n"
         "  %a = (f32[4,2]{1,0}, bf16[3]{0}) all-reduce(%x, %y), channel_id=1\n"
@@ -104,8 +108,8 @@ def test_collectives_are_counted_with_their_bytes():
     assert found["all-gather"].bytes == 16
 
 
-def test_a_callback_is_seen():
-    def talks(x):
+def test_a_callback_is_seen() -> None:
+    def talks(x: Any) -> Any:
         jax.debug.print("{}", x)
         return x + 1
 

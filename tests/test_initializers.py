@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -37,7 +38,7 @@ RECORDED = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_values_of_earlier_runs(name):
+def test_values_of_earlier_runs(name: Any) -> None:
     model, want = RECORDED[name]
     digest = hashlib.sha256()
     for path, array in sorted(flatten(init_variables(model, 3)).items()):
@@ -50,7 +51,7 @@ class Odd(nn.Module):
     """Leaves whose names say the opposite of how they start, ours and Flax's."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         x = Conv(300, kernel_init=Constant(0.25), use_bias=True, bias_init=Normal(3.0))(x)
         x = DepthwiseConv(3, kernel_init=Uniform(0.5))(x)
         x = BatchNorm(scale_init=Constant(0.0), bias_init=Constant(1.0))(x, train=False)
@@ -62,11 +63,11 @@ class Odd(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def odd():
+def odd() -> Any:
     return draw_variables(Odd().init, INPUT, seed=5)
 
 
-def test_a_leaf_gets_what_its_module_declares(odd):
+def test_a_leaf_gets_what_its_module_declares(odd: Any) -> None:
     params = odd["params"]
     np.testing.assert_array_equal(params["Conv_0"]["kernel"], 0.25)
     assert params["Conv_0"]["bias"].std() == pytest.approx(3.0, rel=0.2)
@@ -82,7 +83,7 @@ def test_a_leaf_gets_what_its_module_declares(odd):
     assert query.shape == (400, 4, 100) and query.std() == pytest.approx(1 / 20, rel=0.02)
 
 
-def test_leaves_of_foreign_initialisers_are_the_modules_own(odd):
+def test_leaves_of_foreign_initialisers_are_the_modules_own(odd: Any) -> None:
     np.testing.assert_array_equal(odd["params"]["Dense_0"]["kernel"], 7)
     assert odd["params"]["gain"].std() == pytest.approx(2.0, rel=0.2)
     want = Odd().init(jax.random.key(5), jnp.zeros(INPUT.shape))
@@ -93,7 +94,7 @@ def test_leaves_of_foreign_initialisers_are_the_modules_own(odd):
     assert not np.array_equal(other["params"]["gain"], odd["params"]["gain"])
 
 
-def test_init_gives_plain_arrays(odd):
+def test_init_gives_plain_arrays(odd: Any) -> None:
     variables = Odd().init(jax.random.key(0), jnp.zeros(INPUT.shape))
     leaves = jax.tree.leaves(variables, is_leaf=lambda leaf: isinstance(leaf, Declared))
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
@@ -101,10 +102,10 @@ def test_init_gives_plain_arrays(odd):
     assert shapes[0] == shapes[1]
 
 
-def test_layers_of_a_scan_are_drawn_one_by_one():
+def test_layers_of_a_scan_are_drawn_one_by_one() -> None:
     class Layer(nn.Module):
         @nn.compact
-        def __call__(self, x, _):
+        def __call__(self, x: Any, _: Any) -> Any:
             return Dense(4)(x), None
 
     stack = nn.scan(Layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=50)()
@@ -116,7 +117,7 @@ def test_layers_of_a_scan_are_drawn_one_by_one():
 
 @pytest.mark.parametrize("distribution", ["normal", "truncated_normal", "uniform"])
 @pytest.mark.parametrize("fan", ["fan_in", "fan_out"])
-def test_both_generators_have_the_declared_variance(distribution, fan):
+def test_both_generators_have_the_declared_variance(distribution: Any, fan: Any) -> None:
     init, shape = VarianceScaling(2.0, fan, distribution), (3, 3, 16, 32)
     want = (2.0 / fans(shape)[fan == "fan_out"]) ** 0.5
     drawn = init.draw(np.random.default_rng(0), shape, np.float32)
@@ -124,20 +125,20 @@ def test_both_generators_have_the_declared_variance(distribution, fan):
         assert values.dtype == np.float32 and values.std() == pytest.approx(want, rel=0.05)
 
 
-def test_fans():
+def test_fans() -> None:
     assert fans((3, 3, 16, 32)) == (144, 288)
     assert fans((5, 5, 8)) == (25, 25)
     assert fans((10, 20)) == (10, 20)
 
 
-def test_errors():
+def test_errors() -> None:
     with pytest.raises(ValueError, match="available: normal, truncated_normal, uniform"):
         VarianceScaling(1.0, "fan_in", "cauchy").draw(np.random.default_rng(0), (2, 2), np.float32)
     with pytest.raises(ValueError, match="without a key"):
         Normal(1.0)(None, (2,))
 
 
-def test_b4_starts_without_a_compilation():
+def test_b4_starts_without_a_compilation() -> None:
     model = create_model("paper")
     started = time.process_time()
     init_variables(model, 0)

@@ -1,6 +1,9 @@
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:])
 """
 
 
-def run(tmp_path, setting: str, **environment: str) -> tuple[int, list[str]]:
+def run(tmp_path: Path, setting: str, **environment: str) -> tuple[int, list[str]]:
     """The process's number, and what it printed after its own."""
     (tmp_path / "enabled").write_text(setting)
     program = tmp_path / "program.py"
@@ -37,22 +40,22 @@ def run(tmp_path, setting: str, **environment: str) -> tuple[int, list[str]]:
     return rest
 
 
-def test_a_program_starts_again_with_its_arguments(tmp_path):
+def test_a_program_starts_again_with_its_arguments(tmp_path: Path) -> None:
     rest = run(tmp_path, "always [madvise] never")
     assert rest == ["glibc.malloc.hugetlb=1", "--a=b c d\n"]
 
 
 @pytest.mark.parametrize("setting", ["[always] madvise never", "always madvise [never]"])
-def test_it_goes_on_where_the_kernel_does_not_ask(tmp_path, setting):
+def test_it_goes_on_where_the_kernel_does_not_ask(tmp_path: Path, setting: Any) -> None:
     assert run(tmp_path, setting)[0] == "None"
 
 
-def test_what_the_user_has_set_stays(tmp_path):
+def test_what_the_user_has_set_stays(tmp_path: Path) -> None:
     for value in ("glibc.malloc.check=0", ""):
         assert run(tmp_path, "always [madvise] never", GLIBC_TUNABLES=value)[0] == value
 
 
-def test_it_goes_on_without_such_a_kernel(monkeypatch, tmp_path):
+def test_it_goes_on_without_such_a_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     monkeypatch.setattr(large_pages, "_SETTING", tmp_path / "absent")
     monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("restarted"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,13 +16,13 @@ from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, drop_pat
 from matnet_jax.nn.norms import l2_norm, l2_normalize
 
 
-def images(*shape, seed=0):
+def images(*shape: Any, seed: int = 0) -> Any:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("k", [3, 5])
 @pytest.mark.parametrize("size", [1, 7, 24, 95, 380])
-def test_same_padding(size, k):
+def test_same_padding(size: Any, k: Any) -> None:
     for stride in (1, 2):
         want = reference.padding(size, k, stride)
         assert same_padding((size, size + 1), k, stride)[0] == want
@@ -33,7 +35,7 @@ def test_same_padding(size, k):
 @pytest.mark.parametrize(
     ("k", "stride", "groups"), [(3, 1, 1), (3, 2, 1), (1, 1, 1), (1, 2, 1), (3, 1, 4), (5, 1, 2)]
 )
-def test_conv_matches_xla_and_numpy(k, stride, groups):
+def test_conv_matches_xla_and_numpy(k: Any, stride: Any, groups: Any) -> None:
     x = images(2, 7, 6, 8)
     conv = Conv(12, k, stride, groups, use_bias=True)
     variables = random_variables(conv, x)
@@ -41,10 +43,10 @@ def test_conv_matches_xla_and_numpy(k, stride, groups):
     assert kernel.shape == (k, k, 8 // groups, 12)
     padding = same_padding((7, 6), k, stride)
 
-    def ours(params, x):
+    def ours(params: Any, x: Any) -> Any:
         return conv.apply({"params": params}, x)
 
-    def xla(params, x):
+    def xla(params: Any, x: Any) -> Any:
         y = lax.conv_general_dilated(
             x,
             params["kernel"],
@@ -56,7 +58,7 @@ def test_conv_matches_xla_and_numpy(k, stride, groups):
         return y + params["bias"]
 
     @jax.jit
-    def both(params, x):
+    def both(params: Any, x: Any) -> Any:
         results = {}
         for name, f in (("ours", ours), ("xla", xla)):
             y, pullback = jax.vjp(f, params, x)
@@ -74,7 +76,7 @@ def test_conv_matches_xla_and_numpy(k, stride, groups):
 
 
 @pytest.mark.parametrize("nominal", [None, 380])
-def test_convolutions_pad_by_the_nominal_size(nominal):
+def test_convolutions_pad_by_the_nominal_size(nominal: Any) -> None:
     x = images(1, 9, 7, 3)
     pad = tuple(reference.padding(n, 5, 2, nominal) for n in (9, 7))
     for layer in (DepthwiseConv(5, 2, nominal_size=nominal), Conv(3, 5, 2, nominal_size=nominal)):
@@ -86,13 +88,13 @@ def test_convolutions_pad_by_the_nominal_size(nominal):
         np.testing.assert_allclose(got, slow(x, kernel, stride=2, pad=pad), rtol=1e-4, atol=1e-5)
 
 
-def test_explicit_zero_padding_is_not_taken_for_same():
+def test_explicit_zero_padding_is_not_taken_for_same() -> None:
     layer = DepthwiseConv(3, padding=((0, 0), (0, 0)))
     x = images(1, 5, 5, 2)
     assert layer.apply(random_variables(layer, x), x).shape == (1, 3, 3, 2)
 
 
-def test_layers_compute_in_their_dtype_with_float32_parameters():
+def test_layers_compute_in_their_dtype_with_float32_parameters() -> None:
     x = images(2, 4, 4, 4)
     for layer, options in (
         (Conv(4, dtype=jnp.bfloat16), {}),
@@ -111,7 +113,7 @@ def test_layers_compute_in_their_dtype_with_float32_parameters():
 
 
 @pytest.fixture(scope="module")
-def trained_norm():
+def trained_norm() -> Any:
     x = 3 + 2 * images(4, 3, 5, 6)
     norm = BatchNorm(momentum=0.9, epsilon=1e-3)
     variables = random_variables(norm, x, train=False)
@@ -119,13 +121,13 @@ def trained_norm():
     return norm, variables, x, y, new["batch_stats"]
 
 
-def test_batch_norm_output_uses_the_biased_batch_variance(trained_norm):
+def test_batch_norm_output_uses_the_biased_batch_variance(trained_norm: Any) -> None:
     _, variables, x, y, _ = trained_norm
     want = reference.batch_norm(x, variables["params"], None, 1e-3)
     np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-5)
 
 
-def test_batch_norm_keeps_the_unbiased_variance(trained_norm):
+def test_batch_norm_keeps_the_unbiased_variance(trained_norm: Any) -> None:
     _, variables, x, _, new = trained_norm
     old = variables["batch_stats"]
     np.testing.assert_allclose(new["mean"], 0.9 * old["mean"] + 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
@@ -133,18 +135,18 @@ def test_batch_norm_keeps_the_unbiased_variance(trained_norm):
     np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * unbiased, rtol=1e-5)
 
 
-def test_batch_norm_evaluates_with_running_statistics(trained_norm):
+def test_batch_norm_evaluates_with_running_statistics(trained_norm: Any) -> None:
     norm, variables, x, _, _ = trained_norm
     got = norm.apply(variables, x, train=False)
     want = reference.batch_norm(x, variables["params"], variables["batch_stats"], 1e-3)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_batch_norm_gradient_flows_through_the_batch_statistics(trained_norm):
+def test_batch_norm_gradient_flows_through_the_batch_statistics(trained_norm: Any) -> None:
     """Shifting or scaling a whole channel cannot change its normalised value."""
     norm, variables, x, y, _ = trained_norm
 
-    def output(x):
+    def output(x: Any) -> Any:
         return norm.apply(variables, x, train=True, mutable=["batch_stats"])[0]
 
     (grad,) = jax.vjp(output, jnp.asarray(x))[1](jnp.cos(y))
@@ -152,11 +154,11 @@ def test_batch_norm_gradient_flows_through_the_batch_statistics(trained_norm):
     np.testing.assert_allclose((grad * (x - x.mean((0, 1, 2)))).sum((0, 1, 2)), 0, atol=1e-2)
 
 
-def test_batch_norm_groups_are_batches_of_their_own(trained_norm):
+def test_batch_norm_groups_are_batches_of_their_own(trained_norm: Any) -> None:
     whole, variables, x, *_ = trained_norm
     grouped = whole.clone(group_size=2)
 
-    def run(norm, x):
+    def run(norm: Any, x: Any) -> Any:
         return norm.apply(variables, x, train=True, mutable=["batch_stats"])
 
     y, new = run(grouped, x)
@@ -166,8 +168,8 @@ def test_batch_norm_groups_are_batches_of_their_own(trained_norm):
         want = np.mean([part[1]["batch_stats"][name] for part in parts], axis=0)
         np.testing.assert_allclose(got, want, rtol=1e-5, err_msg=name)
 
-    def gradient(norm, x):
-        def output(x):
+    def gradient(norm: Any, x: Any) -> Any:
+        def output(x: Any) -> Any:
             y, _ = run(norm, x)
             return jnp.sum(jnp.sin(y) * y)
 
@@ -180,19 +182,19 @@ def test_batch_norm_groups_are_batches_of_their_own(trained_norm):
     )
 
 
-def test_batch_norm_groups_must_divide_the_batch(trained_norm):
+def test_batch_norm_groups_must_divide_the_batch(trained_norm: Any) -> None:
     norm, variables, x, *_ = trained_norm
     with pytest.raises(ValueError, match="bn_group_size = 3 does not divide the batch of 4"):
         norm.clone(group_size=3).apply(variables, x, train=True, mutable=["batch_stats"])
 
 
-def test_initialising_in_training_mode_leaves_the_statistics():
+def test_initialising_in_training_mode_leaves_the_statistics() -> None:
     stats = BatchNorm().init(jax.random.key(0), images(2, 3, 3, 4), train=True)["batch_stats"]
     np.testing.assert_array_equal(stats["mean"], 0)
     np.testing.assert_array_equal(stats["var"], 1)
 
 
-def test_drop_path_drops_whole_samples_and_scales_survivors():
+def test_drop_path_drops_whole_samples_and_scales_survivors() -> None:
     x = jnp.ones((400, 2, 3))
     y = np.asarray(drop_path(x, jax.random.key(0), 0.25)).reshape(400, -1)
     assert (y == y[:, :1]).all()
@@ -202,7 +204,7 @@ def test_drop_path_drops_whole_samples_and_scales_survivors():
 
 
 @pytest.mark.parametrize("function", [l2_norm, l2_normalize])
-def test_norms_have_gradient_zero_at_zero(function):
+def test_norms_have_gradient_zero_at_zero(function: Any) -> None:
     x = np.zeros((2, 3), np.float32)
     x[1] = [3, 0, 4]
     grad = jax.grad(lambda x: function(x).sum())(x)
@@ -212,7 +214,7 @@ def test_norms_have_gradient_zero_at_zero(function):
         assert np.isnan(jax.grad(lambda x: jnp.linalg.norm(x, axis=-1).sum())(x)[0]).all()
 
 
-def test_norms_have_their_values_in_float32():
+def test_norms_have_their_values_in_float32() -> None:
     x = images(4, 6)
     np.testing.assert_allclose(l2_normalize(x), reference.normalize(x), rtol=1e-5)
     np.testing.assert_array_equal(l2_normalize(np.zeros((2, 3), np.float32)), 0)

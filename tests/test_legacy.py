@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden" / "workdir_0_1.tar.gz"
 
 
 @pytest.fixture
-def workdir(tmp_path):
+def workdir(tmp_path: Path) -> Any:
     """A small training of two steps by version 0.1, with averaged parameters."""
     with tarfile.open(GOLDEN) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -31,12 +32,12 @@ def workdir(tmp_path):
 
 
 @pytest.fixture
-def unsaid():
+def unsaid() -> None:
     """As if nothing had been said of old names yet."""
     legacy_module._say_once.cache_clear()
 
 
-def test_a_checkpoint_of_version_0_1_gives_its_scores(workdir, unsaid):
+def test_a_checkpoint_of_version_0_1_gives_its_scores(workdir: Any, unsaid: Any) -> None:
     with pytest.warns(UserWarning, match="config.model.kind of older configs is config.model.name"):
         trained = load_trained(workdir)
     expected = np.load(workdir / "expected.npz")
@@ -49,7 +50,9 @@ def test_a_checkpoint_of_version_0_1_gives_its_scores(workdir, unsaid):
     assert trained.step == 2 and trained.metadata["config"]["model"]["name"] == "mat"
 
 
-def test_a_training_of_version_0_1_continues(workdir, recwarn):
+def test_a_training_of_version_0_1_continues(
+    workdir: Any, recwarn: pytest.WarningsRecorder
+) -> None:
     config = upgraded(json.loads((workdir / "config.json").read_text()))
     config.train.duration = "3 steps"
     assert train(config, workdir)["step"] == 3
@@ -59,7 +62,9 @@ def test_a_training_of_version_0_1_continues(workdir, recwarn):
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "2", "3", "3"]
 
 
-def test_kind_is_read_as_it_was_meant_and_told_of_once(unsaid, recwarn):
+def test_kind_is_read_as_it_was_meant_and_told_of_once(
+    unsaid: Any, recwarn: pytest.WarningsRecorder
+) -> None:
     config = default_config()
     config.data.dir = "records"
     config.model.kind = "classifier"
@@ -72,7 +77,7 @@ def test_kind_is_read_as_it_was_meant_and_told_of_once(unsaid, recwarn):
     assert len([w for w in recwarn if "config.model.kind" in str(w.message)]) == 1
 
 
-def test_a_changed_family_is_an_error_that_says_how():
+def test_a_changed_family_is_an_error_that_says_how() -> None:
     config = default_config()
     config.data.dir = "records"
     config.model.name = "classifier"
@@ -80,7 +85,7 @@ def test_a_changed_family_is_an_error_that_says_how():
         validate(config)
 
 
-def test_another_familys_config_keeps_what_both_have():
+def test_another_familys_config_keeps_what_both_have() -> None:
     config = default_config("released")
     config.data.ops, config.model.image_size = "strong", 96
     config.losses.label_smoothing = 0.1

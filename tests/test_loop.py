@@ -1,8 +1,13 @@
 """The loop with a network of one number: what is logged, validated, saved, and what stops it."""
 
+from __future__ import annotations
+
 import csv
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,25 +27,25 @@ from matnet_jax.train.profiling import Profiler
 from matnet_jax.train.watchdog import Watchdog
 
 
-def train_step(state, batch, key):
+def train_step(state: Any, batch: Any, key: Any) -> Any:
     noise = jax.random.normal(jax.random.fold_in(key, state.step))
     value = state.params + batch["image"].mean() + 0.01 * noise
     return TrainState(state.step + 1, value, (), {}), {"loss": value, "grad_norm": jnp.abs(noise)}
 
 
-def batches(start, *, poison=None):
+def batches(start: Any, *, poison: Any = None) -> Iterator[Any]:
     for step in itertools.count(start):
         value = np.nan if step + 1 == poison else 0.1 * step
         yield {"image": np.full((2 * jax.device_count(), 3), value, np.float32)}
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Any:
     """run(total_steps, …) starts or continues a run in tmp_path and returns what it did."""
     mesh = data_mesh()
     traces = []
 
-    def step(state, batch, key):
+    def step(state: Any, batch: Any, key: Any) -> Any:
         traces.append(1)
         return train_step(state, batch, key)
 
@@ -52,14 +57,14 @@ def run(tmp_path):
     )
 
     def run(
-        total_steps,
+        total_steps: Any,
         *,
-        poison=None,
-        stop_after=None,
-        log_every=3,
-        checkpoint_every=4,
-        preemption=None,
-    ):
+        poison: Any = None,
+        stop_after: Any = None,
+        log_every: int = 3,
+        checkpoint_every: int = 4,
+        preemption: Any = None,
+    ) -> Any:
         plan = Plan(
             steps_per_epoch=5,
             total_steps=total_steps,
@@ -72,7 +77,7 @@ def run(tmp_path):
         state = replicate(TrainState(jnp.int32(0), jnp.float32(0), (), {}), mesh)
         validated = []
 
-        def validate(state):
+        def validate(state: Any) -> Any:
             validated.append(int(state.step))
             return {"loss": float(state.params), "video_auc": 1 / int(state.step)}
 
@@ -112,14 +117,16 @@ def run(tmp_path):
 
 
 class AskedAt:
-    def __init__(self, step):
+    def __init__(self, step: Any) -> None:
         self._step = step
 
-    def reached(self, step):
+    def reached(self, step: Any) -> Any:
         return step == self._step
 
 
-def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(run, tmp_path):
+def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(
+    run: Any, tmp_path: Path
+) -> None:
     with pytest.raises(Preempted, match="step 5 is saved"):
         run(18, preemption=AskedAt(5))
     done = run(18)
@@ -131,7 +138,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(run, tmp_
     assert steps[-1] == 18 and [int(step) for step, _ in rows][:3] == [3, 6, 8]
 
 
-def test_periods(run, tmp_path):
+def test_periods(run: Any, tmp_path: Path) -> None:
     done = run(18)
     assert done.validated == [8, 16, 18]
     assert done.steps == [8, 16, 18] and done.best == 8
@@ -146,7 +153,9 @@ def test_periods(run, tmp_path):
     assert list((tmp_path / "tb").glob("events*"))
 
 
-def test_an_interrupted_run_continues_to_the_same_bytes(run, tmp_path, tmp_path_factory):
+def test_an_interrupted_run_continues_to_the_same_bytes(
+    run: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with pytest.raises(StopIteration):  # the data ends: as good as a kill between two steps
         run(18, stop_after=14)
     continued = run(18)
@@ -160,7 +169,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(run, tmp_path, tmp_path_
     np.testing.assert_array_equal(continued.state.params, whole.state.params)
 
 
-def test_means_are_over_the_steps_since_the_last_log(run, tmp_path):
+def test_means_are_over_the_steps_since_the_last_log(run: Any, tmp_path: Path) -> None:
     run(6, log_every=3)
     loose = read_table(tmp_path / "metrics.csv").rows
     for leftover in ("checkpoints", "metrics.csv"):
@@ -175,27 +184,27 @@ def test_means_are_over_the_steps_since_the_last_log(run, tmp_path):
     assert means == [sum(each[:3]) / 3, sum(each[3:]) / 3]
 
 
-def test_nan_stops_with_the_step_and_keeps_the_last_good_checkpoint(run):
+def test_nan_stops_with_the_step_and_keeps_the_last_good_checkpoint(run: Any) -> None:
     with pytest.raises(NonFiniteError, match="loss = nan at step 11; .* checkpoint is step 8"):
         run(18, poison=11)
     done = run(18)
     assert done.first == 8 and np.isfinite(done.state.params)
 
 
-def test_nan_at_a_checkpoint_step_is_not_saved(run):
+def test_nan_at_a_checkpoint_step_is_not_saved(run: Any) -> None:
     with pytest.raises(NonFiniteError, match="at step 4; .* no checkpoint yet"):
         run(18, poison=4)
     assert run(4).first == 0
 
 
-def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run):
+def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(run: Any) -> None:
     run(8)
     assert run(8).validated == []
     longer = run(10)
     assert longer.first == 8 and longer.validated == [10]
 
 
-def test_log_is_cut_back_and_a_torn_line_dropped(tmp_path):
+def test_log_is_cut_back_and_a_torn_line_dropped(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path)
     for step in (1, 2, 3):
         log.write(step, step / 10, "train", {"loss": 0.1 * step, "undefined": None})
@@ -209,7 +218,7 @@ def test_log_is_cut_back_and_a_torn_line_dropped(tmp_path):
     assert text == ("step,epoch,split,loss,undefined,auc\n1,0.1,train,0.1,,\n2,0.2,train,0.2,,\n")
 
 
-def test_a_new_metric_adds_a_column(tmp_path):
+def test_a_new_metric_adds_a_column(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path)
     log.write(1, 0.1, "train", {"loss": 1.0})
     log.write(1, 0.1, "val", {"auc": 0.5})
@@ -227,7 +236,7 @@ def test_a_new_metric_adds_a_column(tmp_path):
     }
 
 
-def test_a_workdir_has_one_run_at_a_time(tmp_path):
+def test_a_workdir_has_one_run_at_a_time(tmp_path: Path) -> None:
     with locked(tmp_path / "run"):
         with pytest.raises(WorkdirError, match=r"in use: process \d+ on .* trains there"):
             with locked(tmp_path / "run"):
@@ -236,7 +245,7 @@ def test_a_workdir_has_one_run_at_a_time(tmp_path):
         pass  # free again
 
 
-def test_a_workdir_that_cannot_be_made(tmp_path):
+def test_a_workdir_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkdirError, match="cannot write to the workdir .*another --workdir"):
         with locked(tmp_path / "file" / "run"):

@@ -1,9 +1,13 @@
 """Masks of the forged region: from a mask video to records, lined up with their crops."""
 
+from __future__ import annotations
+
 import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +34,7 @@ def patch(number: int, inside: int) -> np.ndarray:
     return image
 
 
-def forged(folder, *, count: int = 20, masks: int | None = None, **fields):
+def forged(folder: Any, *, count: int = 20, masks: int | None = None, **fields: Any) -> Any:
     """A fake whose forged region is brighter, and the video of its masks."""
     path = write_video(folder / "clip.mp4", [patch(i, 230) for i in range(count)], crf=1)
     frames = [patch(i, 255) for i in range(count if masks is None else masks)]
@@ -41,7 +45,7 @@ def forged(folder, *, count: int = 20, masks: int | None = None, **fields):
 class Tilted(OneFace):
     """A face that is turned, so that a crop is not upright."""
 
-    def detect(self, image):
+    def detect(self, image: Any) -> Any:
         [face] = super().detect(image)
         centre = face.landmarks.mean(axis=0)
         turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
@@ -54,7 +58,7 @@ def overlap(mask: np.ndarray, bright: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("alignment", ["similarity", "box"])
-def test_a_mask_lies_where_its_crop_is_forged(tmp_path, alignment):
+def test_a_mask_lies_where_its_crop_is_forged(tmp_path: Path, alignment: Any) -> None:
     settings = Settings(
         num_frames=4, crop_size=64, alignment=alignment, masks=True, image_format="png"
     )
@@ -75,9 +79,9 @@ def test_a_mask_lies_where_its_crop_is_forged(tmp_path, alignment):
         assert overlap(shifted, bright) < overlap(example.mask > 0, bright)
 
 
-def test_outside_the_frame_nothing_is_forged(tmp_path):
+def test_outside_the_frame_nothing_is_forged(tmp_path: Path) -> None:
     class Corner(OneFace):
-        def detect(self, image):
+        def detect(self, image: Any) -> Any:
             [face] = super().detect(image)
             return [type(face)(face.box - 40, face.landmarks, face.score)]
 
@@ -90,20 +94,20 @@ def test_outside_the_frame_nothing_is_forged(tmp_path):
     assert mask[0].max() == 0 and mask[-1, -1] == 255
 
 
-def test_crops_that_are_whole_images_have_masks_too(tmp_path):
+def test_crops_that_are_whole_images_have_masks_too(tmp_path: Path) -> None:
     settings = Settings(num_frames=4, crop_size=48, detector="none", masks=True)
     extraction = extract_video(forged(tmp_path), settings, OneFace())
     mask = cv2.imdecode(np.frombuffer(extraction.masks[0], np.uint8), cv2.IMREAD_GRAYSCALE)
     assert mask.shape == (48, 48) and 0.02 < (mask > 0).mean() < 0.3
 
 
-def test_a_real_video_needs_no_mask(tmp_path):
+def test_a_real_video_needs_no_mask(tmp_path: Path) -> None:
     extraction = extract_video(video(write_clip(tmp_path / "a.mp4", 8)), SETTINGS, OneFace())
     masks = [cv2.imdecode(np.frombuffer(m, np.uint8), 0) for m in extraction.masks]
     assert len(masks) == 4 and not np.any(masks) and not extraction.problem
 
 
-def test_frames_that_a_shorter_mask_has_not_are_left_out_and_told(tmp_path):
+def test_frames_that_a_shorter_mask_has_not_are_left_out_and_told(tmp_path: Path) -> None:
     extraction = extract_video(forged(tmp_path, masks=12), SETTINGS, OneFace())
     assert list(extraction.frame) == [2, 7] and len(extraction.masks) == 2
     assert "2 frames left out" in extraction.problem and "ends early" in extraction.problem
@@ -118,7 +122,7 @@ def test_frames_that_a_shorter_mask_has_not_are_left_out_and_told(tmp_path):
         (lambda path: write_video(path, [patch(0, 255)[:64]] * 20), "128×64 pixels, the video 128"),
     ],
 )
-def test_a_mask_that_cannot_be_used_is_a_failure(tmp_path, spoil, problem):
+def test_a_mask_that_cannot_be_used_is_a_failure(tmp_path: Path, spoil: Any, problem: Any) -> None:
     fake = forged(tmp_path)
     spoil(fake.mask)
     extraction = extract_video(fake, SETTINGS, OneFace())
@@ -127,7 +131,7 @@ def test_a_mask_that_cannot_be_used_is_a_failure(tmp_path, spoil, problem):
         raise AssertionError(extraction.problem)
 
 
-def test_masks_as_a_folder_of_images_go_by_their_numbers(tmp_path):
+def test_masks_as_a_folder_of_images_go_by_their_numbers(tmp_path: Path) -> None:
     fake = forged(tmp_path)
     folder = tmp_path / "masks" / "folder"
     folder.mkdir()
@@ -147,7 +151,7 @@ def test_masks_as_a_folder_of_images_go_by_their_numbers(tmp_path):
         assert (first != second).mean() < 0.01
 
 
-def test_only_with_masks_do_files_have_other_names(tmp_path):
+def test_only_with_masks_do_files_have_other_names(tmp_path: Path) -> None:
     v = video(tmp_path / "a.mp4")
     plain = Settings(num_frames=4, crop_size=64)
     assert "masks" not in json.loads(plain.as_text())
@@ -155,7 +159,7 @@ def test_only_with_masks_do_files_have_other_names(tmp_path):
 
 
 @pytest.fixture
-def ffpp(tmp_path):
+def ffpp(tmp_path: Path) -> Any:
     """One pair in the test split; Deepfakes with masks but for one, whose turn comes later."""
     root = tmp_path / "ff"
     (root / "splits").mkdir(parents=True)
@@ -171,7 +175,9 @@ def ffpp(tmp_path):
     return root
 
 
-def test_from_a_data_set_with_masks_to_records(ffpp, tmp_path, fake_workers):  # noqa: F811
+def test_from_a_data_set_with_masks_to_records(
+    ffpp: Any, tmp_path: Path, fake_workers: Any
+) -> None:  # noqa: F811
     out = tmp_path / "out"
     options = {"settings": SETTINGS, "options": {"manipulations": ("Deepfakes",)}}
     report = prepare("ffpp", ffpp, out, **options)
@@ -195,7 +201,7 @@ def test_from_a_data_set_with_masks_to_records(ffpp, tmp_path, fake_workers):  #
     assert "without_mask" not in json.loads((out / "coverage.json").read_text())
 
 
-def test_the_records_masks_read_without_our_code(tmp_path):
+def test_the_records_masks_read_without_our_code(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "x.npz"
     extract_video(forged(tmp_path), SETTINGS, OneFace()).save(path)
     build = pack([path], tmp_path, name="t", crop_size=64, file_format="array_record", masks=True)
@@ -211,7 +217,9 @@ def test_the_records_masks_read_without_our_code(tmp_path):
     assert done.stdout.strip() == "(64, 64, 1) uint8 255", done.stderr
 
 
-def test_a_data_set_without_masks_says_so_before_any_work(ffpp, tmp_path, fake_workers):  # noqa: F811
+def test_a_data_set_without_masks_says_so_before_any_work(
+    ffpp: Any, tmp_path: Path, fake_workers: Any
+) -> None:  # noqa: F811
     root = tmp_path / "own"
     write_clip(root / "real" / "a.mp4", 4)
     write_clip(root / "fake" / "b.mp4", 4)
@@ -224,7 +232,7 @@ def test_a_data_set_without_masks_says_so_before_any_work(ffpp, tmp_path, fake_w
     assert not list((tmp_path / "out").rglob("*.npz"))
 
 
-def test_records_without_masks_say_what_they_hold(tmp_path):
+def test_records_without_masks_say_what_they_hold(tmp_path: Path) -> None:
     from records import write_records
 
     source = RecordSource(write_records(tmp_path), "train")
@@ -234,7 +242,7 @@ def test_records_without_masks_say_what_they_hold(tmp_path):
         source.read(np.array([0]), ["depth"])
 
 
-def test_the_embedded_data_as_folders_has_masks(tmp_path, fake_workers):  # noqa: F811
+def test_the_embedded_data_as_folders_has_masks(tmp_path: Path, fake_workers: Any) -> None:  # noqa: F811
     settings = Settings(detector="none", num_frames=2, crop_size=48, masks=True)
     options = {"identities": 2, "size": 48}
     listing = open_data_set("synthetic", **options).list(

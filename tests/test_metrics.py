@@ -1,6 +1,9 @@
 """Metrics on constructed scores whose right answers are known."""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from matnet_jax.metrics.binary import equal_error_rate, tpr_at_fpr
 from matnet_jax.metrics.videos import confident_vote
 
 
-def videos(*specs, dataset="ffpp", compression="c23"):
+def videos(*specs: Any, dataset: str = "ffpp", compression: str = "c23") -> Any:
     """Columns from (subset, video_id, label, frame scores) of each video."""
     rows = [
         (dataset, subset, compression, video_id, label, score)
@@ -22,11 +25,11 @@ def videos(*specs, dataset="ffpp", compression="c23"):
     return {**table, "label": table["label"].astype(np.int32)}
 
 
-def joined(*tables):
+def joined(*tables: Any) -> Any:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def random_columns(seed=0, num_videos=40, num_frames=6):
+def random_columns(seed: int = 0, num_videos: int = 40, num_frames: int = 6) -> Any:
     rng = np.random.default_rng(seed)
     specs = []
     for index in range(num_videos):
@@ -39,7 +42,7 @@ def random_columns(seed=0, num_videos=40, num_frames=6):
 # ---------------------------------------------------------------- one set of scores
 
 
-def test_perfect_and_reversed():
+def test_perfect_and_reversed() -> None:
     labels = np.array([0, 0, 1, 1])
     perfect = metrics.binary_metrics(labels, np.array([0.0, 0.1, 0.9, 1.0]))
     for name in ("acc", "balanced_acc", "auc", "pauc", "ap", "tpr_at_fpr_1", "tpr_at_fpr_0.1"):
@@ -50,7 +53,7 @@ def test_perfect_and_reversed():
     assert reverse["tpr_at_fpr_1"] == 0.0
 
 
-def test_always_fake_detector_is_chance_by_rank_and_the_share_of_fakes_by_accuracy():
+def test_always_fake_detector_is_chance_by_rank_and_the_share_of_fakes_by_accuracy() -> None:
     labels = np.array([0] * 20 + [1] * 80)
     result = metrics.binary_metrics(labels, np.ones(100))
     assert result["acc"] == pytest.approx(0.8)
@@ -64,7 +67,7 @@ def test_always_fake_detector_is_chance_by_rank_and_the_share_of_fakes_by_accura
     assert (result["n_real"], result["n_fake"]) == (20, 80)
 
 
-def test_ties_count_one_half():
+def test_ties_count_one_half() -> None:
     labels = np.array([0, 0, 1, 1])
     scores = np.array([0.2, 0.6, 0.6, 0.9])  # of 4 pairs: 3 right, 1 tied
     result = metrics.binary_metrics(labels, scores)
@@ -73,13 +76,13 @@ def test_ties_count_one_half():
     assert result["eer"] == pytest.approx(0.25)
 
 
-def test_a_score_on_the_threshold_is_real():
+def test_a_score_on_the_threshold_is_real() -> None:
     assert metrics.decide(np.array([0.4, 0.5, 0.6])).tolist() == [0, 0, 1]
     assert metrics.decide(np.array([0.4, 0.5, 0.6]), 0.3).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_leaves_ranking_undefined_not_zero(label):
+def test_one_class_leaves_ranking_undefined_not_zero(label: Any) -> None:
     result = metrics.binary_metrics(np.full(4, label), np.array([0.1, 0.2, 0.3, 0.8]))
     ranking = ("auc", "pauc", "eer", "ap", "balanced_acc", "tpr_at_fpr_1", "tpr_at_fpr_0.1")
     assert all(result[name] is None for name in ranking)
@@ -88,21 +91,21 @@ def test_one_class_leaves_ranking_undefined_not_zero(label):
     json.dumps(result, allow_nan=False)
 
 
-def test_no_examples_leave_everything_undefined():
+def test_no_examples_leave_everything_undefined() -> None:
     result = metrics.binary_metrics(np.zeros(0, int), np.zeros(0))
     counts = {"n_real": result.pop("n_real"), "n_fake": result.pop("n_fake")}
     assert counts == {"n_real": 0, "n_fake": 0}
     assert set(result.values()) == {None}
 
 
-def test_reason_undefined():
+def test_reason_undefined() -> None:
     assert metrics.reason_undefined(0, 0, "videos") == "there are no scored videos"
     assert metrics.reason_undefined(3, 0) == "there are no fake examples among the 3 scored"
     assert metrics.reason_undefined(0, 3) == "there are no real examples among the 3 scored"
     assert metrics.reason_undefined(1, 1) is None
 
 
-def test_eer_against_a_slow_search():
+def test_eer_against_a_slow_search() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         labels = rng.permutation([0] * 30 + [1] * 50)
@@ -121,14 +124,14 @@ def test_eer_against_a_slow_search():
         assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
-def test_tpr_at_fpr_is_reached_and_not_interpolated():
+def test_tpr_at_fpr_is_reached_and_not_interpolated() -> None:
     labels = np.array([0] * 100 + [1] * 10)
     scores = np.concatenate([np.linspace(0.0, 0.5, 99), [0.9], [0.95] * 4, [0.7] * 6])
     assert tpr_at_fpr(labels, scores, 0.001) == pytest.approx(0.4)
     assert tpr_at_fpr(labels, scores, 0.01) == pytest.approx(1.0)  # one of 100 reals accused
 
 
-def test_log_loss_epsilon():
+def test_log_loss_epsilon() -> None:
     labels, scores = np.array([0, 1]), np.array([1.0, 0.5])
     for epsilon in (1e-15, 1e-3):
         result = metrics.binary_metrics(labels, scores, log_loss_epsilon=epsilon)
@@ -141,7 +144,7 @@ def test_log_loss_epsilon():
 # ---------------------------------------------------------------- frames to videos
 
 
-def test_names_shared_across_manipulations_stay_apart():
+def test_names_shared_across_manipulations_stay_apart() -> None:
     table = videos(
         ("youtube", "000", 0, [0.1, 0.2]),
         ("Deepfakes", "000_003", 1, [0.9, 0.9]),
@@ -165,20 +168,20 @@ def test_names_shared_across_manipulations_stay_apart():
     assert by_name["youtubec23other"] == 0.7
 
 
-def test_joined_names_that_coincide_stay_apart():
+def test_joined_names_that_coincide_stay_apart() -> None:
     table = videos(
         ("a/b", "c", 1, [0.9]), ("a", "b/c", 1, [0.1]), ("a", "bc", 1, [0.5]), ("ab", "c", 1, [0.6])
     )
     assert len(metrics.video_scores(table)["score"]) == 4
 
 
-def test_a_name_with_two_labels_is_refused():
+def test_a_name_with_two_labels_is_refused() -> None:
     table = videos(("", "clip", 0, [0.1]), ("", "clip", 1, [0.9]))
     with pytest.raises(ValueError, match="video_id='clip'.* both real and fake"):
         metrics.summarise(table)
 
 
-def test_videos_of_unequal_length_weigh_the_same():
+def test_videos_of_unequal_length_weigh_the_same() -> None:
     table = videos(
         ("youtube", "a", 0, [0.9] * 100),  # one wrong video of 100 frames
         ("youtube", "b", 0, [0.1]),
@@ -191,7 +194,7 @@ def test_videos_of_unequal_length_weigh_the_same():
     assert (result["video"]["n_real"], result["video"]["n_fake"]) == (3, 1)
 
 
-def test_order_of_rows_changes_nothing():
+def test_order_of_rows_changes_nothing() -> None:
     table = random_columns()
     expected = metrics.summarise(table, num_resamples=20)
     for seed in range(3):
@@ -207,14 +210,14 @@ def test_order_of_rows_changes_nothing():
     ("aggregation", "expected"),
     [("mean", 0.4), ("max", 0.9), ("median", 0.3), ("top_k_mean", 0.6), ("confident_vote", 0.4)],
 )
-def test_aggregations(aggregation, expected):
+def test_aggregations(aggregation: Any, expected: Any) -> None:
     table = videos(("Deepfakes", "a", 1, [0.3, 0.1, 0.9, 0.3]))
     result = metrics.video_scores(table, aggregation=aggregation, top_k=2)
     assert result["score"][0] == pytest.approx(expected)
     assert result["num_faces"].tolist() == [4]
 
 
-def test_aggregation_options_are_checked():
+def test_aggregation_options_are_checked() -> None:
     table = videos(("Deepfakes", "a", 1, [0.3]))
     with pytest.raises(ValueError, match="'mode', wanted one of mean, max, median"):
         metrics.video_scores(table, aggregation="mode")
@@ -223,8 +226,8 @@ def test_aggregation_options_are_checked():
     assert metrics.video_scores(table, aggregation="top_k_mean", top_k=5)["score"][0] == 0.3
 
 
-def test_confident_vote_by_its_definition():
-    def vote(*scores):
+def test_confident_vote_by_its_definition() -> None:
+    def vote(*scores: Any) -> Any:
         return pytest.approx(confident_vote(np.array(scores)))
 
     # 12 of 29 frames over 0.8: more than 2/5 (11.6) and more than 11.
@@ -242,7 +245,7 @@ def test_confident_vote_by_its_definition():
     assert vote(*[0.2] * 12) == 0.2
 
 
-def test_most_wrong_videos_worst_first_and_only_wrong_ones():
+def test_most_wrong_videos_worst_first_and_only_wrong_ones() -> None:
     table = metrics.video_scores(
         videos(
             ("youtube", "a", 0, [0.6]),
@@ -258,7 +261,7 @@ def test_most_wrong_videos_worst_first_and_only_wrong_ones():
 # ---------------------------------------------------------------- the summary
 
 
-def blind_detector():
+def blind_detector() -> Any:
     """Sees Deepfakes always and FaceSwap never; 10 videos each, names shared."""
     specs = []
     for index in range(10):
@@ -269,7 +272,7 @@ def blind_detector():
     return videos(*specs)
 
 
-def test_a_detector_blind_to_one_manipulation_is_seen_per_subset():
+def test_a_detector_blind_to_one_manipulation_is_seen_per_subset() -> None:
     result = metrics.summarise(blind_detector())
     assert set(result["by_subset"]) == {"Deepfakes", "FaceSwap"}
     seen, blind = result["by_subset"]["Deepfakes"], result["by_subset"]["FaceSwap"]
@@ -285,7 +288,7 @@ def test_a_detector_blind_to_one_manipulation_is_seen_per_subset():
     json.dumps(result, allow_nan=False)
 
 
-def test_layout_is_the_contract():
+def test_layout_is_the_contract() -> None:
     result = metrics.summarise(random_columns())
     wanted = {"acc", "auc", "eer", "ap", "log_loss", "n_real", "n_fake"}
     assert wanted <= set(result["frame"]) and wanted <= set(result["video"])
@@ -293,7 +296,7 @@ def test_layout_is_the_contract():
     assert "coverage" in result
 
 
-def test_reals_of_another_compression_or_data_set_are_not_the_reference():
+def test_reals_of_another_compression_or_data_set_are_not_the_reference() -> None:
     c23 = videos(("youtube", "0", 0, [0.4]), ("Deepfakes", "0", 1, [0.5]))
     c40 = videos(("youtube", "0", 0, [0.9]), ("Deepfakes", "0", 1, [0.6]), compression="c40")
     celeb = videos(("Celeb-synthesis", "0", 1, [0.1]), dataset="celebdf")
@@ -312,7 +315,7 @@ def test_reals_of_another_compression_or_data_set_are_not_the_reference():
 
 
 @pytest.mark.parametrize(("subset", "name"), [("", "mine"), ("mixed", "mixed")])
-def test_a_folder_of_ones_own_with_one_subset_equals_the_whole(subset, name):
+def test_a_folder_of_ones_own_with_one_subset_equals_the_whole(subset: Any, name: Any) -> None:
     table = videos((subset, "a", 0, [0.2]), (subset, "b", 1, [0.9]), dataset="mine", compression="")
     result = metrics.summarise(table)
     assert list(result["by_subset"]) == [name]
@@ -320,7 +323,7 @@ def test_a_folder_of_ones_own_with_one_subset_equals_the_whole(subset, name):
     assert "by_dataset" not in result
 
 
-def test_empty_and_one_class_summaries():
+def test_empty_and_one_class_summaries() -> None:
     empty = {name: column[:0] for name, column in random_columns().items()}
     result = metrics.summarise(empty, num_resamples=5)
     assert result["video"]["auc"] is None and result["video"]["acc"] is None
@@ -334,7 +337,7 @@ def test_empty_and_one_class_summaries():
     json.dumps(result, allow_nan=False)
 
 
-def test_videos_without_a_face_get_one_half_and_both_figures_are_there():
+def test_videos_without_a_face_get_one_half_and_both_figures_are_there() -> None:
     table = videos(("youtube", "a", 0, [0.1]), ("Deepfakes", "b", 1, [0.9]))
     lost = [
         {
@@ -359,7 +362,7 @@ def test_videos_without_a_face_get_one_half_and_both_figures_are_there():
     json.dumps(result, allow_nan=False)
 
 
-def test_coverage_is_checked():
+def test_coverage_is_checked() -> None:
     table = videos(("youtube", "a", 0, [0.1]))
     scored = {
         "dataset": "ffpp",
@@ -374,7 +377,7 @@ def test_coverage_is_checked():
         metrics.summarise(table, coverage={"without_face": [{"dataset": "ffpp", "video_id": "z"}]})
 
 
-def test_scores_that_are_no_probabilities_are_refused():
+def test_scores_that_are_no_probabilities_are_refused() -> None:
     table = random_columns()
     table["score"] = table["score"] * 3
     with pytest.raises(ValueError, match="wanted a probability"):
@@ -384,7 +387,7 @@ def test_scores_that_are_no_probabilities_are_refused():
 # ---------------------------------------------------------------- fitted on validation
 
 
-def test_fitted_threshold_parts_the_classes():
+def test_fitted_threshold_parts_the_classes() -> None:
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.9])
     assert metrics.fit_threshold(labels, scores) == pytest.approx(0.25)
     assert metrics.fit_threshold(labels, np.array([0.1, 0.2, 0.6, 0.9])) == pytest.approx(0.4)
@@ -395,12 +398,12 @@ def test_fitted_threshold_parts_the_classes():
     assert metrics.decide(np.array([0.3, neighbour]), threshold).tolist() == [0, 1]
 
 
-def test_fitted_threshold_has_the_best_balanced_accuracy_of_all():
+def test_fitted_threshold_has_the_best_balanced_accuracy_of_all() -> None:
     rng = np.random.default_rng(1)
     labels = rng.permutation([0] * 30 + [1] * 120)
     scores = np.round(np.clip(rng.normal(0.3 + 0.2 * labels, 0.15), 0, 1), 2)
 
-    def balanced(threshold):
+    def balanced(threshold: Any) -> Any:
         right = (scores > threshold) == labels
         return (right[labels == 0].mean() + right[labels == 1].mean()) / 2
 
@@ -408,7 +411,7 @@ def test_fitted_threshold_has_the_best_balanced_accuracy_of_all():
     assert balanced(metrics.fit_threshold(labels, scores)) == pytest.approx(best)
 
 
-def test_threshold_is_fitted_on_validation_and_applied_to_test():
+def test_threshold_is_fitted_on_validation_and_applied_to_test() -> None:
     validation = videos(("youtube", "a", 0, [0.1]), ("Deepfakes", "b", 1, [0.3]))
     test = videos(
         ("youtube", "a", 0, [0.15]),
@@ -425,13 +428,13 @@ def test_threshold_is_fitted_on_validation_and_applied_to_test():
     assert fitted["balanced_acc"] == pytest.approx(0.5)
 
 
-def test_validation_of_one_class_fits_nothing():
+def test_validation_of_one_class_fits_nothing() -> None:
     validation = videos(("youtube", "a", 0, [0.1]))
     fitted = metrics.summarise(random_columns(), validation=validation)["fitted"]["video"]
     assert fitted == {"threshold": None, "temperature": None}
 
 
-def test_temperature_recovers_a_known_overconfidence():
+def test_temperature_recovers_a_known_overconfidence() -> None:
     rng = np.random.default_rng(0)
     log_odds = rng.normal(0, 2, 20000)
     labels = (rng.random(20000) < 1 / (1 + np.exp(-log_odds))).astype(int)
@@ -447,7 +450,7 @@ def test_temperature_recovers_a_known_overconfidence():
     assert metrics.fit_temperature(np.ones(3), np.array([0.2, 0.4, 0.9])) is None
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_by_hand() -> None:
     labels = np.array([0, 1, 1, 1])
     scores = np.array([0.01, 0.02, 0.98, 1.0])  # bins: (0.015, 1/2) and (0.99, 1)
     expected = 0.5 * abs(0.015 - 0.5) + 0.5 * abs(0.99 - 1.0)
@@ -457,7 +460,7 @@ def test_calibration_error_by_hand():
 # ---------------------------------------------------------------- bootstrap
 
 
-def test_intervals_are_seeded_and_hold_the_figure():
+def test_intervals_are_seeded_and_hold_the_figure() -> None:
     table = metrics.video_scores(random_columns(num_videos=80))
     first = metrics.bootstrap_intervals(table, num_resamples=200, seed=1)
     assert first == metrics.bootstrap_intervals(table, num_resamples=200, seed=1)
@@ -466,7 +469,7 @@ def test_intervals_are_seeded_and_hold_the_figure():
     assert low < metrics.METRICS["auc"](table["label"], table["score"]) < high
 
 
-def test_intervals_draw_videos_not_frames():
+def test_intervals_draw_videos_not_frames() -> None:
     """100 equal frames of a video tell no more than one."""
     few = random_columns(num_videos=30, num_frames=1)
     many = {name: np.repeat(column, 100) for name, column in few.items()}
@@ -476,7 +479,7 @@ def test_intervals_draw_videos_not_frames():
     assert hundred["auc"] == pytest.approx(one["auc"])
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     hits, trials = 0, 24
     for seed in range(trials):
         rng = np.random.default_rng(seed)
@@ -493,13 +496,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     assert hits / trials > 0.8
 
 
-def test_paired_difference_of_a_detector_with_itself_is_nought():
+def test_paired_difference_of_a_detector_with_itself_is_nought() -> None:
     table = metrics.video_scores(random_columns())
     result = metrics.paired_bootstrap(table, table, num_resamples=50)
     assert (result.difference, result.interval, result.p_value) == (0.0, [0.0, 0.0], 1.0)
 
 
-def test_pairing_matches_videos_by_identity_and_sees_what_unpaired_draws_can_not():
+def test_pairing_matches_videos_by_identity_and_sees_what_unpaired_draws_can_not() -> None:
     base = random_columns(num_videos=60, num_frames=1)
     log_odds = np.log(base["score"] / (1 - base["score"]))
     better = {**base, "score": 1 / (1 + np.exp(-(log_odds + 0.6 * (base["label"] - 0.5))))}
@@ -515,7 +518,7 @@ def test_pairing_matches_videos_by_identity_and_sees_what_unpaired_draws_can_not
     assert result.interval[1] - result.interval[0] < 0.75 * unpaired
 
 
-def test_paired_difference_refuses_contradicting_labels_and_tells_no_overlap():
+def test_paired_difference_refuses_contradicting_labels_and_tells_no_overlap() -> None:
     a = metrics.video_scores(videos(("x", "1", 0, [0.2]), ("x", "2", 1, [0.8])))
     flipped = metrics.video_scores(videos(("x", "1", 1, [0.2]), ("x", "2", 1, [0.8])))
     with pytest.raises(ValueError, match="real in one evaluation and fake in the other"):
@@ -528,7 +531,7 @@ def test_paired_difference_refuses_contradicting_labels_and_tells_no_overlap():
 # ---------------------------------------------------------------- attention maps
 
 
-def test_map_statistics_of_known_maps():
+def test_map_statistics_of_known_maps() -> None:
     disjoint = np.zeros((1, 2, 2, 2))
     disjoint[0, 0, 0, 0] = disjoint[0, 1, 1, 1] = 5.0
     result = metrics.map_statistics(disjoint)
@@ -540,7 +543,7 @@ def test_map_statistics_of_known_maps():
     assert (result["num_faces"], result["num_maps"]) == (3, 2)
 
 
-def test_dead_maps_are_counted_and_not_averaged_in():
+def test_dead_maps_are_counted_and_not_averaged_in() -> None:
     maps = np.zeros((1, 2, 2, 3))
     maps[0, :, :, 0] = 1.0
     maps[0, 0, :, 1] = 1.0
@@ -554,7 +557,7 @@ def test_dead_maps_are_counted_and_not_averaged_in():
     assert one["overlap"] is None and one["entropy"] == pytest.approx(1.0)
 
 
-def test_map_statistics_refuses_what_is_no_attention():
+def test_map_statistics_refuses_what_is_no_attention() -> None:
     with pytest.raises(ValueError, match="wanted \\[N,h,w,M\\]"):
         metrics.map_statistics(np.ones((2, 2, 4)))
     with pytest.raises(ValueError, match="negative"):
@@ -564,7 +567,7 @@ def test_map_statistics_refuses_what_is_no_attention():
 # ---------------------------------------------------------------- base rates
 
 
-def test_alarm_precision_by_bayes_rule():
+def test_alarm_precision_by_bayes_rule() -> None:
     rates = dict(found=90, fakes=100, accused=5, reals=100)
     even = metrics.alarm_precision(**rates, base_rate=0.5)
     assert even.estimate == pytest.approx(0.9 / 0.95)
@@ -573,7 +576,7 @@ def test_alarm_precision_by_bayes_rule():
     assert rare.at_worst < rare.estimate < 0.02
 
 
-def test_no_false_alarm_among_few_reals_does_not_make_every_alarm_right():
+def test_no_false_alarm_among_few_reals_does_not_make_every_alarm_right() -> None:
     result = metrics.alarm_precision(found=10, fakes=10, accused=0, reals=10, base_rate=0.01)
     assert result.estimate == 1.0
     # The bounds by their definition: 0.95 ** (1/10)-like tails of ten successes.
@@ -581,7 +584,7 @@ def test_no_false_alarm_among_few_reals_does_not_make_every_alarm_right():
     assert result.at_worst == pytest.approx(0.01 * low / (0.01 * low + 0.99 * high))
 
 
-def test_alarm_precision_at_its_edges():
+def test_alarm_precision_at_its_edges() -> None:
     silent = metrics.alarm_precision(found=0, fakes=5, accused=0, reals=5, base_rate=0.1)
     assert silent.estimate is None and silent.at_worst == 0.0
     always = metrics.alarm_precision(found=5, fakes=5, accused=5, reals=5, base_rate=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,11 @@ LABELS = np.arange(4) % 2
 MUTABLE = ["batch_stats", "feature_centers"]
 
 
-def shapes(tree):
+def shapes(tree: Any) -> Any:
     return jax.tree.map(lambda x: (x.shape, jnp.dtype(x.dtype)), tree)
 
 
-def trace(model, size=None, **options):
+def trace(model: Any, size: Any = None, **options: Any) -> Any:
     """The output struct as shapes, with no parameters drawn."""
     size = size or model.image_size
     x = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
@@ -34,13 +35,13 @@ def trace(model, size=None, **options):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
-def test_everything_behind_the_backbone_matches_numpy(recipe):
+def test_everything_behind_the_backbone_matches_numpy(recipe: Any) -> None:
     """Given stage features, in evaluation and in training with labels."""
     stages, model = tiny.stage_features(), tiny.stage_model(recipe)
     variables = random_variables(model, stages)
 
     @jax.jit
-    def run(variables, stages):
+    def run(variables: Any, stages: Any) -> Any:
         training, new = model.apply(
             variables, stages, labels=LABELS, train=True, center_rate=0.05, mutable=MUTABLE
         )
@@ -69,18 +70,18 @@ def test_everything_behind_the_backbone_matches_numpy(recipe):
 
 
 @pytest.fixture(scope="module")
-def paper():
+def paper() -> Any:
     model = tiny.tiny_model()
     return model, init_variables(model, 0), jax.jit(model.apply)
 
 
-def test_evaluation_changes_nothing(paper):
+def test_evaluation_changes_nothing(paper: Any) -> None:
     """Neither the given variables nor, were they mutable, the collections."""
     model, variables, _ = paper
     before = jax.tree.map(np.copy, variables)
 
     @jax.jit
-    def evaluate(variables, x):
+    def evaluate(variables: Any, x: Any) -> Any:
         _, new = model.apply(variables, x, labels=LABELS, train=False, mutable=MUTABLE)
         return new
 
@@ -88,7 +89,7 @@ def test_evaluation_changes_nothing(paper):
     jax.tree.map(np.testing.assert_array_equal, dict(new), {k: before[k] for k in MUTABLE})
 
 
-def test_output_struct(paper):
+def test_output_struct(paper: Any) -> None:
     model, variables, apply = paper
     out = apply(variables, tiny.images(model, 4))
     assert out.logits.shape == (4, 2) and out.logits.dtype == jnp.float32
@@ -99,17 +100,17 @@ def test_output_struct(paper):
     assert out.centers is None and out.ams_centers is None
 
 
-def test_training_without_labels_leaves_the_centers(paper):
+def test_training_without_labels_leaves_the_centers(paper: Any) -> None:
     model, variables, _ = paper
 
-    def run(x):
+    def run(x: Any) -> Any:
         return model.apply(variables, x, train=True, mutable=MUTABLE, rngs=jax.random.key(0))
 
     out, new = jax.eval_shape(run, tiny.images(model, 2))
     assert out.centers is None and "batch_stats" in new
 
 
-def test_init_variables_has_the_tree_of_model_init(paper):
+def test_init_variables_has_the_tree_of_model_init(paper: Any) -> None:
     model, variables, _ = paper
     x = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
     for options in ({}, {"train": True, "labels": np.array([0, 1])}):
@@ -118,7 +119,7 @@ def test_init_variables_has_the_tree_of_model_init(paper):
         assert shapes(want) == shapes(variables)
 
 
-def test_init_variables_is_a_function_of_the_seed(paper):
+def test_init_variables_is_a_function_of_the_seed(paper: Any) -> None:
     model, variables, _ = paper
     jax.tree.map(np.testing.assert_array_equal, variables, init_variables(model, 0))
     other = init_variables(model, 1)
@@ -132,7 +133,7 @@ def test_init_variables_is_a_function_of_the_seed(paper):
     assert centers.shape == (4, 8) and centers.dtype == np.float32 and not centers.any()
 
 
-def test_initial_kernels_have_their_scale():
+def test_initial_kernels_have_their_scale() -> None:
     """√(2 / fan-out) of convolutions, √(2 / k²) of depthwise ones, √(1 / fan-in) of dense ones."""
     params = init_variables(create_model(backbone="efficientnet-b0", image_size=64), 0)["params"]
     block = params["features"]["block_12"]
@@ -145,7 +146,7 @@ def test_initial_kernels_have_their_scale():
         assert kernel.var() == pytest.approx(variance, rel=0.1)
 
 
-def test_no_initialisation_moves_centers_or_statistics(monkeypatch):
+def test_no_initialisation_moves_centers_or_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     """`init` in training mode with labels; no backbone and NumPy's draws spare the compiler."""
     monkeypatch.setattr(
         VarianceScaling,
@@ -155,7 +156,7 @@ def test_no_initialisation_moves_centers_or_statistics(monkeypatch):
     model, keys = tiny.stage_model("paper"), {"params": jax.random.key(0)}
 
     @jax.jit
-    def run(x):
+    def run(x: Any) -> Any:
         variables = model.init(keys, x, labels=LABELS, train=True)
         return variables, model.apply(variables, x, labels=LABELS, train=True, mutable=MUTABLE)[1]
 
@@ -166,21 +167,21 @@ def test_no_initialisation_moves_centers_or_statistics(monkeypatch):
 
 
 @pytest.mark.parametrize("stage", ["stem", "b0", *(f"L{i}" for i in range(1, 8)), "b2", "final"])
-def test_any_efficientnet_stage_feeds_either_part(stage):
+def test_any_efficientnet_stage_feeds_either_part(stage: Any) -> None:
     recipe = "released" if stage in ("b2", "final") else "paper"
     check_stage(tiny.tiny_model(recipe, texture_stage=stage), "texture")
     check_stage(tiny.tiny_model(recipe, attention_stage=stage), "attention")
 
 
 @pytest.mark.parametrize("stage", ["b0", "stem", "L1", *(f"b{i}" for i in range(2, 13)), "final"])
-def test_any_xception_stage_feeds_either_part(stage):
+def test_any_xception_stage_feeds_either_part(stage: Any) -> None:
     model = create_model(
         backbone="xception", image_size=75, texture_stage=stage, attention_stage=stage, mid_dims=4
     )
     check_stage(model, "both")
 
 
-def check_stage(model, part):
+def check_stage(model: Any, part: Any) -> None:
     out = trace(model)
     assert out.logits.shape == (2, 2) and out.attention_maps.shape[-1] == 4
     height = out.attention_maps.shape[1]
@@ -201,7 +202,7 @@ def check_stage(model, part):
     ],
     ids=str,
 )
-def test_shapes_at_full_size(fields, maps, texture, regions):
+def test_shapes_at_full_size(fields: Any, maps: Any, texture: Any, regions: Any) -> None:
     model = create_model(**fields)
     assert model.image_size == (299 if model.backbone == "xception" else 380)
     out = trace(model)
@@ -211,10 +212,10 @@ def test_shapes_at_full_size(fields, maps, texture, regions):
     assert out.global_feature.shape == (2, 2048 if model.backbone == "xception" else 1792)
 
 
-def test_bfloat16_keeps_parameters_statistics_centers_and_logits_float32():
+def test_bfloat16_keeps_parameters_statistics_centers_and_logits_float32() -> None:
     model = tiny.tiny_model(dtype=jnp.bfloat16)
 
-    def run(x):
+    def run(x: Any) -> Any:
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         variables = model.init(keys, x)
         out, new = model.apply(variables, x, labels=LABELS, train=True, mutable=MUTABLE, rngs=keys)
@@ -227,7 +228,7 @@ def test_bfloat16_keeps_parameters_statistics_centers_and_logits_float32():
     assert out.attention_maps.dtype == jnp.bfloat16
 
 
-def test_dropout_is_of_whole_maps_with_one_mask_for_both(monkeypatch):
+def test_dropout_is_of_whole_maps_with_one_mask_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """Survivors are scaled by 1/(1 − p); V and the maps themselves are not dropped."""
     model = tiny.tiny_model(
         "released", dropout_rate=0.5, final_dropout_rate=0.0, stochastic_depth_rate=0.0
@@ -242,7 +243,7 @@ def test_dropout_is_of_whole_maps_with_one_mask_for_both(monkeypatch):
     variables = init_variables(model, 0)
 
     @jax.jit
-    def run(x, key):
+    def run(x: Any, key: Any) -> Any:
         sums.clear()
         out, _ = model.apply(variables, x, train=True, mutable=MUTABLE, rngs={"dropout": key})
         return out, sums[0]
@@ -258,13 +259,13 @@ def test_dropout_is_of_whole_maps_with_one_mask_for_both(monkeypatch):
     assert (np.asarray(out.attention_maps).max((1, 2)) > 0).all()
 
 
-def test_classifier_is_pooling_and_dense():
+def test_classifier_is_pooling_and_dense() -> None:
     model = tiny.tiny_classifier(dropout_rate=0.0)
     variables = random_variables(model, tiny.images(model, 2))
     x = tiny.images(model, 2)
 
     @jax.jit
-    def run(variables, x):
+    def run(variables: Any, x: Any) -> Any:
         return model.apply(variables, x), model.apply(variables, x, method="endpoints")["final"]
 
     out, final = run(variables, x)
@@ -288,17 +289,17 @@ def test_classifier_is_pooling_and_dense():
     ],
     ids=str,
 )
-def test_dropout_of_the_classifier_is_its_backbones(fields, rate):
+def test_dropout_of_the_classifier_is_its_backbones(fields: Any, rate: Any) -> None:
     assert create_classifier(**fields).bind({}).dropout.rate == rate
 
 
-def test_dropout_of_the_classifier_acts_in_training_only():
+def test_dropout_of_the_classifier_acts_in_training_only() -> None:
     model = tiny.tiny_classifier(dropout_rate=0.5, stochastic_depth_rate=0.0)
     variables = init_variables(model, 0)
     x = tiny.images(model, 2)
 
     @jax.jit
-    def run(variables, x):
+    def run(variables: Any, x: Any) -> Any:
         keys = [{"dropout": jax.random.key(seed)} for seed in (0, 0, 1)]
         return [
             model.apply(variables, x, train=True, rngs=key, mutable=["batch_stats"])[0].logits
@@ -310,7 +311,7 @@ def test_dropout_of_the_classifier_acts_in_training_only():
     assert np.abs(first - other).max() > 1e-3
 
 
-def test_preprocessing():
+def test_preprocessing() -> None:
     model = create_model(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     got = model.preprocess.normalize(np.array([[0, 128, 255]], np.uint8))
     want = (np.array([0, 128, 255]) / 255 - model.mean) / model.std
@@ -334,12 +335,12 @@ def test_preprocessing():
     ],
     ids=str,
 )
-def test_wrong_arguments(arguments, message):
+def test_wrong_arguments(arguments: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         create_model(**arguments)
 
 
-def test_wrong_classifier_arguments():
+def test_wrong_classifier_arguments() -> None:
     with pytest.raises(ValueError, match="no field 'num_attentions'"):
         create_classifier("efficientnet-b0", num_attentions=4)
     with pytest.raises(ValueError, match="unknown backbone 'resnet'"):
@@ -354,21 +355,21 @@ def test_wrong_classifier_arguments():
         (np.zeros((1, 3, 64, 64), np.float32), r"must be \[B, H, W, 3\] RGB"),
     ],
 )
-def test_wrong_images(paper, images, message):
+def test_wrong_images(paper: Any, images: Any, message: Any) -> None:
     model, variables, _ = paper
     with pytest.raises(ValueError, match=message):
         model.apply(variables, images)
 
 
 @pytest.mark.parametrize("mutable", [False, MUTABLE])
-def test_absent_centers_are_an_error(paper, mutable):
+def test_absent_centers_are_an_error(paper: Any, mutable: Any) -> None:
     model, variables, _ = paper
     partial = {k: v for k, v in variables.items() if k != "feature_centers"}
     with pytest.raises(ValueError, match="no collection 'feature_centers'"):
         model.apply(partial, tiny.images(model, 2), mutable=mutable)
 
 
-def test_importing_the_model_loads_no_data_libraries():
+def test_importing_the_model_loads_no_data_libraries() -> None:
     code = (
         "import sys, matnet_jax.model, matnet_jax.train.step; "
         "print(sorted({'tensorflow', 'cv2', 'data_pipeline', 'orbax', 'tensorflow_datasets'} "

@@ -1,6 +1,9 @@
 """Augmentations."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,14 +37,16 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def apply_ops(image: np.ndarray, applied, seed: int) -> np.ndarray:
+def apply_ops(image: np.ndarray, applied: Any, seed: int) -> np.ndarray:
     return ops.apply_ops(Example(image, 0), applied, seed).image
 
 
 @pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(8, 60), width=st.integers(8, 60))
-def test_ops_keep_shape_and_type_and_follow_their_seed(op, seed, height, width):
+def test_ops_keep_shape_and_type_and_follow_their_seed(
+    op: Any, seed: Any, height: Any, width: Any
+) -> None:
     image = picture(seed % 7, height, width)
     before = image.copy()
     first, again = (apply_ops(image, [op], seed) for _ in range(2))
@@ -51,7 +56,7 @@ def test_ops_keep_shape_and_type_and_follow_their_seed(op, seed, height, width):
 
 
 @pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
-def test_ops_change_the_image_and_vary_with_the_seed(op):
+def test_ops_change_the_image_and_vary_with_the_seed(op: Any) -> None:
     image = picture(1)
     outputs = [apply_ops(image, [op], seed) for seed in range(8)]
     assert any(not np.array_equal(out, image) for out in outputs)
@@ -59,7 +64,7 @@ def test_ops_change_the_image_and_vary_with_the_seed(op):
         assert len({out.tobytes() for out in outputs}) > 1
 
 
-def test_the_probability_is_respected():
+def test_the_probability_is_respected() -> None:
     image = picture(2)
     for p, low, high in ((0.0, 0, 0), (0.3, 60, 120), (1.0, 300, 300)):
         flipped = sum(
@@ -68,13 +73,13 @@ def test_the_probability_is_respected():
         assert low <= flipped <= high
 
 
-def test_an_added_op_leaves_the_draws_of_the_others_alone():
+def test_an_added_op_leaves_the_draws_of_the_others_alone() -> None:
     image = picture(3)
     blur, never = ops.GaussianBlur(1.0), ops.Cutout(0.0)
     np.testing.assert_array_equal(apply_ops(image, [blur], 9), apply_ops(image, [blur, never], 9))
 
 
-def test_known_values():
+def test_known_values() -> None:
     image = picture(4)
     np.testing.assert_array_equal(apply_ops(image, [ops.Flip(1.0)], 0), image[:, ::-1])
     grey = apply_ops(image, [ops.Grey(1.0)], 0)
@@ -86,13 +91,13 @@ def test_known_values():
     assert noisy.mean() == pytest.approx(128, abs=0.3)
 
 
-def test_presets_are_frozen_and_named():
+def test_presets_are_frozen_and_named() -> None:
     assert list(PRESETS) == ["none", "flip", "standard", "strong"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         PRESETS["flip"][0].p = 0.1  # type: ignore[misc]
 
 
-def test_fitting_takes_the_centre_square():
+def test_fitting_takes_the_centre_square() -> None:
     image = picture(5, 30, 50)
     np.testing.assert_array_equal(fit_to_size(image, 30), image[:, 10:40])
     assert fit_to_size(image, 64).shape == (64, 64, 3)
@@ -117,7 +122,7 @@ def centre_of(mask: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
-def test_mask_and_landmarks_change_nothing_of_the_image(op):
+def test_mask_and_landmarks_change_nothing_of_the_image(op: Any) -> None:
     image = picture(6, 48, 40)
     full = Example(image, 1, np.ones((5, 2), np.float32), np.zeros((48, 40), np.uint8))
     for seed in range(4):
@@ -129,7 +134,7 @@ def test_mask_and_landmarks_change_nothing_of_the_image(op):
 
 @pytest.mark.parametrize("op", GEOMETRIC, ids=lambda op: type(op).__name__)
 @pytest.mark.parametrize("shape", [(80, 80), (80, 64)])
-def test_geometric_ops_move_mask_and_landmarks_along(op, shape):
+def test_geometric_ops_move_mask_and_landmarks_along(op: Any, shape: Any) -> None:
     example = marked(*shape)
     before = example.mask.copy(), example.landmarks.copy()
     for seed in range(8):
@@ -144,7 +149,7 @@ def test_geometric_ops_move_mask_and_landmarks_along(op, shape):
 
 
 @pytest.mark.parametrize("op", EVERY, ids=lambda op: type(op).__name__)
-def test_only_geometric_ops_move_anything(op):
+def test_only_geometric_ops_move_anything(op: Any) -> None:
     example = marked(40, 40)
     done = ops.apply_ops(example, [op], 3)
     moves = isinstance(op, ops.Flip | ops.RandomCrop)
@@ -152,7 +157,7 @@ def test_only_geometric_ops_move_anything(op):
     assert (done.landmarks is example.landmarks) != moves
 
 
-def test_in_a_mirror_left_is_right():
+def test_in_a_mirror_left_is_right() -> None:
     example = marked(40, 60)
     done = ops.Flip().apply(example, np.random.default_rng(0))
     np.testing.assert_array_equal(done.mask, example.mask[:, ::-1])
@@ -169,7 +174,7 @@ def test_in_a_mirror_left_is_right():
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(80, 60, 60), (60, 90, 31), (40, 40, 97)])
-def test_fitting_moves_mask_and_landmarks_along(height, width, size):
+def test_fitting_moves_mask_and_landmarks_along(height: Any, width: Any, size: Any) -> None:
     example = marked(height, width)
     done = fit_example(example, size)
     np.testing.assert_array_equal(done.image, fit_to_size(example.image, size))
@@ -178,7 +183,7 @@ def test_fitting_moves_mask_and_landmarks_along(height, width, size):
     np.testing.assert_allclose(done.landmarks[2], centre_of(bright), atol=0.6)
 
 
-def test_what_has_its_size_is_not_copied():
+def test_what_has_its_size_is_not_copied() -> None:
     example = marked(32, 32)
     assert fit_example(example, 32) is example
     assert np.shares_memory(fit_to_size(example.image, 32), example.image)

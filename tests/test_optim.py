@@ -1,5 +1,9 @@
 """Optimisers against hand-written PyTorch-style updates; schedules against their formulas."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from matnet_jax.train.optim import create_optimizer, create_schedule, duration_in_steps
 
 
-def run(tx, params, gradients):
+def run(tx: Any, params: Any, gradients: Any) -> Any:
     state = tx.init(params)
     for gradient in gradients:
         updates, state = tx.update(gradient, state, params)
@@ -17,7 +21,17 @@ def run(tx, params, gradients):
     return params
 
 
-def numpy_adam(param, gradients, *, rate, weight_decay, coupled, b1=0.9, b2=0.999, eps=1e-8):
+def numpy_adam(
+    param: Any,
+    gradients: Any,
+    *,
+    rate: Any,
+    weight_decay: Any,
+    coupled: Any,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> Any:
     """torch.optim.Adam (coupled) or AdamW (decoupled), from their documentation."""
     param = param.astype(np.float64).copy()
     m, v = np.zeros_like(param), np.zeros_like(param)
@@ -33,7 +47,7 @@ def numpy_adam(param, gradients, *, rate, weight_decay, coupled, b1=0.9, b2=0.99
 
 
 @pytest.mark.parametrize("name,coupled", [("adam", True), ("adamw", False)])
-def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw(name, coupled):
+def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw(name: Any, coupled: Any) -> None:
     rng = np.random.default_rng(0)
     param = rng.normal(size=(5,)).astype(np.float32)
     gradients = [rng.normal(size=(5,)).astype(np.float32) * 0.01 for _ in range(6)]
@@ -46,13 +60,13 @@ def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw(name, coupled):
     assert np.abs(want - other).max() > 1e-2  # the two differ, so the test can tell them apart
 
 
-def test_sgd_with_momentum():
+def test_sgd_with_momentum() -> None:
     gradients = [{"w": jnp.ones(1)}, {"w": jnp.ones(1)}]
     params = run(create_optimizer("sgd", 0.1, momentum=0.5), {"w": jnp.zeros(1)}, gradients)
     np.testing.assert_allclose(params["w"], -0.1 * (1 + 1.5), rtol=1e-6)
 
 
-def test_clipping_is_by_global_norm_of_trained_parameters():
+def test_clipping_is_by_global_norm_of_trained_parameters() -> None:
     params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
     gradient = {"a": jnp.array([3.0]), "b": jnp.array([400.0])}
     tx = create_optimizer("sgd", 1.0, momentum=0.0, clip_norm=1.5, freeze=("b",))
@@ -61,7 +75,7 @@ def test_clipping_is_by_global_norm_of_trained_parameters():
     np.testing.assert_array_equal(moved["b"], 0.0)
 
 
-def test_frozen_parameters_stay_and_hold_no_moments():
+def test_frozen_parameters_stay_and_hold_no_moments() -> None:
     params = {
         "backbone": {"stem": jnp.ones(3), "block1": jnp.ones(3)},
         "backbone2": jnp.ones(3),
@@ -77,7 +91,7 @@ def test_frozen_parameters_stay_and_hold_no_moments():
     assert len(moments) == 2 * 2  # two moments for each of the two trained parameters
 
 
-def test_unknown_freeze_prefix_lists_what_is_there():
+def test_unknown_freeze_prefix_lists_what_is_there() -> None:
     params = {"backbone": {"stem": jnp.ones(1), "block1": jnp.ones(1)}, "head": jnp.ones(1)}
     with pytest.raises(ValueError, match="'backbon'.*available: backbone, head"):
         create_optimizer("adam", 0.1, freeze=("backbon",)).init(params)
@@ -85,7 +99,7 @@ def test_unknown_freeze_prefix_lists_what_is_there():
         create_optimizer("adam", 0.1, freeze=("backbone/block9",)).init(params)
 
 
-def test_unknown_names_list_the_known():
+def test_unknown_names_list_the_known() -> None:
     with pytest.raises(ValueError, match="adam, adamw, sgd; got 'lion'"):
         create_optimizer("lion", 0.1)
     with pytest.raises(ValueError, match="constant, step, cosine; got 'linear'"):
@@ -94,13 +108,13 @@ def test_unknown_names_list_the_known():
         create_schedule("step", 0.1, total_steps=10)
 
 
-def test_step_schedule_halves_every_period():
+def test_step_schedule_halves_every_period() -> None:
     schedule = create_schedule("step", 1e-4, total_steps=100, decay_steps=5, decay_rate=0.5)
     rates = [float(schedule(step)) for step in range(15)]
     np.testing.assert_allclose(rates, [1e-4] * 5 + [5e-5] * 5 + [2.5e-5] * 5, rtol=1e-6)
 
 
-def test_cosine_with_warmup():
+def test_cosine_with_warmup() -> None:
     schedule = create_schedule("cosine", 2.0, total_steps=100, warmup_steps=10, final_fraction=0.1)
     steps = np.arange(101)
     cosine = 2.0 * (0.9 * 0.5 * (1 + np.cos(np.pi * steps / 100)) + 0.1)
@@ -121,11 +135,11 @@ def test_cosine_with_warmup():
         ("0 steps", 0),
     ],
 )
-def test_durations(duration, steps):
+def test_durations(duration: Any, steps: Any) -> None:
     assert duration_in_steps(duration, steps_per_epoch=30, batch_size=4) == steps
 
 
 @pytest.mark.parametrize("duration", ["5", "epochs", "-1 epochs", "5 hours", "", "1e3 steps"])
-def test_durations_without_a_known_unit_are_refused(duration):
+def test_durations_without_a_known_unit_are_refused(duration: Any) -> None:
     with pytest.raises(ValueError, match="a number and a unit"):
         duration_in_steps(duration, steps_per_epoch=30, batch_size=4)

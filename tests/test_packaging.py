@@ -1,5 +1,7 @@
 """What the project's files promise: pins, dependencies, light imports, the layout, the wheel."""
 
+from __future__ import annotations
+
 import ast
 import configparser
 import os
@@ -10,6 +12,7 @@ import sys
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -61,7 +64,7 @@ def imported(package: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", ["matnet_jax", "data_pipeline"])
-def test_no_module_defines_flags_on_import(package):
+def test_no_module_defines_flags_on_import(package: Any) -> None:
     """Two modules that one program imports would clash; `__main__` is nobody's to import."""
     modules = [path for path in (ROOT / package).rglob("*.py") if path.name != "__main__.py"]
     top_level = [
@@ -79,12 +82,12 @@ def test_no_module_defines_flags_on_import(package):
     ] == []
 
 
-def test_every_dependency_is_pinned():
+def test_every_dependency_is_pinned() -> None:
     wanted = {canonicalize_name(requirement.name) for requirement in requirements()}
     assert wanted - pins().keys() == set()
 
 
-def test_what_the_dependencies_bring_is_pinned_at_the_version_that_is_tested():
+def test_what_the_dependencies_bring_is_pinned_at_the_version_that_is_tested() -> None:
     """Over everything installed that `make setup` asks for, directly or not."""
     known = pins()
     queue = requirements({"data", "video", "test"})
@@ -114,7 +117,7 @@ def test_what_the_dependencies_bring_is_pinned_at_the_version_that_is_tested():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_is_imported_is_declared(package):
+def test_what_is_imported_is_declared(package: Any) -> None:
     declared = {canonicalize_name(requirement.name) for requirement in requirements()}
     providers = packages_distributions()
     for module, path in imported(package).items():
@@ -124,8 +127,17 @@ def test_what_is_imported_is_declared(package):
         assert names & declared, f"{path} imports {module}, which setup.cfg does not name"
 
 
-def test_the_core_imports_jax_flax_and_numpy_alone():
-    modules = "model losses centers agda optim sharding train_state train_step".split()
+def test_the_core_imports_jax_flax_and_numpy_alone() -> None:
+    modules = [
+        "model",
+        "losses",
+        "centers",
+        "agda",
+        "optim",
+        "sharding",
+        "train_state",
+        "train_step",
+    ]
     script = (
         "import importlib, sys\n"
         "heavy = {'tensorflow', 'tensorflow_datasets', 'cv2', 'sklearn', 'matplotlib', 'torch',\n"
@@ -138,12 +150,12 @@ def test_the_core_imports_jax_flax_and_numpy_alone():
     assert done.returncode == 0, done.stderr
 
 
-def test_data_pipeline_never_imports_matnet_jax():
+def test_data_pipeline_never_imports_matnet_jax() -> None:
     assert "matnet_jax" not in imported("data_pipeline")
     assert "jax" not in imported("data_pipeline")
 
 
-def test_the_top_level_is_as_agreed():
+def test_the_top_level_is_as_agreed() -> None:
     allowed = {
         *("matnet_jax", "configs", "data_pipeline", "tests", "run_train.py", "run_eval.py"),
         *("setup.cfg", "README.md", "pyproject.toml", "Makefile", ".ci", "benchmarks", "docs"),
@@ -153,7 +165,7 @@ def test_the_top_level_is_as_agreed():
     assert {name.split("/")[0] for name in tracked()} - allowed == set()
 
 
-def test_no_file_names_a_package_registry_or_a_place_of_one_machine():
+def test_no_file_names_a_package_registry_or_a_place_of_one_machine() -> None:
     hosts = ("py" + "pi.org", "python" + "hosted", "index" + "-url", "find" + "-links")
     places = ("/" + "root/", "/" + "work/", "file" + ":///")
     wrong = []
@@ -163,7 +175,7 @@ def test_no_file_names_a_package_registry_or_a_place_of_one_machine():
     assert not wrong
 
 
-def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path):
+def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: Path) -> None:
     """What `pip install .` gives: every tracked file of the packages, no tests."""
     names = tracked()
     for name in names:

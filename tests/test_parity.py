@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +40,7 @@ def state_dict(spec: dict) -> dict[str, np.ndarray]:
     salt, config, weights = spec["salt"], spec["config"], {}
     for name, shape in spec["state_dict"].items():
         draw = _rng(salt + name)
-        if name.endswith("num_batches_tracked"):
-            value = np.zeros(shape)
-        elif name == "attentions.mask":
+        if name.endswith("num_batches_tracked") or name == "attentions.mask":
             value = np.zeros(shape)
         elif name == "auxiliary_loss.alpha":
             value = np.asarray(config["alpha"])
@@ -86,7 +86,7 @@ def _torch_norm(x: np.ndarray) -> float:
 class Case:
     """One golden file: its model, variables, images and expected tensors."""
 
-    def __init__(self, directory, name: str):
+    def __init__(self, directory: Any, name: str) -> None:
         self.spec = json.loads((directory / f"{name}.json").read_text())
         self.golden = np.load(directory / f"{name}.npz")
         config = self.spec["config"]
@@ -113,7 +113,7 @@ class Case:
             "outer_margin": config["margin"],
         }
 
-    def gradient_norms(self, grads) -> dict[str, float]:
+    def gradient_norms(self, grads: Any) -> dict[str, float]:
         """Norms by PyTorch name."""
         flat = traverse_util.flatten_dict({"params": grads}, sep="/")
         norms = {}
@@ -124,7 +124,7 @@ class Case:
                 norms[name] = _torch_norm(np.asarray(flat[named[0]]))
         return norms
 
-    def check_gradients(self, grads) -> None:
+    def check_gradients(self, grads: Any) -> None:
         names = [str(name) for name in self.golden["grad_norm_names"]]
         want = np.asarray(self.golden["grad_norms"], np.float64)
         norms = self.gradient_norms(grads)
@@ -137,7 +137,7 @@ class Case:
         assert excess[worst] <= 0, f"{names[worst]}: {got[worst]} for {want[worst]}"
 
 
-def close(got, want, what: str, relative: float = 1e-4) -> None:
+def close(got: Any, want: Any, what: str, relative: float = 1e-4) -> None:
     """Agreement relative to the largest entry of the tensor."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape, f"{what}: {got.shape} for {want.shape}"
@@ -145,17 +145,17 @@ def close(got, want, what: str, relative: float = 1e-4) -> None:
     assert error <= relative, f"{what}: relative error {error:.2e}"
 
 
-def nchw(x) -> np.ndarray:
+def nchw(x: Any) -> np.ndarray:
     return np.moveaxis(np.asarray(x), -1, 1)
 
 
 @pytest.mark.parametrize("name", MAT_CASES)
-def test_evaluation_and_training_pass(shared_parity, name):
+def test_evaluation_and_training_pass(shared_parity: Path, name: Any) -> None:
     case = Case(shared_parity, name)
     model, golden = case.model, case.golden
 
     @jax.jit
-    def evaluate(variables, images):
+    def evaluate(variables: Any, images: Any) -> Any:
         texture = model.apply(
             variables,
             images,
@@ -185,7 +185,7 @@ def test_evaluation_and_training_pass(shared_parity, name):
     close(out.global_feature, golden["global_feature"], "global feature G")
     close(out.logits, golden["logits_eval"], "logits")
 
-    def loss(params, images):
+    def loss(params: Any, images: Any) -> Any:
         collections = {k: v for k, v in case.variables.items() if k != "params"}
         out, new = model.apply(
             {"params": params, **collections},
@@ -232,7 +232,7 @@ def test_evaluation_and_training_pass(shared_parity, name):
 
 
 @pytest.mark.parametrize("name", STEP_CASES)
-def test_two_pass_step(shared_parity, name, monkeypatch):
+def test_two_pass_step(shared_parity: Path, name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(shared_parity, name)
     golden, index = case.golden, jnp.asarray(case.golden["index"], jnp.int32)
     monkeypatch.setattr(agda, "choose_map", lambda *_: index)
@@ -264,7 +264,7 @@ def test_two_pass_step(shared_parity, name, monkeypatch):
     ("name", "salt", "size", "scale"),
     [("agda_64", "seed-e/", 64, 0.5), ("agda_60_paper", "seed-f/", 60, 0.3)],
 )
-def test_agda(shared_parity, name, salt, size, scale):
+def test_agda(shared_parity: Path, name: Any, salt: Any, size: Any, scale: Any) -> None:
     golden = np.load(shared_parity / f"{name}.npz")
     index = jnp.asarray(golden["index"], jnp.int32)
     images = golden_images(salt, len(index), size)

@@ -1,7 +1,10 @@
 """Batches: the same from records and arrays, from any process and after any restart."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +17,18 @@ from data_pipeline.training.sources import ArraySource, DataError, RecordSource
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory):
+def records(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return RecordSource(write_records(tmp_path_factory.mktemp("records"), videos=5), "train")
 
 
 @pytest.fixture(scope="module")
-def arrays(records):
+def arrays(records: Any) -> Any:
     return ArraySource(np.stack(read_images(records)), records.columns)
 
 
-def take(source, count, *, start=0, process=(0, 1), ops="strong"):
+def take(
+    source: Any, count: Any, *, start: int = 0, process: Any = (0, 1), ops: str = "strong"
+) -> Any:
     sampler = Sampler(source.columns["label"], batch_size=4, seed=7, real_repeat=2)
     batches = train_batches(
         source,
@@ -39,26 +44,28 @@ def take(source, count, *, start=0, process=(0, 1), ops="strong"):
     return taken
 
 
-def same(first, second):
+def same(first: Any, second: Any) -> None:
     assert set(first) == set(second) == {"image", "label", "index"}
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
 
 
-def test_records_and_arrays_give_the_same_batches(records, arrays):
+def test_records_and_arrays_give_the_same_batches(records: Any, arrays: Any) -> None:
     for first, second in zip(take(records, 6), take(arrays, 6), strict=True):
         same(first, second)
 
 
 @pytest.mark.parametrize("kind", ["records", "arrays"])
-def test_a_restart_gives_the_batches_of_an_uninterrupted_run(kind, request):
+def test_a_restart_gives_the_batches_of_an_uninterrupted_run(
+    kind: Any, request: pytest.FixtureRequest
+) -> None:
     source = request.getfixturevalue(kind)
     whole = take(source, 12)
     for first, second in zip(take(source, 3, start=9), whole[9:], strict=True):
         same(first, second)
 
 
-def test_processes_share_the_global_batch(arrays):
+def test_processes_share_the_global_batch(arrays: Any) -> None:
     whole = take(arrays, 4)
     parts = [take(arrays, 4, process=(i, 2)) for i in range(2)]
     for step in range(4):
@@ -69,7 +76,9 @@ def test_processes_share_the_global_batch(arrays):
 
 @pytest.mark.parametrize("kind", ["records", "arrays"])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_evaluation_reads_every_example_once(kind, processes, request):
+def test_evaluation_reads_every_example_once(
+    kind: Any, processes: Any, request: pytest.FixtureRequest
+) -> None:
     source = request.getfixturevalue(kind)
     seen, counts = [], []
     for i in range(processes):
@@ -88,13 +97,15 @@ def test_evaluation_reads_every_example_once(kind, processes, request):
     assert sorted(seen) == list(range(len(source)))
 
 
-def test_batches_cannot_be_split_unevenly(arrays):
+def test_batches_cannot_be_split_unevenly(arrays: Any) -> None:
     with pytest.raises(ValueError, match="cannot be shared by 3"):
         take(arrays, 1, process=(0, 3))
 
 
-def test_a_bad_record_is_named_through_tf_data(records, monkeypatch):
-    def read(self, indices, fields):
+def test_a_bad_record_is_named_through_tf_data(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: Any, indices: Any, fields: Any) -> None:
         raise DataError("record 3 of video 'x' is damaged")
 
     monkeypatch.setattr(RecordSource, "read", read)
@@ -103,7 +114,7 @@ def test_a_bad_record_is_named_through_tf_data(records, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def extras(records):
+def extras(records: Any) -> Any:
     """Arrays with masks and 7 landmarks, which only ops that do not mirror can take."""
     count, draw = len(records), np.random.default_rng(0)
     mask = np.where(draw.random((count, 48, 48)) < 0.3, 255, 0).astype(np.uint8)
@@ -114,7 +125,7 @@ def extras(records):
 
 
 @pytest.fixture(scope="module")
-def masked(tmp_path_factory):
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Records of drawn faces with masks."""
     from data_pipeline.extract.crops import Settings
     from data_pipeline.prepare import prepare
@@ -126,7 +137,7 @@ def masked(tmp_path_factory):
     return RecordSource(folder / "out", "train")
 
 
-def test_batches_hold_what_is_read(extras):
+def test_batches_hold_what_is_read(extras: Any) -> None:
     sampler = Sampler(extras.columns["label"], batch_size=4, seed=7)
     reads = ("mask", "landmarks")
     batches = train_batches(extras, sampler, ops=(), image_size=48, reads=reads)
@@ -144,7 +155,7 @@ def test_batches_hold_what_is_read(extras):
     plain.close()
 
 
-def test_masks_come_the_same_through_tf_data_and_through_threads(masked):
+def test_masks_come_the_same_through_tf_data_and_through_threads(masked: Any) -> None:
     rows = masked.read(np.arange(len(masked)), ["mask"])
     arrays = ArraySource(
         np.stack([row.image for row in rows]),
@@ -167,7 +178,7 @@ def test_masks_come_the_same_through_tf_data_and_through_threads(masked):
     assert any(batch["mask"].any() for batch in taken[0])
 
 
-def test_padding_has_the_shapes_of_what_it_pads(extras):
+def test_padding_has_the_shapes_of_what_it_pads(extras: Any) -> None:
     """Also where a process has nothing but padding."""
     reads = ("mask", "landmarks")
     rows = ArraySource(
@@ -184,7 +195,7 @@ def test_padding_has_the_shapes_of_what_it_pads(extras):
     assert not own["mask"][2:].any() and own["landmarks"][:2].all()
 
 
-def test_what_a_source_has_not_is_refused_at_once(arrays):
+def test_what_a_source_has_not_is_refused_at_once(arrays: Any) -> None:
     sampler = Sampler(arrays.columns["label"], batch_size=4, seed=7)
     with pytest.raises(DataError, match=r"no mask in an ArraySource .*: it holds image, label\."):
         train_batches(arrays, sampler, ops=(), image_size=32, reads=["mask"])
@@ -192,7 +203,7 @@ def test_what_a_source_has_not_is_refused_at_once(arrays):
         eval_batches(arrays, batch_size=4, image_size=32, reads=["landmarks"])
 
 
-def test_arrays_need_no_tensorflow():
+def test_arrays_need_no_tensorflow() -> None:
     script = (
         "import sys, numpy as np\n"
         "from data_pipeline.training.pipeline import train_batches, eval_batches\n"

@@ -1,11 +1,14 @@
 """Scores of files: the same crops as in training, all that is done kept, errors in their rows."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import jax
@@ -40,14 +43,14 @@ SETTINGS = Settings(num_frames=8, crop_size=64, faces="all", alignment="box", mi
 class Squares:
     """Finds the two bright squares of `moving_square`, the red one on the later half only."""
 
-    def detect(self, image):
+    def detect(self, image: Any) -> Any:
         faces = [face(8, 8, 40, 40)]
         if image[10, 10, 0] > 150:
             faces.append(face(60, 50, 110, 80))
         return faces
 
 
-def face(x0, y0, x1, y1) -> Face:
+def face(x0: Any, y0: Any, x1: Any, y1: Any) -> Face:
     landmarks = template(32) + np.array([x0, y0])
     return Face(np.array([x0, y0, x1, y1], np.float32), landmarks.astype(np.float32), 0.9)
 
@@ -55,11 +58,11 @@ def face(x0, y0, x1, y1) -> Face:
 class Brightness:
     """A network whose score is the crop's mean brightness; keeps what it was given."""
 
-    def __init__(self, batch_size=4):
+    def __init__(self, batch_size: int = 4) -> None:
         self.sizes, self.crops = [], []
         self.network = Network(48, batch_size, {"workdir": "brightness", "step": 1}, self.run)
 
-    def run(self, images):
+    def run(self, images: Any) -> Any:
         real = images.reshape(len(images), -1).any(axis=1).sum()
         self.sizes.append(int(real))
         self.crops += list(images[:real])
@@ -68,18 +71,18 @@ class Brightness:
 
 
 @pytest.fixture
-def squares(monkeypatch):
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor_module, "create_detector", lambda name, weights: Squares())
 
 
 @pytest.fixture
-def stub(squares):
+def stub(squares: Any) -> Any:
     stub = Brightness()
     stub.predictor = Predictor(stub.network, settings=SETTINGS)
     return stub
 
 
-def test_a_video_its_people_and_the_highest_score(stub, tmp_path):
+def test_a_video_its_people_and_the_highest_score(stub: Any, tmp_path: Path) -> None:
     prediction = stub.predictor(write_clip(tmp_path / "a.mp4", 64))
     assert prediction.frames == 8 and not prediction.error
     assert sorted(len(track.faces) for track in prediction.tracks) == [3, 8]
@@ -91,9 +94,11 @@ def test_a_video_its_people_and_the_highest_score(stub, tmp_path):
     assert bright.faces[0].timestamp == pytest.approx(4 / 25)
 
 
-def test_a_face_of_a_moment_does_not_decide(stub, tmp_path, monkeypatch):
+def test_a_face_of_a_moment_does_not_decide(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Glimpse:
-        def detect(self, image):
+        def detect(self, image: Any) -> Any:
             once = 60 < image[10, 10, 0] < 68
             return [face(8, 8, 40, 40)] + ([face(60, 50, 110, 80)] if once else [])
 
@@ -106,7 +111,7 @@ def test_a_face_of_a_moment_does_not_decide(stub, tmp_path, monkeypatch):
     assert prediction.score == longest.score
 
 
-def test_images_as_files_and_as_arrays(stub, tmp_path):
+def test_images_as_files_and_as_arrays(stub: Any, tmp_path: Path) -> None:
     path = tmp_path / "i.png"
     path.write_bytes(jpeg(moving_square(5)))
     from_file, from_array = stub.predictor(path), stub.predictor(moving_square(5))
@@ -116,7 +121,7 @@ def test_images_as_files_and_as_arrays(stub, tmp_path):
     assert wrong.score is None and "uint8 RGB [H, W, 3]; got float32 [8, 8]" in wrong.error
 
 
-def test_batches_go_across_files(stub, tmp_path):
+def test_batches_go_across_files(stub: Any, tmp_path: Path) -> None:
     paths = []
     for i in range(6):
         paths.append(tmp_path / f"{i}.jpg")
@@ -127,7 +132,9 @@ def test_batches_go_across_files(stub, tmp_path):
     assert by_name[str(paths[5])] > by_name[str(paths[0])]
 
 
-def test_files_that_cannot_be_scored_have_a_reason(stub, tmp_path, monkeypatch):
+def test_files_that_cannot_be_scored_have_a_reason(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()
     good = write_clip(tmp_path / "good.mp4", 8)
@@ -137,16 +144,18 @@ def test_files_that_cannot_be_scored_have_a_reason(stub, tmp_path, monkeypatch):
     assert results[str(good)].score is not None
 
     class Nobody:
-        def detect(self, image):
+        def detect(self, image: Any) -> Any:
             return []
 
     monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Nobody())
     assert stub.predictor(good).error == "no face in 8 frames"
 
 
-def test_what_fails_in_a_thread_is_raised(stub, tmp_path, monkeypatch):
+def test_what_fails_in_a_thread_is_raised(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken:
-        def detect(self, image):
+        def detect(self, image: Any) -> None:
             raise MemoryError("too large")
 
     monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Broken())
@@ -154,12 +163,12 @@ def test_what_fails_in_a_thread_is_raised(stub, tmp_path, monkeypatch):
         stub.predictor(write_clip(tmp_path / "a.mp4", 8))
 
 
-def test_unknown_aggregation(stub):
+def test_unknown_aggregation(stub: Any) -> None:
     with pytest.raises(ValueError, match="mean, max, median"):
         dataclasses.replace(stub.predictor, aggregation="mode")
 
 
-def test_inputs_are_files_and_what_folders_hold(tmp_path):
+def test_inputs_are_files_and_what_folders_hold(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "sub/c 'é'.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -170,13 +179,13 @@ def test_inputs_are_files_and_what_folders_hold(tmp_path):
         find_inputs([str(tmp_path / "empty")])
 
 
-def test_predictions_on_disk_and_a_rerun(stub, tmp_path):
+def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
     paths = [str(write_clip(tmp_path / f"{i},<i>.mp4", 8 + i)) for i in range(3)]
     paths.append(str(tmp_path / "gone.mp4"))
     out = tmp_path / "out"
     done = predict_files(stub.predictor, paths, out)
     rows = list(csv.DictReader((out / "predictions.csv").open()))
-    assert list(rows[0]) == "input score label threshold frames faces error".split()
+    assert list(rows[0]) == ["input", "score", "label", "threshold", "frames", "faces", "error"]
     assert [row["input"] for row in rows] == paths and rows[3]["error"] and not rows[3]["score"]
     assert [float(row["score"]) for row in rows[:3]] == [p.score for p in done[:3]]
     details = json.loads((out / "predictions.json").read_text())
@@ -190,14 +199,16 @@ def test_predictions_on_disk_and_a_rerun(stub, tmp_path):
         predict_files(other, paths, out, resume=True)
 
 
-def test_an_interrupted_run_keeps_what_is_done(stub, tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_what_is_done(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [str(write_clip(tmp_path / f"{i}.mp4", 8)) for i in range(4)]
     out = tmp_path / "out"
     from matnet_jax.predict.results import Log
 
     add = Log.add
 
-    def interrupt(self, prediction):
+    def interrupt(self: Any, prediction: Any) -> None:
         add(self, prediction)
         if len(self.done) == 2:
             raise KeyboardInterrupt
@@ -214,7 +225,7 @@ def test_an_interrupted_run_keeps_what_is_done(stub, tmp_path, monkeypatch):
     assert 0 < len(stub.crops) - before < before + 8
 
 
-def test_annotated_copies(stub, tmp_path):
+def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "<script>.mp4", 40)
     image = tmp_path / "still.jpg"
     image.write_bytes(jpeg(moving_square(60)))
@@ -236,7 +247,7 @@ def test_annotated_copies(stub, tmp_path):
     assert {p.suffix for p in (out / "overlays").iterdir()} == {".mp4", ".png", ".jpg"}
 
 
-def workdir(folder: Path, config) -> Path:
+def workdir(folder: Path, config: Any) -> Path:
     """A run with a checkpoint of the network as it was initialised."""
     tx = build_optimizer(config, build_plan(config, 3).learning_rate)
     model = build_model(config)
@@ -253,11 +264,11 @@ def workdir(folder: Path, config) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return workdir(tmp_path_factory.mktemp("run"), tiny_config())
 
 
-def test_training_and_serving_see_the_same(trained, tmp_path, squares):
+def test_training_and_serving_see_the_same(trained: Any, tmp_path: Path, squares: Any) -> None:
     """Through prepare and evaluation, and through prediction: the same crops and scores."""
     from test_prepare import video
 
@@ -288,7 +299,7 @@ def test_training_and_serving_see_the_same(trained, tmp_path, squares):
     np.testing.assert_allclose([f.score for f in track.faces], scores["score"], atol=0.02)
 
 
-def test_a_workdir_and_its_export_agree(trained, tmp_path):
+def test_a_workdir_and_its_export_agree(trained: Any, tmp_path: Path) -> None:
     loaded = load_trained(trained)
     export_stablehlo(loaded.model, loaded.variables, tmp_path / "exported", platforms=("cpu",))
     crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
@@ -304,7 +315,7 @@ def test_a_workdir_and_its_export_agree(trained, tmp_path):
         exported_network(tmp_path / "exported")
 
 
-def test_the_command(trained, tmp_path):
+def test_the_command(trained: Any, tmp_path: Path) -> None:
     good = write_clip(tmp_path / "good clip.mp4", 8)
     command = [sys.executable, str(ROOT / "run_eval.py"), f"--workdir={trained}"]
     options = ["--detector=none", f"--out={tmp_path / 'out'}", "--batch_size=8", "--overlay"]

@@ -1,9 +1,13 @@
 """From videos to records, and everything that can be wrong with them."""
 
+from __future__ import annotations
+
 import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,17 +29,17 @@ SETTINGS = Settings(num_frames=4, crop_size=64)
 class OneFace:
     """Finds the same face wherever there is a picture brighter than `above`."""
 
-    def __init__(self, above: float = 0.0):
+    def __init__(self, above: float = 0.0) -> None:
         self._above = above
 
-    def detect(self, image):
+    def detect(self, image: Any) -> Any:
         if image[16:32, 16:32].mean() <= self._above:
             return []
         box = np.array([20, 10, 70, 80], np.float32)
         return [Face(box, (template(64) + 20).astype(np.float32), 0.9)]
 
 
-def video(path, label=0, **changes) -> Video:
+def video(path: Any, label: int = 0, **changes: Any) -> Video:
     fields = {
         "dataset": "test",
         "subset": "real",
@@ -50,10 +54,10 @@ def video(path, label=0, **changes) -> Video:
 
 
 @pytest.fixture
-def fake_workers(monkeypatch):
+def fake_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the work of the processes here, with a detector that needs no weights."""
 
-    def extract_here(videos, settings, out, *, progress, **_):
+    def extract_here(videos: Any, settings: Any, out: Any, *, progress: Any, **_: Any) -> None:
         for v in videos:
             path = extraction_path(out, v, settings)
             if not path.exists():
@@ -64,7 +68,7 @@ def fake_workers(monkeypatch):
 
 
 @pytest.fixture
-def ffpp(tmp_path):
+def ffpp(tmp_path: Path) -> Any:
     """A tiny FaceForensics++: one pair a split, two manipulations there, two not."""
     root = tmp_path / "ff ' ü"
     (root / "splits").mkdir(parents=True)
@@ -78,7 +82,7 @@ def ffpp(tmp_path):
     return root
 
 
-def test_ffpp_lists_its_official_splits(ffpp):
+def test_ffpp_lists_its_official_splits(ffpp: Any) -> None:
     listing = open_data_set("ffpp").list(ffpp, compression="c23", splits=SPLITS)
     assert len(listing.present) == 18 and len(listing.missing) == 12
     test = [v for v in listing.present if v.split == "test"]
@@ -93,7 +97,7 @@ def test_ffpp_lists_its_official_splits(ffpp):
     assert len({v.identity for v in listing.present}) == 18  # names repeat across manipulations
 
 
-def test_ffpp_says_what_is_wrong_with_its_root(ffpp, tmp_path):
+def test_ffpp_says_what_is_wrong_with_its_root(ffpp: Any, tmp_path: Path) -> None:
     data_set = open_data_set("ffpp")
     with pytest.raises(DataSetError, match="original_sequences"):
         data_set.list(tmp_path, compression="c23", splits=SPLITS)
@@ -104,7 +108,9 @@ def test_ffpp_says_what_is_wrong_with_its_root(ffpp, tmp_path):
         data_set.list(ffpp, compression="c23", splits=("val",))
 
 
-def test_missing_videos_stop_unless_allowed(ffpp, tmp_path, fake_workers, capsys):
+def test_missing_videos_stop_unless_allowed(
+    ffpp: Any, tmp_path: Path, fake_workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     with pytest.raises(PrepareError, match=r"(?s)12 of 30 videos are missing.*--allow_missing"):
         prepare("ffpp", ffpp, out, settings=SETTINGS)
@@ -117,7 +123,7 @@ def test_missing_videos_stop_unless_allowed(ffpp, tmp_path, fake_workers, capsys
     assert list(source.columns["frame"][:4]) == [1, 3, 6, 8]
 
 
-def test_a_rerun_does_only_what_is_missing(ffpp, tmp_path, fake_workers):
+def test_a_rerun_does_only_what_is_missing(ffpp: Any, tmp_path: Path, fake_workers: Any) -> None:
     out = tmp_path / "out"
     prepare("ffpp", ffpp, out, settings=SETTINGS, allow_missing=True)
     files = {p: p.stat().st_mtime_ns for p in (out / "videos").iterdir()}
@@ -132,7 +138,7 @@ def test_a_rerun_does_only_what_is_missing(ffpp, tmp_path, fake_workers):
     assert {p for p in files if files[p] != after[p]} == {victim}
 
 
-def test_other_settings_make_other_files(tmp_path):
+def test_other_settings_make_other_files(tmp_path: Path) -> None:
     v = video(tmp_path / "a.mp4")
     paths = {
         extraction_path(tmp_path, v, settings)
@@ -149,21 +155,21 @@ def test_other_settings_make_other_files(tmp_path):
         (lambda p: None, "no such file"),
     ],
 )
-def test_a_bad_video_is_recorded_not_raised(tmp_path, make, problem):
+def test_a_bad_video_is_recorded_not_raised(tmp_path: Path, make: Any, problem: Any) -> None:
     path = tmp_path / "bad.mp4"
     make(path)
     extraction = extract_video(video(path), SETTINGS, OneFace())
     assert extraction.crops == [] and problem in extraction.problem
 
 
-def test_frames_without_a_face_are_recorded(tmp_path):
+def test_frames_without_a_face_are_recorded(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "half.mp4", 40)
     extraction = extract_video(video(path), SETTINGS, OneFace(above=90))
     assert extraction.problem == "no face in 2 of 4 frames"
     assert len(extraction.crops) == len(extraction.frame) == 2
 
 
-def test_failures_and_coverage_are_written(tmp_path, fake_workers):
+def test_failures_and_coverage_are_written(tmp_path: Path, fake_workers: Any) -> None:
     root = tmp_path / "own"
     write_clip(root / "real" / "good <b>.mp4", 10)
     (root / "fake").mkdir()
@@ -178,7 +184,7 @@ def test_failures_and_coverage_are_written(tmp_path, fake_workers):
     assert coverage["faces"] == 4
 
 
-def test_nothing_at_all_is_an_error(tmp_path, fake_workers):
+def test_nothing_at_all_is_an_error(tmp_path: Path, fake_workers: Any) -> None:
     root = tmp_path / "own"
     (root / "real").mkdir(parents=True)
     (root / "real" / "empty.mp4").write_bytes(b"")
@@ -186,7 +192,9 @@ def test_nothing_at_all_is_an_error(tmp_path, fake_workers):
         prepare("folder", root, tmp_path / "out", settings=SETTINGS)
 
 
-def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_clip(tmp_path / "a.mp4", 10)
     extraction = extract_video(video(path), SETTINGS, OneFace())
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError))
@@ -195,14 +203,14 @@ def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch):
     assert list((tmp_path / "videos").iterdir()) == []
 
 
-def test_a_damaged_extraction_is_named(tmp_path):
+def test_a_damaged_extraction_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(b"PK damaged")
     with pytest.raises(ValueError, match="x.npz is damaged"):
         Extraction.load(path)
 
 
-def test_tfrecord_builds_for_other_peoples_code(tmp_path):
+def test_tfrecord_builds_for_other_peoples_code(tmp_path: Path) -> None:
     from records import write_extraction
 
     path = write_extraction(tmp_path / "videos", "v", label=1, split="val")
@@ -210,7 +218,7 @@ def test_tfrecord_builds_for_other_peoples_code(tmp_path):
     assert list(build.glob("*.tfrecord*"))
 
 
-def test_a_folder_by_its_names(tmp_path):
+def test_a_folder_by_its_names(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for label in ("real", "fake"):
             folder = tmp_path / split / label / "sub"
@@ -232,14 +240,14 @@ def test_a_folder_by_its_names(tmp_path):
         ("path,label,split\na.mp4,real,dev\n", "split 'dev'"),
     ],
 )
-def test_a_csv_that_is_wrong_is_refused(tmp_path, text, message):
+def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: Any, message: Any) -> None:
     path = tmp_path / "list.csv"
     path.write_text(text)
     with pytest.raises(DataSetError, match=message):
         open_data_set("folder").list(path, compression="", splits=SPLITS)
 
 
-def test_a_csv_lists_files(tmp_path):
+def test_a_csv_lists_files(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", 5)
     path = tmp_path / "list.csv"
     path.write_text("path,label,video,split\na.mp4,fake,clip,test\nb.mp4,0,,train\n")
@@ -248,7 +256,7 @@ def test_a_csv_lists_files(tmp_path):
     assert [v.video_id for v in listing.missing] == ["b"]
 
 
-def test_detectors_say_what_they_need(tmp_path):
+def test_detectors_say_what_they_need(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="mtcnn, yunet"):
         create_detector("haar")
     with pytest.raises(DetectorError, match=r"retinaface needs --detector_weights=FILE\.onnx"):
@@ -259,7 +267,7 @@ def test_detectors_say_what_they_need(tmp_path):
         create_detector("yunet", wrong)
 
 
-def test_real_video_to_records(shared_data, shared_models, tmp_path):
+def test_real_video_to_records(shared_data: Path, shared_models: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -288,7 +296,7 @@ def test_real_video_to_records(shared_data, shared_models, tmp_path):
     assert np.abs(real[:8].astype(float) - fake[:8]).mean() < 25
 
 
-def test_mtcnn_finds_the_face_where_yunet_does(shared_data, shared_models):
+def test_mtcnn_finds_the_face_where_yunet_does(shared_data: Path, shared_models: Path) -> None:
     from data_pipeline.extract.video import read_frames
 
     path = shared_data / "ffpp/original_sequences/youtube/c23/videos/519.mp4"

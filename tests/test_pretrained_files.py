@@ -8,7 +8,9 @@ import http.server
 import os
 import pickle
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,28 +22,28 @@ safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors
 
 
 @pytest.fixture
-def torch():
+def torch() -> Any:
     return pytest.importorskip("torch", reason="needs PyTorch (the extra torch)")
 
 
 @pytest.fixture
-def weights_file(tmp_path) -> Path:
+def weights_file(tmp_path: Path) -> Path:
     path = tmp_path / "weights.safetensors"
     safetensors.save_file({"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}, path)
     return path
 
 
-def test_safetensors_need_no_torch(weights_file, monkeypatch):
+def test_safetensors_need_no_torch(weights_file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _forbid_torch(monkeypatch)
     np.testing.assert_array_equal(
         load_state_dict(weights_file)["a.weight"], np.arange(6).reshape(2, 3)
     )
 
 
-def _forbid_torch(monkeypatch) -> None:
+def _forbid_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
-    def guarded(name, *args, **kwargs):
+    def guarded(name: Any, *args: Any, **kwargs: Any) -> Any:
         if name.split(".")[0] == "torch":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         return real(name, *args, **kwargs)
@@ -49,7 +51,9 @@ def _forbid_torch(monkeypatch) -> None:
     monkeypatch.setattr(builtins, "__import__", guarded)
 
 
-def test_pickle_is_not_executed_where_torch_is_missing(tmp_path, monkeypatch):
+def test_pickle_is_not_executed_where_torch_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _forbid_torch(monkeypatch)
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(_Payload(tmp_path / "executed"), protocol=2))
@@ -61,15 +65,15 @@ def test_pickle_is_not_executed_where_torch_is_missing(tmp_path, monkeypatch):
 class _Payload:
     """Makes a file when it is unpickled by code that executes pickles."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return os.mkdir, (str(self._path),)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_pickle_with_code_is_refused(tmp_path, torch, zipped):
+def test_pickle_with_code_is_refused(tmp_path: Path, torch: Any, zipped: Any) -> None:
     path = tmp_path / "weights.pth"
     content = {"state_dict": {"w": torch.ones(2)}, "extra": _Payload(tmp_path / "executed")}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
@@ -79,7 +83,7 @@ def test_pickle_with_code_is_refused(tmp_path, torch, zipped):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torch_files_of_both_formats(tmp_path, torch, zipped):
+def test_torch_files_of_both_formats(tmp_path: Path, torch: Any, zipped: Any) -> None:
     """With numbers of NumPy in the logs, as training scripts leave them, and half precision."""
     path = tmp_path / "weights.pth"
     state = {"w": torch.arange(6.0).reshape(2, 3).T, "h": torch.ones(3, dtype=torch.bfloat16)}
@@ -90,7 +94,7 @@ def test_torch_files_of_both_formats(tmp_path, torch, zipped):
     np.testing.assert_array_equal(loaded["h"], np.ones(3, np.float32))
 
 
-def test_truncated_files_are_reported(tmp_path, weights_file, torch):
+def test_truncated_files_are_reported(tmp_path: Path, weights_file: Any, torch: Any) -> None:
     h5py = pytest.importorskip("h5py")
     torch.save({"w": torch.zeros(1000)}, tmp_path / "new.pth")
     torch.save({"w": torch.zeros(1000)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
@@ -111,14 +115,14 @@ def test_truncated_files_are_reported(tmp_path, weights_file, torch):
         (b"", "no checkpoint"),
     ],
 )
-def test_other_files_are_no_checkpoints(tmp_path, content, message):
+def test_other_files_are_no_checkpoints(tmp_path: Path, content: Any, message: Any) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(CheckpointFileError, match=message):
         read_weights(path)
 
 
-def test_unknown_networks_are_named(weights_file, tmp_path):
+def test_unknown_networks_are_named(weights_file: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointFileError, match="a.weight; known: the authors' MAT"):
         read_weights(weights_file)
     (tmp_path / "empty").mkdir()
@@ -134,7 +138,7 @@ class _Server(http.server.BaseHTTPRequestHandler):
     content = b"weights" * 1000
     requests: list[str] = []
 
-    def do_GET(self):
+    def do_GET(self) -> Any:
         self.requests.append(self.path)
         if self.path == "/absent":
             return self.send_error(404)
@@ -144,12 +148,12 @@ class _Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         pass
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     _Server.requests = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
@@ -160,7 +164,7 @@ def server():
 SHA256 = hashlib.sha256(_Server.content).hexdigest()
 
 
-def test_download_is_cached_and_checked(tmp_path, server):
+def test_download_is_cached_and_checked(tmp_path: Path, server: Any) -> None:
     cache = tmp_path / "cache"
     first = fetch(f"{server}/adv-b0.pth", sha256=SHA256.upper(), cache_dir=cache)
     assert first.read_bytes() == _Server.content and first.name.endswith("-adv-b0.pth")
@@ -173,7 +177,7 @@ def test_download_is_cached_and_checked(tmp_path, server):
     assert other != first
 
 
-def test_failed_downloads_leave_nothing(tmp_path, server):
+def test_failed_downloads_leave_nothing(tmp_path: Path, server: Any) -> None:
     cache = tmp_path / "cache"
     wrong = "0" * 64
     with pytest.raises(CheckpointFileError, match=f"has sha256 {SHA256}, wanted {wrong}"):
@@ -187,7 +191,9 @@ def test_failed_downloads_leave_nothing(tmp_path, server):
     assert list(cache.iterdir()) == []
 
 
-def test_local_files_and_file_urls(tmp_path, weights_file, monkeypatch):
+def test_local_files_and_file_urls(
+    tmp_path: Path, weights_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MATNET_CACHE", str(tmp_path / "cache"))
     digest = hashlib.sha256(weights_file.read_bytes()).hexdigest()
     assert fetch(weights_file, sha256=digest) == weights_file

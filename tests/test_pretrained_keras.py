@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import warnings
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +21,7 @@ CLASSES = 7
 
 
 @functools.lru_cache(maxsize=2)
-def keras_model(name: str):
+def keras_model(name: str) -> Any:
     """With random weights, statistics and input normalisation."""
     size = (64, 64, 3) if name == "EfficientNetB0" else (75, 75, 3)
     model = getattr(keras.applications, name)(weights=None, input_shape=size, classes=CLASSES)
@@ -46,27 +48,27 @@ def pixels(size: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (2, size, size, 3)).astype(np.uint8)
 
 
-def keras_outputs(model, images: np.ndarray, layer: str) -> list[np.ndarray]:
+def keras_outputs(model: Any, images: np.ndarray, layer: str) -> list[np.ndarray]:
     """The backbone's last feature map and the probabilities."""
     both = keras.Model(model.input, [model.get_layer(layer).output, model.output])
     return [np.asarray(x) for x in both(images)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def our_outputs(model, variables, pixels_0_255):
+def our_outputs(model: Any, variables: Any, pixels_0_255: Any) -> Any:
     images = model.preprocess.normalize(pixels_0_255)
     features = model.apply(variables, images, method="endpoints")["final"]
     head = variables["params"]["head"]
     return features, jax.nn.softmax(features.mean((1, 2)) @ head["kernel"] + head["bias"])
 
 
-def save(model, path) -> None:
+def save(model: Any, path: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras advises against .h5
         model.save_weights(path) if ".weights." in path.name else model.save(path)
 
 
-def check(path, images, expected, **fields) -> None:
+def check(path: Any, images: Any, expected: Any, **fields: Any) -> None:
     model = create_classifier(num_classes=CLASSES, **fields, **model_fields(path))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -77,7 +79,7 @@ def check(path, images, expected, **fields) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
-def test_efficientnet_gives_keras_outputs(tmp_path, suffix):
+def test_efficientnet_gives_keras_outputs(tmp_path: Path, suffix: Any) -> None:
     model, images = keras_model("EfficientNetB0"), pixels(64)
     path = tmp_path / f"b0{suffix}"
     save(model, path)
@@ -89,7 +91,7 @@ def test_efficientnet_gives_keras_outputs(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
-def test_xception_gives_keras_outputs(tmp_path, suffix):
+def test_xception_gives_keras_outputs(tmp_path: Path, suffix: Any) -> None:
     """At 75 pixels SAME max-pools and epsilon 1e-3 both show."""
     model, images = keras_model("Xception"), pixels(75)
     path = tmp_path / f"xception{suffix}"
@@ -101,7 +103,7 @@ def test_xception_gives_keras_outputs(tmp_path, suffix):
     check(path, images, expected, backbone="xception", image_size=75)
 
 
-def test_imagenet_models_rescale_twice(tmp_path):
+def test_imagenet_models_rescale_twice(tmp_path: Path) -> None:
     """Keras's ImageNet EfficientNet holds a deviation as "variance" and divides by its root again.
 
     The same model, built with that second layer and without a config beside the weights.
@@ -128,7 +130,7 @@ def test_imagenet_models_rescale_twice(tmp_path):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_config_tells_of_the_second_rescaling(tmp_path):
+def test_config_tells_of_the_second_rescaling(tmp_path: Path) -> None:
     """With the layer in the saved config, whatever the variance is."""
     inputs = keras.Input((64, 64, 3))
     base = keras_model("EfficientNetB0")
@@ -145,7 +147,7 @@ def test_config_tells_of_the_second_rescaling(tmp_path):
     np.testing.assert_allclose(model_fields(path)["std"], std, rtol=1e-5)
 
 
-def test_files_of_keras_without_layer_names(tmp_path):
+def test_files_of_keras_without_layer_names(tmp_path: Path) -> None:
     """Earlier versions of Keras 3 name groups by class and number only; the config tells more."""
     import zipfile
 
@@ -164,7 +166,7 @@ def test_files_of_keras_without_layer_names(tmp_path):
         np.testing.assert_array_equal(got.arrays[name], want.arrays[name])
 
 
-def test_features_go_into_mat(tmp_path):
+def test_features_go_into_mat(tmp_path: Path) -> None:
     path = tmp_path / "b0.h5"
     save(keras_model("EfficientNetB0"), path)
     model = create_model(backbone="efficientnet-b0", image_size=64)

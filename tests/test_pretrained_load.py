@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,26 +38,26 @@ TINY = {
 }
 
 
-def mat(**fields):
+def mat(**fields: Any) -> Any:
     return create_model(**(TINY | {"mid_dims": 8} | fields))
 
 
-def classifier(**fields):
+def classifier(**fields: Any) -> Any:
     return create_classifier(**(TINY | fields))
 
 
-def arrays_of(model, seed: int = 1) -> dict[str, np.ndarray]:
+def arrays_of(model: Any, seed: int = 1) -> dict[str, np.ndarray]:
     """Values unlike any initial ones."""
     draw = np.random.default_rng(seed)
     flat = flatten(abstract_to_zeros(model))
     return {k: draw.uniform(1, 2, v.shape).astype(np.float32) for k, v in flat.items()}
 
 
-def abstract_to_zeros(model):
+def abstract_to_zeros(model: Any) -> Any:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract_variables(model))
 
 
-def test_prefixes_are_filled_strictly_and_the_rest_stays():
+def test_prefixes_are_filled_strictly_and_the_rest_stays() -> None:
     model = mat()
     arrays, initial = arrays_of(model), flatten(init_variables(model, 5))
     filled = flatten(assemble(model, arrays, prefixes=["features", "params/head"], seed=5))
@@ -74,7 +76,7 @@ def test_prefixes_are_filled_strictly_and_the_rest_stays():
         assemble(model, arrays, prefixes="features")
 
 
-def test_every_array_of_equal_shape():
+def test_every_array_of_equal_shape() -> None:
     """The released script's way; the warning lists what it leaves."""
     model, other = mat(), mat(num_attentions=2)
     arrays = arrays_of(other)
@@ -90,7 +92,7 @@ def test_every_array_of_equal_shape():
 
 
 @pytest.fixture
-def workdir(tmp_path):
+def workdir(tmp_path: Path) -> Any:
     """A run's checkpoints: of two, the earlier is better; the better has averaged parameters."""
     model = mat()
     config = default_config()
@@ -113,7 +115,7 @@ def workdir(tmp_path):
     return tmp_path / "run"
 
 
-def test_our_own_checkpoints(workdir):
+def test_our_own_checkpoints(workdir: Any) -> None:
     """Best by default, a step by its folder; averaged parameters where there are any."""
     model = mat(mean=(0.4, 0.5, 0.6))
     average = arrays_of(model, seed=50)
@@ -131,14 +133,14 @@ def test_our_own_checkpoints(workdir):
         initialize(mat(), best, prefixes=["features"])
 
 
-def save_ours(path, model, seed: int = 1) -> dict[str, np.ndarray]:
+def save_ours(path: Any, model: Any, seed: int = 1) -> dict[str, np.ndarray]:
     safetensors = pytest.importorskip("safetensors.numpy")
     arrays = arrays_of(model, seed)
     safetensors.save_file(arrays, path)
     return arrays
 
 
-def test_variables_as_safetensors(tmp_path):
+def test_variables_as_safetensors(tmp_path: Path) -> None:
     model = mat()
     arrays = save_ours(tmp_path / "ours.safetensors", model)
     got = flatten(from_pretrained((tmp_path / "ours.safetensors").as_uri(), model))
@@ -146,7 +148,7 @@ def test_variables_as_safetensors(tmp_path):
         np.testing.assert_array_equal(value, arrays[path])
 
 
-def test_converted_checkpoint_is_read_and_restored(tmp_path):
+def test_converted_checkpoint_is_read_and_restored(tmp_path: Path) -> None:
     """By `initialize`, and as evaluation restores it."""
     arrays = save_ours(tmp_path / "ours.safetensors", mat())
     config = default_config()
@@ -173,7 +175,7 @@ def test_converted_checkpoint_is_read_and_restored(tmp_path):
         convert(tmp_path / "ours.safetensors", tmp_path / "out", config)
 
 
-def timm_b0(path, classes: int = 1000):
+def timm_b0(path: Any, classes: int = 1000) -> Any:
     """A file of timm's names, with the normalisation of ImageNet."""
     safetensors = pytest.importorskip("safetensors.numpy")
     model = create_classifier(
@@ -184,7 +186,9 @@ def timm_b0(path, classes: int = 1000):
     return arrays
 
 
-def test_command_converts_imagenet_weights(tmp_path, capsys):
+def test_command_converts_imagenet_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arrays = timm_b0(tmp_path / "tf_efficientnet_b0.safetensors")
     source, out = str(tmp_path / "tf_efficientnet_b0.safetensors"), str(tmp_path / "out")
     assert main(["inspect", source]) == 0
@@ -207,7 +211,7 @@ def test_command_converts_imagenet_weights(tmp_path, capsys):
     assert build_model(config).preprocess.mean == (0.485, 0.456, 0.406)
 
 
-def test_command_takes_a_config_file(tmp_path, capsys):
+def test_command_takes_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The converted checkpoint then has that config, as evaluation compares it."""
     timm_b0(tmp_path / "tf_efficientnet_b0_ap.safetensors")
     file = tmp_path / "config.py"
@@ -228,7 +232,7 @@ def test_command_takes_a_config_file(tmp_path, capsys):
     assert (model["name"], model["image_size"], model["mean"]) == ("classifier", 64, None)
 
 
-def test_command_says_what_is_wrong(tmp_path, capsys):
+def test_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "tf_efficientnet_b0.safetensors"
     timm_b0(source)
     out = str(tmp_path / "out")

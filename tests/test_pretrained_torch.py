@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,13 +31,13 @@ safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def endpoints(backbone, variables, images):
+def endpoints(backbone: Any, variables: Any, images: Any) -> Any:
     """Every stage of a backbone; its hash leaves out the fields that only training reads."""
     own = {name: tree["features"] for name, tree in variables.items() if "features" in tree}
     return backbone.apply(own, images, False)
 
 
-def assert_same(variables, arrays) -> None:
+def assert_same(variables: Any, arrays: Any) -> None:
     flat = flatten(variables)
     assert flat.keys() == arrays.keys()
     for path, value in arrays.items():
@@ -43,7 +45,7 @@ def assert_same(variables, arrays) -> None:
 
 
 @pytest.mark.parametrize("backbone", ["efficientnet-b1", "efficientnet-b4"])
-def test_timm_names(tmp_path, backbone):
+def test_timm_names(tmp_path: Path, backbone: Any) -> None:
     narrow = {"num_classes": 1000, "image_size": 64, "width_coefficient": 0.25}
     model = create_classifier(backbone, **narrow)
     arrays = random_variables(model)
@@ -58,7 +60,7 @@ def test_timm_names(tmp_path, backbone):
 
 
 @pytest.mark.parametrize("flat_pointwise", [False, True])
-def test_cadene_names(tmp_path, flat_pointwise):
+def test_cadene_names(tmp_path: Path, flat_pointwise: Any) -> None:
     """Its first file has the 1×1 convolutions as matrices, and calls the classifier fc."""
     model = create_classifier("xception", num_classes=1000)
     arrays = random_variables(model)
@@ -99,7 +101,7 @@ MAT_NAMES = {
 }
 
 
-def test_mat_of_the_authors(tmp_path):
+def test_mat_of_the_authors(tmp_path: Path) -> None:
     """A whole checkpoint, saved from DataParallel, with buffers and the unused ImageNet head."""
     small = {"backbone": "xception", "texture_stage": "b1", "attention_stage": "b2"}
     model = create_model("released", **small)
@@ -130,7 +132,7 @@ def test_mat_of_the_authors(tmp_path):
         initialize(other, path)
 
 
-def test_a_wrong_key_is_listed(tmp_path):
+def test_a_wrong_key_is_listed(tmp_path: Path) -> None:
     model = create_classifier("xception")
     arrays = random_variables(model)
     state = cadene_state_dict(arrays)
@@ -143,7 +145,7 @@ def test_a_wrong_key_is_listed(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def efficientnet_b0():
+def efficientnet_b0() -> Any:
     """The original network with random weights and statistics, and its stages' shapes."""
     torch = pytest.importorskip("torch", reason="needs PyTorch (the extra torch)")
     original = pytest.importorskip("efficientnet_pytorch", reason="needs efficientnet_pytorch")
@@ -157,7 +159,7 @@ def efficientnet_b0():
     return net
 
 
-def test_efficientnet_pytorch_outputs(tmp_path, efficientnet_b0):
+def test_efficientnet_pytorch_outputs(tmp_path: Path, efficientnet_b0: Any) -> None:
     """It pads by its native size, which shows at odd sizes."""
     import torch
 
@@ -184,7 +186,7 @@ def test_efficientnet_pytorch_outputs(tmp_path, efficientnet_b0):
     np.testing.assert_allclose(ours, logits, atol=1e-4 * np.abs(logits).max())
 
 
-def test_advprop_is_told_by_the_name(tmp_path, efficientnet_b0):
+def test_advprop_is_told_by_the_name(tmp_path: Path, efficientnet_b0: Any) -> None:
     import torch
 
     names = {"adv-efficientnet-b0-b64d5a18.pth": 0.5, "efficientnet-b0-355c32eb.pth": 0.485}
@@ -194,7 +196,7 @@ def test_advprop_is_told_by_the_name(tmp_path, efficientnet_b0):
         assert not read_weights(tmp_path / name).unexpected
 
 
-def test_timm_outputs(tmp_path):
+def test_timm_outputs(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm", reason="needs timm", exc_type=ImportError)
     import torch
 
@@ -224,7 +226,7 @@ def test_timm_outputs(tmp_path):
         np.testing.assert_allclose(scores, logits, atol=2e-4 * np.abs(logits).max(), err_msg=name)
 
 
-def test_plain_classifier_starts_mat(tmp_path, efficientnet_b0):
+def test_plain_classifier_starts_mat(tmp_path: Path, efficientnet_b0: Any) -> None:
     """The authors' way: a two-class network first, its backbone into MAT."""
     import torch
 

@@ -1,7 +1,11 @@
 """How faces were cut: stored with records, compared, and turned into settings again."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,14 +25,14 @@ from matnet_jax.config.data import Joined
 PROTOCOL = Settings(crop_size=48).protocol
 
 
-def records(folder, protocol):
+def records(folder: Any, protocol: Any) -> Any:
     path = write_extraction(folder / "videos", "v", label=1, split="test")
     return pack(
         [path], folder, name="t", crop_size=48, file_format="array_record", protocol=protocol
     )
 
 
-def test_it_goes_through_json():
+def test_it_goes_through_json() -> None:
     values = json.loads(json.dumps(PROTOCOL.as_json()))
     assert values == {
         "alignment": "similarity",
@@ -49,12 +53,12 @@ def test_it_goes_through_json():
         ({"margin": True}, "margin of a crop protocol is a float, not True"),
     ],
 )
-def test_what_is_no_protocol_is_refused(change, message):
+def test_what_is_no_protocol_is_refused(change: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         CropProtocol.from_json(PROTOCOL.as_json() | change)
 
 
-def test_differences_name_both_values():
+def test_differences_name_both_values() -> None:
     other = Settings(crop_size=64, alignment="box").protocol
     assert PROTOCOL.differences(PROTOCOL) == []
     assert PROTOCOL.differences(other) == [
@@ -72,21 +76,21 @@ def test_differences_name_both_values():
         Settings(detector="none", crop_size=64),
     ],
 )
-def test_settings_come_back_from_their_protocol(settings):
+def test_settings_come_back_from_their_protocol(settings: Any) -> None:
     assert settings.protocol.margin == (1.0 if settings.detector == "none" else MARGIN)
     assert Settings.from_protocol(settings.protocol) == settings
     more = Settings.from_protocol(settings.protocol, num_frames=3, faces="all")
     assert more == dataclasses.replace(settings, num_frames=3, faces="all")
 
 
-def test_a_protocol_of_another_time_is_refused():
+def test_a_protocol_of_another_time_is_refused() -> None:
     with pytest.raises(ValueError, match=r"margin: 1\.5 against 1\.3"):
         Settings.from_protocol(dataclasses.replace(PROTOCOL, margin=1.5))
     with pytest.raises(ValueError, match="unknown alignment 'mesh'; available: similarity"):
         Settings.from_protocol(dataclasses.replace(PROTOCOL, alignment="mesh"))
 
 
-def test_records_tell_how_they_were_cut(tmp_path):
+def test_records_tell_how_they_were_cut(tmp_path: Path) -> None:
     build = records(tmp_path, PROTOCOL)
     assert RecordSource(build, "test").crop_protocol == PROTOCOL
     (build / "crops.json").write_text('{"alignment"')
@@ -94,7 +98,7 @@ def test_records_tell_how_they_were_cut(tmp_path):
         RecordSource(build, "test")
 
 
-def test_older_records_and_drawn_faces_do_not_until_prepared_again(tmp_path):
+def test_older_records_and_drawn_faces_do_not_until_prepared_again(tmp_path: Path) -> None:
     build = records(tmp_path, None)
     assert RecordSource(build, "test").crop_protocol is None
     before = (build / "columns-test.npz").stat().st_mtime_ns
@@ -105,7 +109,7 @@ def test_older_records_and_drawn_faces_do_not_until_prepared_again(tmp_path):
     assert source.crop_protocol is None
 
 
-def test_faces_cut_in_different_ways_are_not_joined(tmp_path):
+def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
     boxes = dataclasses.replace(PROTOCOL, alignment="box", crop_version="b1")
     first, same, other, older = (
         RecordSource(records(tmp_path / name, protocol), "test")
@@ -121,7 +125,7 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path):
 
 
 @pytest.mark.parametrize("alignment", ["similarity", "box"])
-def test_landmarks_of_records_are_in_pixels_of_the_crop(tmp_path, alignment):
+def test_landmarks_of_records_are_in_pixels_of_the_crop(tmp_path: Path, alignment: Any) -> None:
     settings = Settings(num_frames=2, crop_size=64, alignment=alignment)
     path = tmp_path / "videos" / "x.npz"
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)
@@ -134,7 +138,7 @@ def test_landmarks_of_records_are_in_pixels_of_the_crop(tmp_path, alignment):
     np.testing.assert_allclose(example.landmarks, wanted, atol=1e-3)
 
 
-def test_images_that_were_crops_have_no_landmarks(tmp_path):
+def test_images_that_were_crops_have_no_landmarks(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "x.npz"
     settings = Settings(detector="none", num_frames=2, crop_size=48)
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)

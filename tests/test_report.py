@@ -1,11 +1,15 @@
 """The report: what it says, that it stands alone, and that a browser opens it without complaint."""
 
+from __future__ import annotations
+
 import base64
 import io
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +31,12 @@ from matnet_jax.report.overlays import statistics, tiles
 SCRIPT = "<script>alert(1)</script>&$x$.mp4"
 
 
-def scores(num_videos=12, num_frames=5, labels=(0, 1), subsets=("youtube", "Deepfakes")):
+def scores(
+    num_videos: int = 12,
+    num_frames: int = 5,
+    labels: Any = (0, 1),
+    subsets: Any = ("youtube", "Deepfakes"),
+) -> Any:
     rng = np.random.default_rng(0)
     rows = []
     for video in range(num_videos):
@@ -50,7 +59,7 @@ def scores(num_videos=12, num_frames=5, labels=(0, 1), subsets=("youtube", "Deep
     return {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
 
 
-def overlay(label=0, title="", seed=0, num_maps=4):
+def overlay(label: int = 0, title: str = "", seed: int = 0, num_maps: int = 4) -> Any:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (64, 48, 3), np.uint8)
     attention = np.zeros((6, 6, num_maps), np.float32)
@@ -73,42 +82,44 @@ class Page(HTMLParser):
 
     VOID = {"meta", "link", "img", "br"}
 
-    def __init__(self, html):
+    def __init__(self, html: Any) -> None:
         super().__init__()
         self.tags, self.attributes, self.texts, self._open = [], [], [], []
         self.feed(html)
         assert self._open == []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: Any, attributes: Any) -> None:
         self.tags.append(tag)
         self.attributes += attributes
         if tag not in self.VOID:
             self._open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: Any, attributes: Any) -> None:
         self.tags.append(tag)
         self.attributes += attributes
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self._open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         if "style" not in self._open:
             self.texts.append(data)
 
     @property
-    def text(self):
+    def text(self) -> Any:
         return re.sub(r"\s+", " ", " ".join(self.texts))
 
 
-def page(tmp_path, table, *, title="Report", metrics=None, **parts):
+def page(
+    tmp_path: Path, table: Any, *, title: str = "Report", metrics: Any = None, **parts: Any
+) -> Any:
     path = tmp_path / "out" / "report.html"
     write_report(path, title=title, metrics=metrics or summarise(table), scores=table, **parts)
     return Page(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory):
+def full(tmp_path_factory: pytest.TempPathFactory) -> Any:
     table = scores()
     table["video_id"] = np.where(table["video_id"] == "003", SCRIPT, table["video_id"])
     more = {**table, "subset": np.where(table["label"] == 1, SCRIPT, "youtube")}
@@ -140,7 +151,7 @@ def full(tmp_path_factory):
     return path
 
 
-def test_everything_is_there(full):
+def test_everything_is_there(full: Any) -> None:
     made = Page(full.read_text(encoding="utf-8"))
     for heading in (
         "Metrics",
@@ -168,7 +179,7 @@ def test_everything_is_there(full):
     assert "Fitted threshold" in made.text
 
 
-def test_the_verdict_states_the_figures(tmp_path):
+def test_the_verdict_states_the_figures(tmp_path: Path) -> None:
     table = scores()
     metrics = summarise(table)
     made = page(tmp_path, table, metrics=metrics)
@@ -177,7 +188,7 @@ def test_the_verdict_states_the_figures(tmp_path):
     assert "12 real and 12 fake videos: one video more or less" in made.text  # few
 
 
-def test_names_stay_text(full):
+def test_names_stay_text(full: Any) -> None:
     html = full.read_text(encoding="utf-8")
     made = Page(html)
     assert "script" not in made.tags
@@ -186,7 +197,7 @@ def test_names_stay_text(full):
     assert made.text.count("alert(1)") >= 8
 
 
-def test_the_page_stands_alone(full):
+def test_the_page_stands_alone(full: Any) -> None:
     html = full.read_text(encoding="utf-8")
     made = Page(html)
     for name, value in made.attributes:
@@ -199,7 +210,7 @@ def test_the_page_stands_alone(full):
     assert "http://" not in rest and "https://" not in rest
 
 
-def test_charts_do_not_share_ids_and_take_the_pages_colour(full):
+def test_charts_do_not_share_ids_and_take_the_pages_colour(full: Any) -> None:
     html = full.read_text(encoding="utf-8")
     per_chart = [
         set(re.findall(r' id="([^"]+)"', svg)) for svg in re.findall(r"<svg.*?</svg>", html, re.S)
@@ -210,7 +221,9 @@ def test_charts_do_not_share_ids_and_take_the_pages_colour(full):
 
 
 @pytest.mark.parametrize(("label", "lacks"), [(0, "fake"), (1, "real")])
-def test_one_class_gives_a_message_in_place_of_the_curves(tmp_path, label, lacks):
+def test_one_class_gives_a_message_in_place_of_the_curves(
+    tmp_path: Path, label: Any, lacks: Any
+) -> None:
     table = scores(labels=(label,), subsets=("youtube",))
     made = page(tmp_path, table)
     assert f"Only one class: there are no {lacks} videos among the 12 scored" in made.text
@@ -221,7 +234,7 @@ def test_one_class_gives_a_message_in_place_of_the_curves(tmp_path, label, lacks
     assert made.tags.count("svg") == 2  # the histograms of videos and of faces remain
 
 
-def test_no_faces_give_a_message(tmp_path):
+def test_no_faces_give_a_message(tmp_path: Path) -> None:
     table = {name: column[:0] for name, column in scores().items()}
     made = page(tmp_path, table)
     assert "No face was scored, so there is nothing to measure" in made.text
@@ -231,13 +244,13 @@ def test_no_faces_give_a_message(tmp_path):
     assert "svg" not in made.tags and "nan" not in made.text.lower()
 
 
-def test_a_perfect_detector_has_no_wrong_videos(tmp_path):
+def test_a_perfect_detector_has_no_wrong_videos(tmp_path: Path) -> None:
     table = scores()
     table["score"] = table["label"].astype(float)
     assert "No video is on the wrong side of 0.5" in page(tmp_path, table).text
 
 
-def test_metrics_of_the_contracts_bare_layout_are_enough(tmp_path):
+def test_metrics_of_the_contracts_bare_layout_are_enough(tmp_path: Path) -> None:
     keys = ("acc", "auc", "eer", "ap", "log_loss", "n_real", "n_fake")
     table = scores()
     whole = summarise(table)
@@ -246,7 +259,7 @@ def test_metrics_of_the_contracts_bare_layout_are_enough(tmp_path):
     assert "Log loss" in made.text and "Partial AUC" not in made.text
 
 
-def test_a_failed_write_keeps_the_old_report(tmp_path):
+def test_a_failed_write_keeps_the_old_report(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     table = scores()
@@ -259,13 +272,13 @@ def test_a_failed_write_keeps_the_old_report(tmp_path):
 # ---------------------------------------------------------------- overlays
 
 
-def decoded(uri):
+def decoded(uri: Any) -> Any:
     prefix = "data:image/jpeg;base64,"
     assert uri.startswith(prefix)
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri[len(prefix) :]))), np.float64)
 
 
-def test_maps_share_one_scale_so_that_a_weak_map_looks_weak():
+def test_maps_share_one_scale_so_that_a_weak_map_looks_weak() -> None:
     attention = np.zeros((4, 4, 2), np.float32)
     attention[1, 1, 0], attention[1, 1, 1] = 10.0, 1.0
     made = tiles(Overlay(np.full((64, 64, 3), 128, np.uint8), attention, 1, 0.9))
@@ -274,7 +287,7 @@ def test_maps_share_one_scale_so_that_a_weak_map_looks_weak():
     assert made.peak == 10.0
 
 
-def test_heat_lies_where_the_attention_is():
+def test_heat_lies_where_the_attention_is() -> None:
     attention = np.zeros((8, 8, 1), np.float32)
     attention[6, 1, 0] = 1.0  # row 6, column 1: bottom left
     made = tiles(Overlay(np.zeros((80, 80, 3), np.uint8), attention, 0, 0.1))
@@ -283,7 +296,7 @@ def test_heat_lies_where_the_attention_is():
     assert abs(row - 65) <= 6 and abs(column - 15) <= 6
 
 
-def test_dead_maps_and_large_faces_are_drawn():
+def test_dead_maps_and_large_faces_are_drawn() -> None:
     made = tiles(Overlay(np.full((600, 500, 3), 90, np.uint8), np.zeros((3, 3, 2)), 0, 0.2))
     assert made.peak == 0.0
     assert decoded(made.face).shape[0] == 224
@@ -299,12 +312,12 @@ def test_dead_maps_and_large_faces_are_drawn():
         (np.zeros((4, 4, 3), np.uint8), np.full((2, 2, 1), np.nan), "non-finite"),
     ],
 )
-def test_overlays_check_what_they_are_given(image, attention, message):
+def test_overlays_check_what_they_are_given(image: Any, attention: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         Overlay(image, attention, 0, 0.5)
 
 
-def test_statistics_by_class():
+def test_statistics_by_class() -> None:
     rows = {row["faces"]: row for row in statistics([overlay(0), overlay(1), overlay(1)])}
     assert {name: row["num_faces"] for name, row in rows.items()} == {
         "real": 1,
@@ -318,7 +331,7 @@ def test_statistics_by_class():
 # ---------------------------------------------------------------- training curves
 
 
-def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path):
+def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("step,epoch,split,loss,auc\n10,0.5,train,0.9,\n20,1,val,,0.75\n30,1.5,tra")
     history = read_history(path)
@@ -339,7 +352,9 @@ def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(full, tmp_path, width):
+def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(
+    full: Any, tmp_path: Path, width: Any
+) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("no chromium on this machine")
@@ -385,7 +400,7 @@ def test_a_browser_opens_it_without_complaint_and_without_sideways_scrolling(ful
 # ---------------------------------------------------------------- robustness
 
 
-def test_robustness_curves_and_their_gaps(tmp_path):
+def test_robustness_curves_and_their_gaps(tmp_path: Path) -> None:
     table = scores()
     points = [
         {"strength": 20, "video_auc": 0.9, "frame_auc": 0.85},
@@ -406,13 +421,13 @@ def test_robustness_curves_and_their_gaps(tmp_path):
 # ---------------------------------------------------------------- comparison
 
 
-def evaluation(folder, table, **options):
+def evaluation(folder: Any, table: Any, **options: Any) -> Any:
     write_scores(folder / "scores.csv", table)
     write_metrics(folder / "metrics.json", summarise(table, **options))
     return str(folder)
 
 
-def worse(table):
+def worse(table: Any) -> Any:
     noise = np.random.default_rng(5).normal(0, 2.5, 24).repeat(5)
     log_odds = np.log(table["score"] / (1 - table["score"]))
     order = np.lexsort((table["frame"], table["label"], table["video_id"]))
@@ -421,7 +436,7 @@ def worse(table):
     return {**table, "score": changed}
 
 
-def test_compare_from_the_command_line(tmp_path, capsys):
+def test_compare_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = scores()
     a = evaluation(tmp_path / SCRIPT.replace("/", "_"), table)
     b = evaluation(tmp_path / "b", worse(table))
@@ -440,7 +455,7 @@ def test_compare_from_the_command_line(tmp_path, capsys):
     assert next(float(line[2]) for line in lines if line[:2] == ["C", "auc"]) == 0.0
 
 
-def test_comparison_warns_of_what_is_not_comparable(tmp_path):
+def test_comparison_warns_of_what_is_not_comparable(tmp_path: Path) -> None:
     table = scores()
     part = {name: column[table["video_id"] != "003"] for name, column in table.items()}
     a = evaluation(tmp_path / "a", table)
@@ -453,7 +468,7 @@ def test_comparison_warns_of_what_is_not_comparable(tmp_path):
     assert made.differences["B"]["auc"].num_videos == 22
 
 
-def test_comparison_sees_a_detector_blind_to_one_manipulation(tmp_path):
+def test_comparison_sees_a_detector_blind_to_one_manipulation(tmp_path: Path) -> None:
     table = scores(subsets=("youtube", "Deepfakes", "FaceSwap"), labels=(0, 1, 1))
     blind = {**table, "score": np.where(table["subset"] == "FaceSwap", 0.05, table["score"])}
     folders = [evaluation(tmp_path / "a", table), evaluation(tmp_path / "b", blind)]
@@ -465,7 +480,7 @@ def test_comparison_sees_a_detector_blind_to_one_manipulation(tmp_path):
     assert "AUC by manipulation" in Page((tmp_path / "c.html").read_text()).text
 
 
-def test_comparison_of_one_class_is_undefined_not_an_error(tmp_path):
+def test_comparison_of_one_class_is_undefined_not_an_error(tmp_path: Path) -> None:
     table = scores(labels=(0,), subsets=("youtube",))
     folders = [evaluation(tmp_path / name, table) for name in "ab"]
     made = compare(load_evaluations(folders), num_resamples=5)
@@ -475,7 +490,9 @@ def test_comparison_of_one_class_is_undefined_not_an_error(tmp_path):
     assert "No evaluation has both real and fake videos" in text and "nan" not in text
 
 
-def test_compare_says_what_it_can_not_read(tmp_path, capsys):
+def test_compare_says_what_it_can_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a = evaluation(tmp_path / "a", scores())
     assert main(["compare", a, str(tmp_path / "none"), f"--out={tmp_path / 'c.html'}"]) == 2
     assert "no metrics at" in capsys.readouterr().err

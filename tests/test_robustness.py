@@ -1,6 +1,10 @@
 """Disturbances, and what they do to a detector whose weakness is known."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +35,12 @@ def clip_source(videos: int = 4, frames: int = 3, size: int = 41) -> ArraySource
     )
 
 
-def difference(a, b) -> float:
+def difference(a: Any, b: Any) -> float:
     return float(np.mean([np.abs(x.astype(float) - y).mean() for x, y in zip(a, b, strict=True)]))
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)
-def test_stronger_is_further_away(name):
+def test_stronger_is_further_away(name: Any) -> None:
     images = [picture(i, 41, 40) for i in range(3)]
     before = [image.copy() for image in images]
     distances = []
@@ -51,7 +55,7 @@ def test_stronger_is_further_away(name):
     np.testing.assert_array_equal(np.stack(images), np.stack(before))
 
 
-def test_h264_is_faithful_at_a_low_crf_and_takes_unequal_sizes():
+def test_h264_is_faithful_at_a_low_crf_and_takes_unequal_sizes() -> None:
     images = [picture(0, 48, 48), picture(1, 48, 48), picture(2, 33, 35)]
     done = disturb.h264(images, 1)
     assert [image.shape for image in done] == [image.shape for image in images]
@@ -59,7 +63,7 @@ def test_h264_is_faithful_at_a_low_crf_and_takes_unequal_sizes():
     assert difference(disturb.h264(images, 40), images) > 2 * difference(done, images)
 
 
-def test_a_disturbed_source_does_not_depend_on_how_it_is_read():
+def test_a_disturbed_source_does_not_depend_on_how_it_is_read() -> None:
     source = clip_source()
     whole = read_images(Disturbed(source, "h264_crf", 36))
     other = Disturbed(source, "h264_crf", 36)
@@ -69,7 +73,7 @@ def test_a_disturbed_source_does_not_depend_on_how_it_is_read():
     assert difference(whole, read_images(source)) > 1
 
 
-def test_masks_and_landmarks_are_not_disturbed():
+def test_masks_and_landmarks_are_not_disturbed() -> None:
     source = clip_source()
     mask = np.random.default_rng(0).integers(0, 2, (len(source), 41, 41)).astype(np.uint8) * 255
     source = ArraySource(np.stack(read_images(source)), source.columns, mask=mask)
@@ -83,14 +87,14 @@ def test_masks_and_landmarks_are_not_disturbed():
     )
 
 
-def edges(source) -> dict:
+def edges(source: Any) -> dict:
     """A detector of fine checkerboards."""
     pictures = np.stack(read_images(source)).astype(float)
     strength = np.abs(np.diff(pictures, axis=2)).mean(axis=(1, 2, 3))
     return {**source.columns, "score": 1 - np.exp(-strength / 10)}
 
 
-def test_a_detector_of_fine_texture_fails_under_blur_not_under_saturation(tmp_path):
+def test_a_detector_of_fine_texture_fails_under_blur_not_under_saturation(tmp_path: Path) -> None:
     curves = measure_robustness(
         edges,
         clip_source(),
@@ -104,10 +108,10 @@ def test_a_detector_of_fine_texture_fails_under_blur_not_under_saturation(tmp_pa
     assert curves["blur_sigma"][-1]["video_auc"] == 0.0  # what is left is that fakes are paler
 
 
-def test_an_interrupted_measurement_continues(tmp_path):
+def test_an_interrupted_measurement_continues(tmp_path: Path) -> None:
     calls = 0
 
-    def score(source):
+    def score(source: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:

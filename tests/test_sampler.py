@@ -1,5 +1,9 @@
 """The order of examples."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,18 +12,18 @@ from data_pipeline.training.sampler import Sampler
 LABELS = np.array([0] * 5 + [1] * 20)
 
 
-def rows(sampler, steps):
+def rows(sampler: Any, steps: Any) -> Any:
     return np.concatenate([sampler.batch(step)[0] for step in steps])
 
 
-def test_an_epoch_holds_each_example_by_its_repeats():
+def test_an_epoch_holds_each_example_by_its_repeats() -> None:
     sampler = Sampler(LABELS, batch_size=8, seed=3, real_repeat=4)
     assert sampler.steps_per_epoch == 5
     counts = np.bincount(rows(sampler, range(5)), minlength=25)
     np.testing.assert_array_equal(counts, np.where(LABELS == 0, 4, 1))
 
 
-def test_batches_are_functions_of_seed_and_step():
+def test_batches_are_functions_of_seed_and_step() -> None:
     first, second = (Sampler(LABELS, batch_size=8, seed=3) for _ in range(2))
     sequence = [first.batch(step) for step in range(20)]
     for step in (19, 0, 7):  # in any order, from a fresh sampler
@@ -29,7 +33,7 @@ def test_batches_are_functions_of_seed_and_step():
     assert not np.array_equal(rows(first, range(3)), rows(other, range(3)))
 
 
-def test_epochs_differ_and_batches_cross_them_without_loss():
+def test_epochs_differ_and_batches_cross_them_without_loss() -> None:
     sampler = Sampler(LABELS, batch_size=8, seed=0)
     endless = rows(sampler, range(25))  # 200 rows: 8 epochs of 25
     epochs = endless.reshape(8, 25)
@@ -38,7 +42,7 @@ def test_epochs_differ_and_batches_cross_them_without_loss():
     assert len({tuple(epoch) for epoch in epochs}) == 8
 
 
-def test_balanced_batches_are_half_real():
+def test_balanced_batches_are_half_real() -> None:
     sampler = Sampler(LABELS, batch_size=8, seed=0, balance="batch")
     for step in range(10):
         assert LABELS[sampler.batch(step)[0]].sum() == 4
@@ -46,7 +50,7 @@ def test_balanced_batches_are_half_real():
     assert len(set(fakes)) == 20  # all fakes in the first five batches
 
 
-def test_group_weights_repeat_and_thin_out():
+def test_group_weights_repeat_and_thin_out() -> None:
     groups = np.array(["a"] * 10 + ["b"] * 10)
     sampler = Sampler(
         np.ones(20), batch_size=5, seed=0, groups=groups, group_weights={"a": 2.0, "b": 0.5}
@@ -55,7 +59,7 @@ def test_group_weights_repeat_and_thin_out():
     assert (counts[:10] == 2).all() and counts[10:].sum() == 5 and counts[10:].max() == 1
 
 
-def test_some_frames_of_each_video_and_others_in_the_next_epoch():
+def test_some_frames_of_each_video_and_others_in_the_next_epoch() -> None:
     videos = np.repeat(["a", "b", "c"], [10, 3, 8])
     labels = np.repeat([0, 1, 1], [10, 3, 8])
     sampler = Sampler(
@@ -76,7 +80,7 @@ def test_some_frames_of_each_video_and_others_in_the_next_epoch():
     assert labels[balanced.batch(3)[0]].sum() == 4
 
 
-def test_seeds_differ_between_examples_and_steps():
+def test_seeds_differ_between_examples_and_steps() -> None:
     sampler = Sampler(LABELS, batch_size=8, seed=0)
     seeds = np.concatenate([sampler.batch(step)[1] for step in range(50)])
     assert len(set(seeds.tolist())) == len(seeds)
@@ -96,6 +100,6 @@ def test_seeds_differ_between_examples_and_steps():
         ({"labels": LABELS, "frames_per_video": 3}, "needs the videos"),
     ],
 )
-def test_what_cannot_be_sampled_is_refused(arguments, message):
+def test_what_cannot_be_sampled_is_refused(arguments: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         Sampler(**({"batch_size": 4, "seed": 0} | arguments))

@@ -1,6 +1,10 @@
 """scores.csv and metrics.json: what is written is read back, and what can't be read is named."""
 
+from __future__ import annotations
+
 import csv
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from matnet_jax.metrics.scores import (
 HEADER = "dataset,subset,compression,split,video_id,frame,face,label,score"
 
 
-def columns(n=4, dtype=np.float32):
+def columns(n: int = 4, dtype: Any = np.float32) -> Any:
     rng = np.random.default_rng(0)
     return {
         "dataset": np.array(["ffpp"] * n),
@@ -32,7 +36,7 @@ def columns(n=4, dtype=np.float32):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_scores_come_back_to_the_last_bit(tmp_path, dtype):
+def test_scores_come_back_to_the_last_bit(tmp_path: Path, dtype: Any) -> None:
     written = columns(200, dtype)
     write_scores(tmp_path / "new" / "scores.csv", written)
     read = read_scores(tmp_path / "new" / "scores.csv")
@@ -43,7 +47,7 @@ def test_scores_come_back_to_the_last_bit(tmp_path, dtype):
     assert read["score"].dtype == np.float64
 
 
-def test_header_is_exactly_the_contract_and_other_columns_stay_out(tmp_path):
+def test_header_is_exactly_the_contract_and_other_columns_stay_out(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     write_scores(path, {**columns(), "timestamp": np.zeros(4), "source_id": np.array(["a"] * 4)})
     lines = path.read_text().splitlines()
@@ -52,14 +56,14 @@ def test_header_is_exactly_the_contract_and_other_columns_stay_out(tmp_path):
     assert lines[1].startswith("ffpp,youtube,c23,test,000,0,0,0,0.")
 
 
-def test_names_with_commas_quotes_newlines_and_leading_zeros_survive(tmp_path):
+def test_names_with_commas_quotes_newlines_and_leading_zeros_survive(tmp_path: Path) -> None:
     written = columns()
     written["video_id"] = np.array(['a,"b"', "line\nbreak", "007", "<script>é"])
     write_scores(tmp_path / "s.csv", written)
     assert read_scores(tmp_path / "s.csv")["video_id"].tolist() == written["video_id"].tolist()
 
 
-def test_no_rows(tmp_path):
+def test_no_rows(tmp_path: Path) -> None:
     empty = {name: column[:0] for name, column in columns().items()}
     write_scores(tmp_path / "s.csv", empty)
     read = read_scores(tmp_path / "s.csv")
@@ -75,7 +79,9 @@ def test_no_rows(tmp_path):
         ({"frame": np.arange(3)}, r"frame \(3,\)"),
     ],
 )
-def test_bad_columns_write_nothing_and_keep_the_old_file(tmp_path, change, message):
+def test_bad_columns_write_nothing_and_keep_the_old_file(
+    tmp_path: Path, change: Any, message: Any
+) -> None:
     path = tmp_path / "s.csv"
     write_scores(path, columns())
     before = path.read_bytes()
@@ -85,18 +91,20 @@ def test_bad_columns_write_nothing_and_keep_the_old_file(tmp_path, change, messa
     assert [p.name for p in tmp_path.iterdir()] == ["s.csv"]
 
 
-def test_a_missing_column_is_named_on_writing():
+def test_a_missing_column_is_named_on_writing() -> None:
     without = columns()
     del without["face"]
     with pytest.raises(ValueError, match=r"lack the column\(s\) face; they have compression"):
         write_scores("never-written.csv", without)
 
 
-def test_a_write_that_dies_half_way_leaves_nothing(tmp_path, monkeypatch):
+def test_a_write_that_dies_half_way_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Full:
-        def writerow(self, row): ...
+        def writerow(self, row: Any) -> None: ...
 
-        def writerows(self, rows):
+        def writerows(self, rows: Any) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(csv, "writer", lambda *args, **kwargs: Full())
@@ -118,14 +126,14 @@ def test_a_write_that_dies_half_way_leaves_nothing(tmp_path, monkeypatch):
         ("ffpp,DF,c23,test,1,0,0,1", "line 3: 8 fields, the header has 9"),
     ],
 )
-def test_a_bad_value_is_named_with_its_line(tmp_path, line, message):
+def test_a_bad_value_is_named_with_its_line(tmp_path: Path, line: Any, message: Any) -> None:
     path = tmp_path / "s.csv"
     path.write_text(f"{HEADER}\nffpp,DF,c23,test,0,0,0,1,0.5\n{line}\n")
     with pytest.raises(ValueError, match=message):
         read_scores(path)
 
 
-def test_a_missing_column_or_file_is_named_on_reading(tmp_path):
+def test_a_missing_column_or_file_is_named_on_reading(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("dataset,video,score\n")
     with pytest.raises(ValueError, match="lacks the column.*subset.*its header is dataset,video"):
@@ -137,7 +145,9 @@ def test_a_missing_column_or_file_is_named_on_reading(tmp_path):
         read_scores(tmp_path / "none.csv")
 
 
-def test_columns_in_another_order_and_a_spreadsheets_byte_order_mark_are_read(tmp_path):
+def test_columns_in_another_order_and_a_spreadsheets_byte_order_mark_are_read(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "s.csv"
     path.write_bytes(
         b"\xef\xbb\xbfscore,label,face,frame,note,video_id,split,compression,subset,dataset\r\n"
@@ -148,7 +158,7 @@ def test_columns_in_another_order_and_a_spreadsheets_byte_order_mark_are_read(tm
     assert read["video_id"].tolist() == ["001"]
 
 
-def test_metrics_json(tmp_path):
+def test_metrics_json(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     write_metrics(path, {"frame": {"auc": None, "acc": 0.5}})
     assert '"auc": null' in path.read_text()

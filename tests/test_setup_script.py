@@ -4,10 +4,13 @@ The script runs for real, in a folder of its own, on a stand-in for Python whose
 another stand-in; nothing is installed.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +33,7 @@ esac
 class Checkout:
     """A folder with the files that the script reads, and a stand-in for python3.11."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path) -> None:
         self.root = root
         for name in ("setup.cfg", "pyproject.toml", "constraints.txt", "tools/setup.sh"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +62,11 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path: Path) -> Any:
     return Checkout(tmp_path)
 
 
-def test_installs_once(checkout):
+def test_installs_once(checkout: Any) -> None:
     status, said, commands = checkout.setup()
     assert status == 0, said
     assert checkout.stamp.exists()
@@ -73,7 +76,7 @@ def test_installs_once(checkout):
 
 
 @pytest.mark.parametrize("name", ["setup.cfg", "pyproject.toml", "constraints.txt"])
-def test_installs_again_when_a_file_that_decides_changes(checkout, name):
+def test_installs_again_when_a_file_that_decides_changes(checkout: Any, name: Any) -> None:
     checkout.setup()
     with open(checkout.root / name, "a") as file:
         file.write("\n")
@@ -83,14 +86,14 @@ def test_installs_again_when_a_file_that_decides_changes(checkout, name):
     assert not any("-m venv" in command for command in commands), ".venv is kept"
 
 
-def test_extras_stay_until_others_are_named(checkout):
+def test_extras_stay_until_others_are_named(checkout: Any) -> None:
     checkout.setup(EXTRAS="test,torch")
     assert checkout.setup() == (0, "", [""])
     _, said, _ = checkout.setup(EXTRAS="test")
     assert "installing into .venv: test " in said
 
 
-def test_a_failed_install_leaves_no_stamp_and_is_made_from_new(checkout):
+def test_a_failed_install_leaves_no_stamp_and_is_made_from_new(checkout: Any) -> None:
     checkout.setup()
     (checkout.root / "constraints.txt").write_text("numpy==1\n")
     checkout.refuse("--editable")
@@ -103,7 +106,7 @@ def test_a_failed_install_leaves_no_stamp_and_is_made_from_new(checkout):
     assert any("-m venv --clear" in command for command in commands)
 
 
-def test_says_which_packages_are_missing_and_how_to_get_them(checkout):
+def test_says_which_packages_are_missing_and_how_to_get_them(checkout: Any) -> None:
     checkout.refuse("ensurepip", "libGL", "libglib")
     status, said, _ = checkout.setup()
     assert status == 1
@@ -111,14 +114,14 @@ def test_says_which_packages_are_missing_and_how_to_get_them(checkout):
     assert not (checkout.root / ".venv").exists()
 
 
-def test_names_the_python_it_found(checkout):
+def test_names_the_python_it_found(checkout: Any) -> None:
     checkout.refuse("version_info")
     status, said, _ = checkout.setup()
     assert status == 1
     assert "Python 3.11 is wanted" in said and "Python 3.13.5" in said
 
 
-def test_asks_for_python_where_there_is_none(checkout):
+def test_asks_for_python_where_there_is_none(checkout: Any) -> None:
     checkout.python.unlink()
     status, said, _ = checkout.setup()
     assert status == 1

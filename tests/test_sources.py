@@ -1,7 +1,11 @@
 """Records and arrays by index."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,11 +17,11 @@ from data_pipeline.training.sources import ArraySource, DataError, RecordSource
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def build(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return write_records(tmp_path_factory.mktemp("records"))
 
 
-def test_records_read_by_index_with_their_columns(build):
+def test_records_read_by_index_with_their_columns(build: Any) -> None:
     source = RecordSource(build.parent.parent, "train")  # any folder above the build
     assert len(source) == 12
     assert list(source.columns["video_id"][::3]) == ["v0", "v1", "v2", "v3"]
@@ -31,7 +35,7 @@ def test_records_read_by_index_with_their_columns(build):
     np.testing.assert_array_equal(read[1], decode_image(stored.crops[0]))
 
 
-def test_the_records_read_without_our_code(build):
+def test_the_records_read_without_our_code(build: Any) -> None:
     script = (
         "import sys, tensorflow_datasets as tfds\n"
         f"s = tfds.builder_from_directory({str(build)!r}).as_data_source(split='val')\n"
@@ -44,7 +48,7 @@ def test_the_records_read_without_our_code(build):
     assert done.stdout.strip() == "12 (48, 48, 3) 1 v1", done.stderr
 
 
-def test_columns_are_scanned_where_their_index_is_gone(build, tmp_path):
+def test_columns_are_scanned_where_their_index_is_gone(build: Any, tmp_path: Path) -> None:
     import shutil
 
     copy = tmp_path / "1.0.0"
@@ -56,7 +60,7 @@ def test_columns_are_scanned_where_their_index_is_gone(build, tmp_path):
         np.testing.assert_array_equal(column, scanned[name])
 
 
-def test_an_index_of_other_records_is_refused(build, tmp_path):
+def test_an_index_of_other_records_is_refused(build: Any, tmp_path: Path) -> None:
     import shutil
 
     copy = tmp_path / "1.0.0"
@@ -66,7 +70,7 @@ def test_an_index_of_other_records_is_refused(build, tmp_path):
         RecordSource(copy, "test")
 
 
-def test_what_is_wrong_with_a_folder_is_said(build, tmp_path):
+def test_what_is_wrong_with_a_folder_is_said(build: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         RecordSource(tmp_path / "none", "train")
     with pytest.raises(DataError, match="no records"):
@@ -75,7 +79,7 @@ def test_what_is_wrong_with_a_folder_is_said(build, tmp_path):
         RecordSource(build, "validation")
 
 
-def test_several_builds_must_be_told_apart(build, tmp_path):
+def test_several_builds_must_be_told_apart(build: Any, tmp_path: Path) -> None:
     import shutil
 
     for name in ("a", "b"):
@@ -84,7 +88,7 @@ def test_several_builds_must_be_told_apart(build, tmp_path):
         RecordSource(tmp_path, "train")
 
 
-def test_a_truncated_record_file_is_named(build, tmp_path):
+def test_a_truncated_record_file_is_named(build: Any, tmp_path: Path) -> None:
     import shutil
 
     copy = tmp_path / "1.0.0"
@@ -96,7 +100,7 @@ def test_a_truncated_record_file_is_named(build, tmp_path):
         source.read(np.arange(len(source)))
 
 
-def test_a_corrupt_image_is_named(tmp_path):
+def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
     from records import write_extraction
 
     from data_pipeline.pack import pack
@@ -109,13 +113,13 @@ def test_a_corrupt_image_is_named(tmp_path):
         RecordSource(tmp_path, "train").read(np.array([1]))
 
 
-def test_arrays_complete_their_columns():
+def test_arrays_complete_their_columns() -> None:
     source = ArraySource(np.zeros((3, 8, 8, 3), np.uint8), {"label": [0, 1, 1]})
     assert source.columns["label"].dtype == np.int32
     assert len(set(source.columns["video_id"])) == 3
 
 
-def test_arrays_refuse_masks_and_landmarks_that_do_not_fit():
+def test_arrays_refuse_masks_and_landmarks_that_do_not_fit() -> None:
     images, columns = np.zeros((3, 8, 8, 3), np.uint8), {"label": [0, 1, 1]}
     with pytest.raises(DataError, match=r"masks must be uint8 \[3, 8, 8\], not uint8 \[3, 8\]"):
         ArraySource(images, columns, mask=np.zeros((3, 8), np.uint8))
@@ -123,7 +127,7 @@ def test_arrays_refuse_masks_and_landmarks_that_do_not_fit():
         ArraySource(images, columns, landmarks=np.zeros((3, 5, 2)))
 
 
-def test_a_real_record_without_a_mask_has_an_empty_one():
+def test_a_real_record_without_a_mask_has_an_empty_one() -> None:
     """As foreign code may write them; a forged one without is damaged."""
     import tensorflow as tf
 
@@ -147,6 +151,6 @@ def test_a_real_record_without_a_mask_has_an_empty_one():
         (np.zeros((3, 8, 8, 3), np.uint8), {"label": [0]}, "1 rows for 3 images"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(images, columns, message):
+def test_arrays_that_do_not_fit_are_refused(images: Any, columns: Any, message: Any) -> None:
     with pytest.raises(DataError, match=message):
         ArraySource(images, columns)

@@ -1,9 +1,14 @@
 """The paper's tables, end to end at toy size on the embedded data."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import cv2
 import jax
@@ -34,7 +39,7 @@ RUN = ("maps-1", "mat", "mat-c40", "plain", "mat-dfdc", "none-none")
 EVERY_RUN = os.environ.get("MATNET_TEST_EVERY_RUN") == "1"
 
 
-def toy_config(**overrides):
+def toy_config(**overrides: Any) -> Any:
     fields = {
         "model.image_size": 32,
         "data.synthetic_identities": 2,
@@ -47,7 +52,7 @@ def toy_config(**overrides):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
+def quick_compilation() -> Iterator[Any]:
     """A run here takes a few steps, and is compiled longer than it runs."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
@@ -55,20 +60,20 @@ def quick_compilation():
 
 
 @pytest.fixture(autouse=True)
-def one_device(monkeypatch):
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = data_mesh(jax.devices()[:1])
     for module in (matnet_jax.train.run, matnet_jax.evaluation.run, matnet_jax.runtime.sharding):
         monkeypatch.setattr(module, "data_mesh", lambda: mesh)
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Of all sweeps, so that what they have in common runs once."""
     return tmp_path_factory.mktemp("paper")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_runs_of_a_table_are_networks(name, tmp_path):
+def test_the_runs_of_a_table_are_networks(name: Any, tmp_path: Path) -> None:
     _, sweep = load_sweep(name)
     for run in sweep.runs:
         for base in (default_config(), toy_config(**{"model.image_size": 64})):
@@ -76,7 +81,7 @@ def test_the_runs_of_a_table_are_networks(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_table_from_training_to_its_cells(name, workdir):
+def test_a_table_from_training_to_its_cells(name: Any, workdir: Any) -> None:
     _, sweep = load_sweep(name)
     said: list[str] = []
     options = {"base": toy_config(), "datasets": Embedded(), "progress": said.append}
@@ -100,7 +105,7 @@ def test_a_table_from_training_to_its_cells(name, workdir):
         assert f"| {row.name} |" in table
 
 
-def test_runs_that_tables_share_are_one():
+def test_runs_that_tables_share_are_one() -> None:
     runs: dict[str, Run] = {}
     for name in NAMES:
         for run in load_sweep(name)[1].runs:
@@ -108,7 +113,7 @@ def test_runs_that_tables_share_are_one():
     assert runs["mat"].changes == {} and len(runs) == 22
 
 
-def test_the_published_figures():
+def test_the_published_figures() -> None:
     """One of each table, as SPEC's section 7 restates the paper."""
     for name, row, column, wanted in (
         ("table1", "SL_t = L2, SL_a = L5", "FF++ HQ ACC", "97.26"),
@@ -125,7 +130,7 @@ def test_the_published_figures():
         assert cell["published"] == wanted and cell["ours"] == "not run"
 
 
-def test_others_are_marked_and_missing_cells_say_so():
+def test_others_are_marked_and_missing_cells_say_so() -> None:
     _, sweep = load_sweep("table2")
     lines = as_markdown(sweep, {}, description="toy").splitlines()
     (other,) = [line for line in lines if line.startswith("| F3-Net")]
@@ -135,7 +140,7 @@ def test_others_are_marked_and_missing_cells_say_so():
     assert "† Published figures of other systems, not run here." in lines
 
 
-def small_sweep(**changes):
+def small_sweep(**changes: Any) -> Any:
     """One run that trains, and one that starts from it."""
     runs = (Run("first", "a", changes), Run("second", "b", starts_from="first"))
     rows = tuple(Row(run.name, (Cell(1.0, run.name, "a", "frame.acc"),)) for run in runs)
@@ -143,17 +148,17 @@ def small_sweep(**changes):
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is trained and evaluated, with nothing computed."""
     made: list[str] = []
 
-    def train(config, folder):
+    def train(config: Any, folder: Any) -> Any:
         if folder.name == "ril-none":
             raise ValueError("the loss became NaN")
         made.append(f"train {folder.name}")
         return {"step": 2, "best_step": 2}
 
-    def evaluate(config, folder, *, out):
+    def evaluate(config: Any, folder: Any, *, out: Any) -> None:
         made.append(f"evaluate {folder.name} on {out.name}")
         plain = json.loads(config.to_json_best_effort())
         metrics = {"frame": {"acc": 0.75}, "config": plain, "checkpoint": {"step": 2}}
@@ -164,11 +169,11 @@ def calls(monkeypatch):
     return made
 
 
-def test_a_rerun_does_only_what_is_missing(tmp_path, calls):
+def test_a_rerun_does_only_what_is_missing(tmp_path: Path, calls: Any) -> None:
     options = {"datasets": Embedded(), "progress": lambda text: None}
     sweep = small_sweep()
 
-    def run(only=None, **fields):
+    def run(only: Any = None, **fields: Any) -> Any:
         calls.clear()
         return run_sweep(sweep, tmp_path, base=toy_config(**fields), only=only, **options)
 
@@ -185,7 +190,7 @@ def test_a_rerun_does_only_what_is_missing(tmp_path, calls):
     assert len(calls) == 4
 
 
-def test_a_run_that_fails_leaves_the_others(tmp_path, calls):
+def test_a_run_that_fails_leaves_the_others(tmp_path: Path, calls: Any) -> None:
     _, sweep = load_sweep("figures")
     options = {"base": toy_config(), "datasets": Embedded(), "progress": lambda text: None}
     failed = run_sweep(sweep, tmp_path, only=["ril-none", "mat"], **options)
@@ -198,7 +203,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, calls):
     assert "ril-none failed: the loss became NaN" in table
 
 
-def test_what_is_wrong_is_said_before_training(tmp_path):
+def test_what_is_wrong_is_said_before_training(tmp_path: Path) -> None:
     sweep = small_sweep()
     with pytest.raises(DataError, match=r"a: no folder .*\n  b: no folder"):
         run_sweep(sweep, tmp_path, base=toy_config(), datasets=Records(tmp_path / "records"))
@@ -213,7 +218,7 @@ def test_what_is_wrong_is_said_before_training(tmp_path):
         Sweep("wrong", (), (Run("second", "b", starts_from="first"),), ())
 
 
-def test_the_papers_figures_of_trained_networks(workdir, tmp_path):
+def test_the_papers_figures_of_trained_networks(workdir: Any, tmp_path: Path) -> None:
     """Also of networks with unlike numbers of maps; the faces are the first run's."""
     names = ("none-none", "maps-1", "plain")
     runs = {run.name: run for name in NAMES for run in load_sweep(name)[1].runs}

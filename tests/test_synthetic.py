@@ -1,6 +1,9 @@
 """The embedded data: deterministic, split by people, not solved by whole-frame statistics."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +20,7 @@ from data_pipeline.synthetic.forgeries import draw_forgery, forge, region_mask
 from data_pipeline.synthetic.landmarks import face_landmarks
 
 
-def test_clips_are_a_function_of_their_arguments():
+def test_clips_are_a_function_of_their_arguments() -> None:
     first, columns = make_clips("val", num_identities=2, frames_per_clip=2, image_size=64)
     again, _ = make_clips("val", num_identities=2, frames_per_clip=2, image_size=64)
     other, _ = make_clips("val", seed=1, num_identities=2, frames_per_clip=2, image_size=64)
@@ -27,7 +30,7 @@ def test_clips_are_a_function_of_their_arguments():
     assert list(columns["label"]) == [0, 0, 1, 1] * 2
 
 
-def test_columns_name_every_clip_and_its_person():
+def test_columns_name_every_clip_and_its_person() -> None:
     images, columns = make_clips(
         "val", num_identities=4, clips_per_identity=2, frames_per_clip=2, image_size=32
     )
@@ -40,7 +43,7 @@ def test_columns_name_every_clip_and_its_person():
     assert list(columns["timestamp"][:2]) == [0.0, 0.125]
 
 
-def test_people_are_in_one_split_only():
+def test_people_are_in_one_split_only() -> None:
     people = {
         split: set(
             make_clips(split, num_identities=3, frames_per_clip=1, image_size=32)[1]["source_id"]
@@ -52,7 +55,7 @@ def test_people_are_in_one_split_only():
         make_clips("validation")
 
 
-def test_a_forgery_is_local():
+def test_a_forgery_is_local() -> None:
     images, columns = make_clips("test", num_identities=8, frames_per_clip=1)
     assert set(columns["subset"]) == {"real", *KINDS}
     real, fake = images[0::2].astype(float), images[1::2].astype(float)
@@ -65,7 +68,7 @@ def test_a_forgery_is_local():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_forgery_changes_its_region_alone(kind):
+def test_a_forgery_changes_its_region_alone(kind: Any) -> None:
     draw = np.random.default_rng(3)
     identity, scene, forgery = draw_identity(draw), draw_scene(draw, 64), draw_forgery(draw, kind)
     grid = face_grid(identity, scene, 0.5, 64)
@@ -76,7 +79,7 @@ def test_a_forgery_changes_its_region_alone(kind):
     assert np.abs(forged - frame)[mask == 1].mean() > 10
 
 
-def test_masks_are_where_the_forgery_is():
+def test_masks_are_where_the_forgery_is() -> None:
     clips = draw_clips("val", num_identities=8, frames_per_clip=2, image_size=96)
     images, _ = make_clips("val", num_identities=8, frames_per_clip=2, image_size=96)
     np.testing.assert_array_equal(clips.images, images)
@@ -89,7 +92,7 @@ def test_masks_are_where_the_forgery_is():
     assert changed[inside].mean() > 4 * changed[~inside].mean()
 
 
-def test_landmarks_are_where_the_features_are():
+def test_landmarks_are_where_the_features_are() -> None:
     """Eyes are drawn nearly white around the iris, the lips are redder than the skin."""
     size = 256
     for person in range(6):
@@ -110,7 +113,7 @@ def test_landmarks_are_where_the_features_are():
         assert frame[y, x].mean() < frame[y - 12, x].mean()  # an open mouth under the lip's skin
 
 
-def test_a_source_of_drawn_faces_gives_both():
+def test_a_source_of_drawn_faces_gives_both() -> None:
     source = synthetic_source("val", image_size=48, num_identities=2)
     assert source.fields == ("mask", "landmarks")
     for example in source.read(np.arange(len(source)), source.fields):
@@ -119,7 +122,7 @@ def test_a_source_of_drawn_faces_gives_both():
         assert (example.landmarks < 48).all()
 
 
-def test_a_swap_needs_a_donor():
+def test_a_swap_needs_a_donor() -> None:
     draw = np.random.default_rng(0)
     identity, scene = draw_identity(draw), draw_scene(draw, 32)
     grid, frame = face_grid(identity, scene, 0.0, 32), np.zeros((32, 32, 3), np.float32)
@@ -127,7 +130,7 @@ def test_a_swap_needs_a_donor():
         forge(frame, draw_forgery(draw, "swap"), grid)
 
 
-def test_colours_shift_up_as_often_as_down():
+def test_colours_shift_up_as_often_as_down() -> None:
     draw = np.random.default_rng(0)
     gains = np.array([draw_forgery(draw, "recolor").gain for _ in range(2000)])
     # A one-sided shift would be seen in the mean colour; the standard error here is about 0.003.
@@ -146,7 +149,7 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_whole_frame_statistics_do_not_solve_it(seed):
+def test_whole_frame_statistics_do_not_solve_it(seed: Any) -> None:
     train, train_columns = make_clips("train", seed=seed, num_identities=160, frames_per_clip=1)
     test, test_columns = make_clips("test", seed=seed, num_identities=120, frames_per_clip=1)
     train_features, test_features = features(train), features(test)

@@ -1,7 +1,10 @@
 """The step compiled for a TPU slice that is not there: what only that compiler can tell."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
+from typing import Any
 
 import jax
 import pytest
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def compiled():
+def compiled() -> Any:
     """The whole step for four chips of v5e, statistics over each chip's two images."""
     mesh = slice_mesh("v5e:2x2")
     model = tiny_model(dtype=jax.numpy.bfloat16, bn_group_size=2)
@@ -28,14 +31,14 @@ def compiled():
     return state, network.training_step(model, mesh).lower(state, images, key).compile()
 
 
-def test_it_talks_to_no_host_and_writes_over_its_state(compiled):
+def test_it_talks_to_no_host_and_writes_over_its_state(compiled: Any) -> None:
     state, program = compiled
     text = program.as_text()
     assert host_transfers(text) == []
     assert donated(text) == len(jax.tree.leaves(state))
 
 
-def test_chips_exchange_gradients_once(compiled):
+def test_chips_exchange_gradients_once(compiled: Any) -> None:
     state, program = compiled
     found = collectives(program.as_text())
     assert set(found) == {"all-reduce"}
@@ -48,7 +51,7 @@ def test_chips_exchange_gradients_once(compiled):
     assert found["all-reduce"].count < 20
 
 
-def test_memory_and_operations_are_told(compiled):
+def test_memory_and_operations_are_told(compiled: Any) -> None:
     _, program = compiled
     memory, cost = program.memory_analysis(), program.cost_analysis()
     assert memory.temp_size_in_bytes > 0 and cost["flops"] > 0 and cost["bytes accessed"] > 0

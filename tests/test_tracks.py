@@ -1,5 +1,9 @@
 """Faces joined over frames, and which of them are used."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,10 +22,10 @@ def face(x: float, y: float = 0, size: float = 10, score: float = 0.9) -> Face:
 class Scripted:
     """Gives the faces written down for each frame, and counts the frames it was asked for."""
 
-    def __init__(self, script: dict[int, list[Face]]):
+    def __init__(self, script: dict[int, list[Face]]) -> None:
         self.script, self.asked = script, []
 
-    def detect(self, image):
+    def detect(self, image: Any) -> Any:
         number = int(image[0, 0, 0])
         self.asked.append(number)
         return self.script.get(number, [])
@@ -31,13 +35,13 @@ def frames(count: int) -> list[Frame]:
     return [Frame(i, i / 25, np.full((40, 80, 3), i, np.uint8)) for i in range(count)]
 
 
-def test_overlap_is_intersection_over_union():
+def test_overlap_is_intersection_over_union() -> None:
     assert overlap(face(0).box, face(0).box) == 1
     assert overlap(face(0).box, face(5).box) == pytest.approx(50 / 150)
     assert overlap(face(0).box, face(20).box) == 0
 
 
-def test_tracks_follow_people_whose_order_changes():
+def test_tracks_follow_people_whose_order_changes() -> None:
     tracker = Tracker()
     assert tracker.update([face(0, size=12), face(50)]) == [0, 1]
     assert tracker.update([face(52), face(3, size=12)]) == [1, 0]
@@ -46,23 +50,23 @@ def test_tracks_follow_people_whose_order_changes():
     assert tracker.update([face(30, 25, size=4)]) == [2]
 
 
-def test_two_faces_never_share_a_track():
+def test_two_faces_never_share_a_track() -> None:
     tracker = Tracker()
     tracker.update([face(0)])
     assert sorted(tracker.update([face(1), face(2)])) == [0, 1]
 
 
-def test_the_nearest_face_continues_a_track_and_a_far_one_does_not():
+def test_the_nearest_face_continues_a_track_and_a_far_one_does_not() -> None:
     assert nearest(face(0), [face(40), face(6)]).box[0] == 6
     assert nearest(face(0), [face(40)]) is None and nearest(face(0), []) is None
 
 
-def test_interpolation_runs_from_one_face_to_the_other():
+def test_interpolation_runs_from_one_face_to_the_other() -> None:
     middle = interpolate(face(0, score=0.5), face(10), 0.25)
     assert middle.box[0] == 2.5 and middle.landmarks[0, 0] == 2.5 and middle.score == 0.5
 
 
-def test_the_choices_differ():
+def test_the_choices_differ() -> None:
     script = {0: [face(0, size=12), face(50)], 1: [face(50, size=14), face(1, size=12)]}
     first = {
         choice: [
@@ -78,13 +82,13 @@ def test_the_choices_differ():
         list(locate(frames(1), Scripted({}), faces="biggest"))
 
 
-def test_small_and_faint_faces_are_none():
+def test_small_and_faint_faces_are_none() -> None:
     script = {0: [face(0, size=30, score=0.2), face(50, size=8), face(20, size=12)]}
     [(_, found)] = locate(frames(1), Scripted(script), min_face=10, min_score=0.5)
     assert [f.box[0] for _, f in found] == [20]
 
 
-def test_between_detections_boxes_are_interpolated():
+def test_between_detections_boxes_are_interpolated() -> None:
     detector = Scripted({0: [face(0)], 3: [face(6)], 6: [], 7: [face(8)]})
     located = list(locate(frames(8), detector, every=3))
     assert [frame.number for frame, _ in located] == list(range(8))
@@ -94,7 +98,7 @@ def test_between_detections_boxes_are_interpolated():
     assert places[4:] == [[], [], [], [8.0]]  # gone in the next detection: nothing in between
 
 
-def test_boxes_serve_for_another_size_of_the_same_footage():
+def test_boxes_serve_for_another_size_of_the_same_footage() -> None:
     boxes = Boxes(
         frame=np.array([0, 4]),
         face=np.array([0, 0]),

@@ -1,5 +1,7 @@
 """Training end to end with a tiny network: files, exact continuation, refusals, a real kill."""
 
+from __future__ import annotations
+
 import json
 import os
 import resource
@@ -7,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,13 +47,13 @@ TINY = {
 }
 
 
-def tiny_config(**overrides):
+def tiny_config(**overrides: Any) -> Any:
     config = default_config()
     config.update_from_flattened_dict(TINY | overrides)
     return config
 
 
-def tiny_source(split):
+def tiny_source(split: Any) -> Any:
     """Noise, with a grey patch on the fakes; one video has four frames."""
     count = {"train": 24, "val": 20, "test": 12}[split]
     rng = np.random.default_rng(count)
@@ -75,7 +79,7 @@ def tiny_source(split):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
+def quick_compilation() -> Iterator[Any]:
     """A run here takes a few steps, and is compiled longer than it runs."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
@@ -83,7 +87,7 @@ def quick_compilation():
 
 
 @pytest.fixture
-def tiny_data(monkeypatch):
+def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (matnet_jax.train.run, "open_source"),
         (matnet_jax.evaluation.run, "open_evaluation"),
@@ -93,7 +97,7 @@ def tiny_data(monkeypatch):
         monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
 
-def parameters(workdir, step="latest"):
+def parameters(workdir: Any, step: str = "latest") -> Any:
     """All arrays of a checkpoint, by reading it as what it says it is."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.resolve(step)
@@ -101,7 +105,7 @@ def parameters(workdir, step="latest"):
     return jax.tree.leaves((restored["model"], restored["optimizer"]))
 
 
-def test_a_run_and_its_exact_continuation(tiny_data, tmp_path):
+def test_a_run_and_its_exact_continuation(tiny_data: Any, tmp_path: Path) -> None:
     result = train(tiny_config(), tmp_path / "whole")
     assert result["step"] == 6 and result["best_step"] in (3, 6)
     workdir = tmp_path / "whole"
@@ -130,7 +134,7 @@ def test_a_run_and_its_exact_continuation(tiny_data, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_cannot_run_is_said_before_anything_is_written(tiny_data, tmp_path):
+def test_what_cannot_run_is_said_before_anything_is_written(tiny_data: Any, tmp_path: Path) -> None:
     for overrides, message in (
         ({"model.num_attentions": 0}, "num_attentions"),
         ({"train.batch_size": 9}, "config.train.batch_size = 9.*divisible by the 2.*8 or 10"),
@@ -142,7 +146,9 @@ def test_what_cannot_run_is_said_before_anything_is_written(tiny_data, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_workdir_of_another_config_is_refused_with_the_differences(tiny_data, tmp_path):
+def test_a_workdir_of_another_config_is_refused_with_the_differences(
+    tiny_data: Any, tmp_path: Path
+) -> None:
     train(tiny_config(**{"train.duration": "2 steps"}), tmp_path)
     before = (tmp_path / "metrics.csv").read_bytes(), (tmp_path / "config.json").read_bytes()
     with pytest.raises(CheckpointMismatchError) as error:
@@ -155,7 +161,7 @@ def test_a_workdir_of_another_config_is_refused_with_the_differences(tiny_data, 
     ) == before
 
 
-def test_what_tensorboard_shows(tiny_data, tmp_path):
+def test_what_tensorboard_shows(tiny_data: Any, tmp_path: Path) -> None:
     import tensorflow as tf
 
     overrides = {"train.accumulate": 2, "train.on_nonfinite": "skip", "train.duration": "3 steps"}
@@ -175,7 +181,7 @@ def test_what_tensorboard_shows(tiny_data, tmp_path):
         train(tiny_config(), tmp_path / "other", profile_steps="15:10")
 
 
-def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path):
+def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path: Path) -> None:
     now = json.loads(tiny_config().to_json_best_effort())
     older = json.loads(json.dumps(now))
     del older["train"]["accumulate"], older["data"]["frames_per_video"]
@@ -185,7 +191,7 @@ def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path):
         matnet_jax.train.run._check_config(older, now, tmp_path)
 
 
-def test_averaged_parameters_and_a_frozen_backbone(tiny_data, tmp_path):
+def test_averaged_parameters_and_a_frozen_backbone(tiny_data: Any, tmp_path: Path) -> None:
     overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
     config = tiny_config(**overrides)
     train(config, tmp_path)
@@ -207,7 +213,7 @@ matnet_jax.train.run.train(config, sys.argv[1])
 """
 
 
-def start(workdir):
+def start(workdir: Any) -> Any:
     environment = dict(
         os.environ,
         PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
@@ -222,12 +228,12 @@ def start(workdir):
     )
 
 
-def logged_step(workdir):
+def logged_step(workdir: Any) -> Any:
     rows = read_table(workdir / "metrics.csv").rows if (workdir / "metrics.csv").exists() else []
     return int(rows[-1]["step"]) if rows else 0
 
 
-def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
+def test_killed_runs_end_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole")
     assert whole.wait() == 0, whole.stderr.read()
     for kill_after in (5, 12):
@@ -251,7 +257,7 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path):
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
-def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path):
+def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     """Files of a limited size, as on a disk that is full."""
     job = [sys.executable, str(ROOT / "tests" / "job.py"), str(tmp_path / "run")]
     environment = dict(
@@ -263,7 +269,7 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_pat
     done = subprocess.run([*job, 'train.duration="2 steps"'], **common)
     assert done.returncode == 0, done.stderr
 
-    def limit():
+    def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
@@ -276,7 +282,9 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-def test_training_starts_from_an_earlier_run_and_goes_on_without_it(tiny_data, tmp_path):
+def test_training_starts_from_an_earlier_run_and_goes_on_without_it(
+    tiny_data: Any, tmp_path: Path
+) -> None:
     first = {"train.duration": "2 steps", "validation.every": "2 steps"}
     second = {"train.duration": "4 steps", "train.log_every": "1 step"}
     plain = tiny_config(**first, **{"model.kind": "classifier", "model.mid_dims": None})
@@ -301,7 +309,7 @@ def test_training_starts_from_an_earlier_run_and_goes_on_without_it(tiny_data, t
         assert train(config, tmp_path / "mat")["step"] == 5
 
 
-def test_weights_that_are_not_there(tiny_data, tmp_path):
+def test_weights_that_are_not_there(tiny_data: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         train(tiny_config(**{"init.path": str(tmp_path / "nowhere")}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

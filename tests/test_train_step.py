@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,36 +32,44 @@ RECIPES = {
 }
 
 
-def patches(recipe="paper", **overrides):
+def patches(recipe: str = "paper", **overrides: Any) -> Any:
     return tiny.patch_model(tiny.tiny_model(recipe, **overrides))
 
 
-def rate_by_step(step):
+def rate_by_step(step: Any) -> Any:
     """0.05, times 0.9 after every two steps."""
     return 0.05 * 0.9 ** (step // 2)
 
 
-def step_of(model, tx, recipe="paper", **fields):
+def step_of(model: Any, tx: Any, recipe: str = "paper", **fields: Any) -> Any:
     given = RECIPES[recipe] | {"center_rate": rate_by_step} | fields
     own = {name: given.pop(name) for name in ("ema_decay", "accumulate") if name in given}
     step = make_train_step(model, tiny.objective(model, **given), tx, **own)
     return jax.jit(step, donate_argnums=0, compiler_options=tiny.QUICK_COMPILE)
 
 
-def equal(a, b):
+def equal(a: Any, b: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 # The loss of both passes against NumPy.
 
 
-def loss_in_numpy(recipe, variables, batch, options, agda_options, rate, dropped):
+def loss_in_numpy(
+    recipe: Any,
+    variables: Any,
+    batch: Any,
+    options: Any,
+    agda_options: Any,
+    rate: Any,
+    dropped: Any,
+) -> Any:
     """Both passes in training mode, without dropout, on the same patch features."""
     released, version = recipe == "released", "v2" if recipe == "released" else "paper"
     labels, centers = batch["label"], variables["feature_centers"]["centers"].astype(float)
     images = batch["image"] / 255 * 2 - 1
 
-    def forward(images, centers):
+    def forward(images: Any, centers: Any) -> Any:
         stages = {
             name: np.asarray(value, np.float64)
             for name, value in tiny.patch_features(images.astype(np.float32)).items()
@@ -106,7 +116,7 @@ def loss_in_numpy(recipe, variables, batch, options, agda_options, rate, dropped
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_loss_of_both_passes(recipe, monkeypatch):
+def test_loss_of_both_passes(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eq. 5 with the augmented pass; in the released recipe the centers move twice."""
     model = patches(recipe, dropout_rate=0.0, final_dropout_rate=0.0)
     fixed = AGDAOptions(scale=0.25, kernel_size=5, threshold=(0.5, 0.5))
@@ -135,20 +145,20 @@ def test_loss_of_both_passes(recipe, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def paper():
+def paper() -> Any:
     """The paper's step with averaged parameters, and a maker of its first state."""
     model, tx = patches(), optax.adam(1e-2)
     return step_of(model, tx, ema_decay=0.75), lambda: create_train_state(model, tx, 0, ema=True)
 
 
 @pytest.fixture(scope="module")
-def released():
+def released() -> Any:
     model, tx = patches("released"), optax.adam(1e-3)
     return step_of(model, tx, "released"), lambda: create_train_state(model, tx, 0)
 
 
 @pytest.fixture(scope="module")
-def paper_run(paper):
+def paper_run(paper: Any) -> Any:
     """Three steps of the paper's recipe: the step, the states and the metrics."""
     step, start = paper
     state = start()
@@ -160,7 +170,7 @@ def paper_run(paper):
     return step, states, metrics
 
 
-def test_steps_are_counted_and_everything_moves(paper_run):
+def test_steps_are_counted_and_everything_moves(paper_run: Any) -> None:
     _, states, metrics = paper_run
     assert [int(s.step) for s in states] == [0, 1, 2, 3]
     assert not states[0].collections["feature_centers"]["centers"].any()
@@ -175,13 +185,13 @@ def test_steps_are_counted_and_everything_moves(paper_run):
     assert all(np.isfinite(v) and v.dtype == np.float32 for m in metrics for v in m.values())
 
 
-def test_a_changing_center_rate_does_not_retrace(paper_run):
+def test_a_changing_center_rate_does_not_retrace(paper_run: Any) -> None:
     step, _, metrics = paper_run
     assert step._cache_size() == 1
     np.testing.assert_allclose([m["center_rate"] for m in metrics], [0.05, 0.05, 0.045], rtol=1e-6)
 
 
-def test_averaged_parameters(paper_run):
+def test_averaged_parameters(paper_run: Any) -> None:
     _, states, _ = paper_run
     equal(states[0].ema_params, states[0].params)
     for before, after in zip(states, states[1:], strict=False):
@@ -195,7 +205,7 @@ def test_averaged_parameters(paper_run):
         equal(after.variables["params"], after.params)
 
 
-def test_the_loss_falls_on_a_repeated_batch(paper):
+def test_the_loss_falls_on_a_repeated_batch(paper: Any) -> None:
     step, start = paper
     state, losses = start(), []
     for _ in range(20):
@@ -204,7 +214,7 @@ def test_the_loss_falls_on_a_repeated_batch(paper):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_the_step_donates_its_state_but_not_the_callers_variables():
+def test_the_step_donates_its_state_but_not_the_callers_variables() -> None:
     model, tx = patches(), optax.sgd(0.1)
     variables = jax.tree.map(jnp.asarray, init_variables(model, 0))
     state = create_train_state(model, tx, 0, variables=variables)
@@ -214,10 +224,10 @@ def test_the_step_donates_its_state_but_not_the_callers_variables():
     equal(variables, init_variables(model, 0))
 
 
-def test_draws_depend_on_the_step_and_the_root_key_only(released):
+def test_draws_depend_on_the_step_and_the_root_key_only(released: Any) -> None:
     step, start = released
 
-    def run(at, key):
+    def run(at: Any, key: Any) -> Any:
         state = start().replace(step=jnp.asarray(at, jnp.int32))
         return {k: float(v) for k, v in step(state, tiny.batch(), key)[1].items()}
 
@@ -227,7 +237,7 @@ def test_draws_depend_on_the_step_and_the_root_key_only(released):
         assert run(3, KEY)[name] != run(3, jax.random.key(1))[name]
 
 
-def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released):
+def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released: Any) -> None:
     step, start = released
     state, batch = start(), tiny.batch(label=np.ones(tiny.BATCH, np.int32))
     for _ in range(2):
@@ -237,7 +247,7 @@ def test_released_recipe_trains_on_a_first_batch_without_a_real_image(released):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
-def test_masked_examples_add_nothing_to_the_losses(paper):
+def test_masked_examples_add_nothing_to_the_losses(paper: Any) -> None:
     """Their label does not matter, and the cross entropy is the mean over the others."""
     step, start = paper
     model, weight = patches(), np.array([1, 1, 1, 0, 1, 0, 1, 1], np.float32)
@@ -254,7 +264,7 @@ def test_masked_examples_add_nothing_to_the_losses(paper):
     assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)
 
 
-def loss_metrics(model, options, agda_options=None):
+def loss_metrics(model: Any, options: Any, agda_options: Any = None) -> Any:
     variables = init_variables(model, 0)
     collections = {k: v for k, v in variables.items() if k != "params"}
     loss = make_loss(model, tiny.objective(model, options, agda_options))
@@ -263,7 +273,7 @@ def loss_metrics(model, options, agda_options=None):
     return jax.device_get((new, metrics))
 
 
-def test_sum_over_the_batch_is_the_printed_form():
+def test_sum_over_the_batch_is_the_printed_form() -> None:
     model = patches()
     mean, total = (
         loss_metrics(model, LossOptions(batch_reduction=r, outer_margin=0.0))[1]["ril"]
@@ -272,7 +282,7 @@ def test_sum_over_the_batch_is_the_printed_form():
     assert mean > 0 and total == pytest.approx(tiny.BATCH * mean, rel=1e-5)
 
 
-def test_second_pass_moves_the_batch_statistics_again_but_not_the_papers_centers():
+def test_second_pass_moves_the_batch_statistics_again_but_not_the_papers_centers() -> None:
     model = patches()
     none, off, soft = (
         loss_metrics(model, LossOptions(), a)
@@ -285,18 +295,18 @@ def test_second_pass_moves_the_batch_statistics_again_but_not_the_papers_centers
     assert np.abs(once - twice).max() > 1e-4
 
 
-def test_ams_replaces_ril():
+def test_ams_replaces_ril() -> None:
     _, metrics = loss_metrics(patches(ams=True), LossOptions(auxiliary="ams", ams_scale=10.0))
     assert "ril" not in metrics
     assert metrics["loss"] == pytest.approx(metrics["cross_entropy"] + metrics["ams"], rel=1e-5)
 
 
-def test_one_map_without_auxiliary_loss():
+def test_one_map_without_auxiliary_loss() -> None:
     _, metrics = loss_metrics(patches(num_attentions=1), LossOptions(auxiliary="none"))
     assert metrics["loss"] == metrics["cross_entropy"]
 
 
-def test_plain_classifier_trains():
+def test_plain_classifier_trains() -> None:
     model, tx = tiny.patch_model(tiny.tiny_classifier()), optax.adam(1e-2)
     step = step_of(model, tx, options=LossOptions(auxiliary="none"), agda=None)
     state, losses = create_train_state(model, tx, 0), []
@@ -309,7 +319,7 @@ def test_plain_classifier_trains():
 # Errors.
 
 
-def test_what_the_model_lacks_is_an_error():
+def test_what_the_model_lacks_is_an_error() -> None:
     classifier = tiny.tiny_classifier()
     for options, augment in (
         (LossOptions(), None),
@@ -321,14 +331,14 @@ def test_what_the_model_lacks_is_an_error():
         trace_loss(patches(), tiny.objective(patches(), LossOptions(auxiliary="ams")))
 
 
-def trace_loss(model, objective):
+def trace_loss(model: Any, objective: Any) -> None:
     collections = dict(init_variables(model, 0))
     params = collections.pop("params")
     jax.eval_shape(make_loss(model, objective), params, collections, tiny.batch(), KEY, 0)
 
 
 @pytest.mark.parametrize(("decay", "ema"), [(0.9, False), (None, True)])
-def test_averaging_is_asked_of_step_and_state_together(decay, ema):
+def test_averaging_is_asked_of_step_and_state_together(decay: Any, ema: Any) -> None:
     model, tx = patches(), optax.sgd(0.1)
     state = create_train_state(model, tx, 0, ema=ema)
     step = step_of(model, tx, agda=None, ema_decay=decay)
@@ -337,7 +347,7 @@ def test_averaging_is_asked_of_step_and_state_together(decay, ema):
 
 
 @pytest.mark.parametrize("field", ["auxiliary", "batch_reduction"])
-def test_wrong_loss_options(field):
+def test_wrong_loss_options(field: Any) -> None:
     with pytest.raises(ValueError, match=f"unknown {field}.*'max'"):
         LossOptions(**{field: "max"})
 
@@ -345,7 +355,7 @@ def test_wrong_loss_options(field):
 # Evaluation.
 
 
-def test_evaluation_step():
+def test_evaluation_step() -> None:
     model = patches()
     variables, weight = init_variables(model, 0), np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
     batch = tiny.batch(weight=weight)

@@ -1,7 +1,11 @@
 """Frames of a video: which, from where, and what happens to damaged files."""
 
+from __future__ import annotations
+
 import tarfile
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,12 +16,12 @@ from data_pipeline.extract.frames import VideoError, evenly_spread
 from data_pipeline.extract.video import read_frames
 
 
-def brightness(frame) -> float:
+def brightness(frame: Any) -> float:
     """Inverts `moving_square`."""
     return (float(frame.image[16:32, 16:32].mean()) - 30) / 3
 
 
-def test_frames_are_centres_of_equal_parts():
+def test_frames_are_centres_of_equal_parts() -> None:
     assert evenly_spread(100, 4) == [12, 37, 62, 87]
     assert evenly_spread(750, 32)[0] == 11 and evenly_spread(750, 32)[-1] == 738
     assert evenly_spread(3, 32) == [0, 1, 2]
@@ -26,7 +30,9 @@ def test_frames_are_centres_of_equal_parts():
 
 @pytest.mark.parametrize("key_every", [250, 5])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_the_right_frames_are_read_whether_decoding_seeks_or_not(tmp_path, suffix, key_every):
+def test_the_right_frames_are_read_whether_decoding_seeks_or_not(
+    tmp_path: Path, suffix: Any, key_every: Any
+) -> None:
     path = write_clip(tmp_path / f"a clip 'é'.{suffix}", key_every=key_every)
     read = read_frames(path, 8)
     assert not read.problem
@@ -36,17 +42,17 @@ def test_the_right_frames_are_read_whether_decoding_seeks_or_not(tmp_path, suffi
         assert frame.timestamp == pytest.approx(frame.number / 25, abs=1e-3)
 
 
-def test_colours_survive(tmp_path):
+def test_colours_survive(tmp_path: Path) -> None:
     frame = read_frames(write_clip(tmp_path / "a.mp4"), 1).frames[0]
     np.testing.assert_allclose(frame.image[60:70, 70:100].mean((0, 1)), (200, 40, 40), atol=6)
 
 
-def test_a_video_of_one_frame(tmp_path):
+def test_a_video_of_one_frame(tmp_path: Path) -> None:
     read = read_frames(write_clip(tmp_path / "one.mp4", count=1), 32)
     assert len(read.frames) == 1 and not read.problem
 
 
-def test_an_image_is_a_video_of_one_frame(tmp_path):
+def test_an_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     path = tmp_path / "face.jpg"
     path.write_bytes(jpeg(moving_square(5)))
     read = read_frames(path, 32)
@@ -57,19 +63,19 @@ def test_an_image_is_a_video_of_one_frame(tmp_path):
     ("content", "message"),
     [(b"", "0 bytes"), (b"no video at all" * 100, "not a video")],
 )
-def test_files_that_are_no_videos(tmp_path, content, message):
+def test_files_that_are_no_videos(tmp_path: Path, content: Any, message: Any) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(VideoError, match=message):
         read_frames(path, 4)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="no such file"):
         read_frames(tmp_path / "none.mp4", 4)
 
 
-def test_a_truncated_video_gives_what_comes_before_the_cut(tmp_path):
+def test_a_truncated_video_gives_what_comes_before_the_cut(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     frames = [noise.integers(0, 255, (96, 128, 3), dtype=np.uint8) for _ in range(40)]
     whole = write_video(tmp_path / "whole.mkv", frames)
@@ -82,7 +88,9 @@ def test_a_truncated_video_gives_what_comes_before_the_cut(tmp_path):
 
 @pytest.mark.parametrize(("matrix", "name"), [("bt709", "ITU709"), ("smpte170m", "ITU601")])
 @pytest.mark.parametrize("full", [False, True])
-def test_the_streams_own_colour_matrix_and_range_are_used(tmp_path, matrix, name, full):
+def test_the_streams_own_colour_matrix_and_range_are_used(
+    tmp_path: Path, matrix: Any, name: Any, full: Any
+) -> None:
     colour = (40, 200, 60)
     path = tmp_path / "colour.mp4"
     span = "JPEG" if full else "MPEG"
@@ -101,7 +109,7 @@ def test_the_streams_own_colour_matrix_and_range_are_used(tmp_path, matrix, name
     np.testing.assert_allclose(read_frames(path, 1).frames[0].image[32, 32], colour, atol=3)
 
 
-def test_rotation_metadata_is_honoured(tmp_path):
+def test_rotation_metadata_is_honoured(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", 3)
     upright = read_frames(path, 1).frames[0].image
     data = path.read_bytes()
@@ -117,7 +125,7 @@ def test_rotation_metadata_is_honoured(tmp_path):
     np.testing.assert_array_equal(turned, np.rot90(upright, -1))
 
 
-def test_a_variable_frame_rate(tmp_path):
+def test_a_variable_frame_rate(tmp_path: Path) -> None:
     path = tmp_path / "vfr.mkv"
     times = [0, 40, 60, 500, 510, 900, 2000, 2010]  # milliseconds
     with av.open(str(path), "w") as container:
@@ -135,7 +143,7 @@ def test_a_variable_frame_rate(tmp_path):
     assert all(abs(brightness(f) - f.number) < 1 for f in frames)
 
 
-def test_a_header_that_lies_about_the_number_of_frames(tmp_path):
+def test_a_header_that_lies_about_the_number_of_frames(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.avi", 12)
     data = bytearray(path.read_bytes())
     for tag, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):  # dwTotalFrames, dwLength
@@ -147,7 +155,7 @@ def test_a_header_that_lies_about_the_number_of_frames(tmp_path):
     assert [f.number for f in read.frames] == [1, 4, 7, 10] and not read.problem
 
 
-def test_sound_alone_is_no_video(tmp_path):
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
@@ -159,7 +167,7 @@ def test_sound_alone_is_no_video(tmp_path):
         read_frames(path, 4)
 
 
-def test_a_folder_and_an_archive_give_frames_by_their_numbers(tmp_path):
+def test_a_folder_and_an_archive_give_frames_by_their_numbers(tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     folder.mkdir()
     for number in (2, 10, 33):

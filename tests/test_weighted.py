@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,20 +27,20 @@ def rows(*shape: int, garbage: float = 0.0) -> np.ndarray:
     return x
 
 
-def close(got, want) -> None:
+def close(got: Any, want: Any) -> None:
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
-def trained(module, variables, x, *args, **kwargs):
+def trained(module: Any, variables: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return module.apply(variables, x, *args, train=True, mutable=["batch_stats"], **kwargs)
 
 
 @pytest.mark.parametrize("garbage", [1e4, np.nan, np.inf])
-def test_batch_norm_is_that_of_the_seen_rows(garbage):
+def test_batch_norm_is_that_of_the_seen_rows(garbage: Any) -> None:
     norm, x = BatchNorm(), rows(3, 2, 4, garbage=garbage)
     variables = random_variables(norm, x, train=False)
 
-    def output(x, weight=None):
+    def output(x: Any, weight: Any = None) -> Any:
         return trained(norm, variables, x, weight=weight)[0]
 
     y, new = trained(norm, variables, x, weight=WEIGHT)
@@ -52,7 +54,7 @@ def test_batch_norm_is_that_of_the_seen_rows(garbage):
     np.testing.assert_array_equal(grad[~SEEN], 0)
 
 
-def test_every_group_is_that_of_its_seen_rows():
+def test_every_group_is_that_of_its_seen_rows() -> None:
     """One group whole, one in part; the running statistics take the mean over groups."""
     norm, x = BatchNorm(group_size=3), rows(5, 4)
     variables = random_variables(norm, x, train=False)
@@ -65,7 +67,7 @@ def test_every_group_is_that_of_its_seen_rows():
         close(got, np.mean([part[1]["batch_stats"][name] for part in parts], axis=0))
 
 
-def test_a_group_that_is_left_out_whole_takes_no_part():
+def test_a_group_that_is_left_out_whole_takes_no_part() -> None:
     norm, x = BatchNorm(group_size=3), rows(5, 4)
     variables = random_variables(norm, x, train=False)
     y, new = trained(norm, variables, x, weight=np.float32([1, 1, 1, 0, 0, 0]))
@@ -76,7 +78,7 @@ def test_a_group_that_is_left_out_whole_takes_no_part():
 
 
 @pytest.mark.parametrize("group_size", [None, 2])
-def test_a_batch_without_weight_leaves_the_running_statistics(group_size):
+def test_a_batch_without_weight_leaves_the_running_statistics(group_size: Any) -> None:
     norm, x = BatchNorm(group_size=group_size), rows(5, 4, garbage=1e4)
     variables = random_variables(norm, x, train=False)
     y, new = trained(norm, variables, x, weight=np.zeros(6, np.float32))
@@ -84,14 +86,14 @@ def test_a_batch_without_weight_leaves_the_running_statistics(group_size):
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
 
 
-def test_weights_of_one_are_no_weights():
+def test_weights_of_one_are_no_weights() -> None:
     norm, x = BatchNorm(group_size=2), rows(5, 4)
     variables = random_variables(norm, x, train=False)
     got = trained(norm, variables, x, weight=np.ones(6, np.float32))
     jax.tree.map(close, got, trained(norm, variables, x))
 
 
-def test_xception_block():
+def test_xception_block() -> None:
     block, x = XceptionBlock(Block((4, 6), 2), False, 0.9, 1e-5), rows(6, 6, 4, garbage=1e3)
     variables = random_variables(block, x, train=False)
     run = jax.jit(
@@ -104,11 +106,11 @@ def test_xception_block():
 
 
 @pytest.mark.parametrize("real_only", [False, True])
-def test_centers(real_only):
+def test_centers(real_only: Any) -> None:
     v, labels = rows(3, 4, garbage=np.nan), np.array([0, 0, 1, 0, 1, 1])
     centers = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
 
-    def update(v, labels, weight=None):
+    def update(v: Any, labels: Any, weight: Any = None) -> Any:
         return update_centers(centers, v, labels, 0.3, real_only=real_only, weight=weight)
 
     close(update(v, labels, WEIGHT), update(v[SEEN], labels[SEEN]))
@@ -122,7 +124,7 @@ EVEN = {"stochastic_depth_rate": 0.0, "dropout_rate": 0.0}
 
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
-def test_whole_network(recipe):
+def test_whole_network(recipe: Any) -> None:
     """MAT with remat on eight devices' worth of rows equals the seen rows alone."""
     model = tiny.tiny_model(recipe, remat=True, final_dropout_rate=0.0, **EVEN)
     variables, labels = init_variables(model, 0), np.arange(8) % 2
@@ -131,7 +133,7 @@ def test_whole_network(recipe):
     images[weight == 0] = 50.0
 
     @jax.jit
-    def run(images, labels, weight=None):
+    def run(images: Any, labels: Any, weight: Any = None) -> Any:
         mutable = ["batch_stats", "feature_centers"]
         return model.apply(
             variables, images, labels=labels, train=True, weight=weight, mutable=mutable
@@ -142,7 +144,7 @@ def test_whole_network(recipe):
     out, new = run(*sharded)
     seen, statistics = run(images[weight > 0], labels[weight > 0])
 
-    def agree(got, want) -> None:
+    def agree(got: Any, want: Any) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * max(1, np.abs(want).max()))
 
     for name in ("logits", "attention_maps", "region_features", "global_feature"):
@@ -150,14 +152,14 @@ def test_whole_network(recipe):
     jax.tree.map(agree, dict(new), dict(statistics))
 
 
-def test_plain_classifier():
+def test_plain_classifier() -> None:
     model = tiny.tiny_classifier(**EVEN)
     variables = init_variables(model, 0)
     images = np.array(tiny.images(model, 6))
     images[~SEEN] = 50.0
 
     @jax.jit
-    def run(images, weight=None):
+    def run(images: Any, weight: Any = None) -> Any:
         return model.apply(variables, images, train=True, weight=weight, mutable=["batch_stats"])
 
     out, new = run(images, WEIGHT)

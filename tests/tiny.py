@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +24,12 @@ FIELDS = {
 }
 
 
-def tiny_model(recipe: str = "paper", **overrides):
+def tiny_model(recipe: str = "paper", **overrides: Any) -> Any:
     """MAT of 8 blocks: maps 4×4 (L5), texture features 16×16×8 (L2)."""
     return create_model(recipe, **(FIELDS | {"mid_dims": 8} | overrides))
 
 
-def tiny_classifier(**overrides):
+def tiny_classifier(**overrides: Any) -> Any:
     return create_classifier(**(FIELDS | overrides))
 
 
@@ -39,11 +40,11 @@ def pixels(batch: int = BATCH, size: int = SIZE, seed: int = 0) -> np.ndarray:
     return (coarse + draw.uniform(0, 55, (batch, size, size, 3))).astype(np.uint8)
 
 
-def images(model, batch: int = BATCH, seed: int = 0) -> jax.Array:
+def images(model: Any, batch: int = BATCH, seed: int = 0) -> jax.Array:
     return model.preprocess.normalize(jnp.asarray(pixels(batch, model.image_size, seed)))
 
 
-def batch(batch_size: int = BATCH, seed: int = 0, **columns) -> dict[str, np.ndarray]:
+def batch(batch_size: int = BATCH, seed: int = 0, **columns: Any) -> dict[str, np.ndarray]:
     """What the data pipeline gives: labels alternate, nothing has weight 0."""
     return {
         "image": pixels(batch_size, seed=seed),
@@ -54,7 +55,11 @@ def batch(batch_size: int = BATCH, seed: int = 0, **columns) -> dict[str, np.nda
 
 
 def objective(
-    model, options=None, agda=None, center_rate=0.05, centers_move_twice=False
+    model: Any,
+    options: Any = None,
+    agda: Any = None,
+    center_rate: float = 0.05,
+    centers_move_twice: bool = False,
 ) -> MATObjective | CrossEntropy:
     """What a model trains with; a plain classifier with the cross entropy alone."""
     if isinstance(model, PlainClassifier):
@@ -71,7 +76,7 @@ def objective(
 class _Patches:
     """Stage features without a backbone: fixed projections of image patches, quick to compile."""
 
-    def endpoints(self, images, *, train=False, weight=None):
+    def endpoints(self, images: Any, *, train: bool = False, weight: Any = None) -> Any:
         del train, weight
         return patch_features(images)
 
@@ -84,7 +89,7 @@ class PatchClassifier(_Patches, PlainClassifier):
     """The plain classifier on patch features."""
 
 
-def patch_features(images) -> dict[str, jax.Array]:
+def patch_features(images: Any) -> dict[str, jax.Array]:
     """Stages of `tiny_model`'s channels: L2 16×16×8, L5 4×4×32, final 4×4×320."""
     stages = {}
     for name, cells, channels in (("L2", 16, 8), ("L5", 4, 32), ("final", 4, 320)):
@@ -100,17 +105,17 @@ def patch_features(images) -> dict[str, jax.Array]:
 class StageMAT(MAT):
     """MAT that is fed stage features instead of images."""
 
-    def endpoints(self, images, *, train=False, weight=None):
+    def endpoints(self, images: Any, *, train: bool = False, weight: Any = None) -> Any:
         del train, weight
         return images
 
 
-def patch_model(model):
+def patch_model(model: Any) -> Any:
     """`model` with patch features in place of its backbone."""
     return _as(PatchMAT if isinstance(model, MAT) else PatchClassifier, model)
 
 
-def stage_model(recipe: str, **overrides) -> StageMAT:
+def stage_model(recipe: str, **overrides: Any) -> StageMAT:
     """The tiny model behind its backbone, without dropout."""
     fields = {"dropout_rate": 0.0, "final_dropout_rate": 0.0} | overrides
     return _as(StageMAT, tiny_model(recipe, **fields))
@@ -123,6 +128,6 @@ def stage_features(batch: int = 4) -> dict[str, np.ndarray]:
     return {k: draw.standard_normal((batch, *s)).astype(np.float32) for k, s in shapes.items()}
 
 
-def _as(kind, model):
+def _as(kind: Any, model: Any) -> Any:
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     return kind(**{k: v for k, v in fields.items() if k not in ("parent", "name")})

@@ -21,7 +21,7 @@ class Tree:
       root: is made.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(parents=True)
         self._clip = write_clip(root.parent / f".{root.name}-clip.mp4", 6)
@@ -202,7 +202,7 @@ def deepfakebench(root: Path) -> Tree:
 
 
 def df40(root: Path) -> Tree:
-    """simswap on both domains, beside the two data sets that the fakes were made of."""
+    """Simswap on both domains, beside the two data sets that the fakes were made of."""
     tree = Tree(root)
     ffpp(root / "FaceForensics++", manipulations=())
     celeb_df(root / "Celeb-DF-v2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -38,7 +39,7 @@ def write_video(
     return path
 
 
-def write_clip(path: Path, count: int = 40, **options) -> Path:
+def write_clip(path: Path, count: int = 40, **options: Any) -> Path:
     """A video of `count` frames of `moving_square`."""
     return write_video(path, [moving_square(i) for i in range(count)], **options)
 
