@@ -247,6 +247,14 @@ def test_masked_examples_add_nothing_to_the_losses(paper):
     assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)
 
 
+def test_without_weights_every_example_counts(paper):
+    """As in training, whose batches are never padded."""
+    step, start = paper
+    batch = tiny.batch(weight=np.ones(8, np.float32))
+    bare = {name: array for name, array in batch.items() if name != "weight"}
+    equal(step(start(), batch, KEY), step(start(), bare, KEY))
+
+
 def loss_metrics(model, options, agda_options=None):
     variables = init_variables(model, 0)
     collections = {k: v for k, v in variables.items() if k != "params"}
