@@ -107,7 +107,7 @@ def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> No
 def test_native_sizes() -> None:
     sizes = [native_size(name) for name in BACKBONES]
     assert sizes == [224, 240, 260, 300, 380, 456, 528, 600, 299, 224, 240, 260, 280, 300]
-    with pytest.raises(ValueError, match="efficientnet-b8.*efficientnet-b0"):
+    with pytest.raises(ValueError, match=r"efficientnet-b8.*efficientnet-b0"):
         native_size("efficientnet-b8")
 
 

@@ -71,7 +71,7 @@ def test_keeps_the_latest_and_the_best_and_restores_them_exactly(tmp_path: Path)
         assert isinstance(restored, TrainState)
         assert_equal(restored, make_state(2.0))
         assert checkpoints.metadata("best") == {"config": {"seed": 2}}
-        with pytest.raises(CheckpointError, match="no checkpoint '3'.*latest, best, 2, 4, 5"):
+        with pytest.raises(CheckpointError, match=r"no checkpoint '3'.*latest, best, 2, 4, 5"):
             checkpoints.resolve("3")
 
 
@@ -193,7 +193,7 @@ def test_another_network_is_refused_with_the_differences(tmp_path: Path) -> None
             checkpoints.restore("latest", abstract(make_state(name="weight")))
         assert "- params/backbone/kernel" in str(renamed.value)
         assert "+ params/backbone/weight" in str(renamed.value)
-        with pytest.raises(CheckpointMismatchError, match="ema_params/head/bias.* is wanted"):
+        with pytest.raises(CheckpointMismatchError, match=r"ema_params/head/bias.* is wanted"):
             checkpoints.restore("latest", abstract(make_state(ema=True)))
 
         def refuse(metadata: Any) -> None:
@@ -209,7 +209,7 @@ def test_a_long_list_of_differences_is_cut(tmp_path: Path) -> None:
     state = make_state()
     many = state.replace(params={**state.params, **{f"layer{i}": jnp.ones(1) for i in range(30)}})
     with Checkpoints(tmp_path / "c", read_only=True) as checkpoints:
-        with pytest.raises(CheckpointMismatchError, match="30 differences(.|\n)*… and 10 more"):
+        with pytest.raises(CheckpointMismatchError, match=r"30 differences(.|\n)*… and 10 more"):
             checkpoints.restore("latest", abstract(many))
 
 
@@ -224,6 +224,6 @@ def test_a_failed_write_is_said_and_leaves_the_last_one_whole(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(checkpoints._manager, "save", full)
-        with pytest.raises(CheckpointError, match="No space left .* the last whole one: step 1"):
+        with pytest.raises(CheckpointError, match=r"No space left .* the last whole one: step 1"):
             checkpoints.save(2, make_state(2.0), metadata={})
         assert_equal(checkpoints.restore("latest", abstract(make_state())), make_state(1.0))

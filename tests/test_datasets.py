@@ -120,10 +120,10 @@ def test_dfdc_by_parts_and_its_test_set(tmp_path: Path) -> None:
     fake = next(v for v in found.present if v.video_id == "b")
     assert (fake.original, fake.split) == ("a", "train")
     tree.json("dfdc_train_part_0/metadata.json", {"a.mp4": {"label": "TRUE"}})
-    with pytest.raises(DataSetError, match="label of a.mp4 is 'TRUE', not REAL or FAKE"):
+    with pytest.raises(DataSetError, match=r"label of a.mp4 is 'TRUE', not REAL or FAKE"):
         listed(tree, "dfdc")
     (tree.root / "dfdc_train_part_0/metadata.json").write_text('{"a.mp4": {"lab')
-    with pytest.raises(DataSetError, match="metadata.json is not valid JSON"):
+    with pytest.raises(DataSetError, match=r"metadata.json is not valid JSON"):
         listed(tree, "dfdc")
 
 
@@ -187,7 +187,7 @@ def test_deepfakebench_lists_written_on_windows(tmp_path: Path) -> None:
     fake = next(v for v in found.present if v.video_id == "004_005")
     assert fake.original == "004" and len(list(fake.path.iterdir())) == 3
     assert len(listed(tree, "deepfakebench", lists=("FF-DF",)).present) == 4
-    with pytest.raises(DataSetError, match="no DFDC among .*Celeb-DF-v2, FF-DF"):
+    with pytest.raises(DataSetError, match=r"no DFDC among .*Celeb-DF-v2, FF-DF"):
         listed(tree, "deepfakebench", lists=("DFDC",))
     tree.json("dataset_json/FF-DF.json", [1])
     with pytest.raises(DataSetError, match="the file is list"):
@@ -230,7 +230,7 @@ def test_a_csv_with_everything(tmp_path: Path) -> None:
         "mine", "c40", "real1", ("anna", "ben")
     )  # fmt: skip
     path.write_text("path,label\na b.mp4,0\na b.mp4,1\n")
-    with pytest.raises(DataSetError, match="line 3: .*already on line 2"):
+    with pytest.raises(DataSetError, match=r"line 3: .*already on line 2"):
         open_data_set("folder").list(path, compression="", splits=SPLITS)
 
 

@@ -157,7 +157,7 @@ def test_robustness_is_in_the_metrics_and_the_report(sources: Any, tmp_path: Pat
     assert [point["strength"] for point in points] == [95, 75, 50, 30]
     assert all(0 <= point["frame_auc"] <= 1 for point in points)
     assert "robustness to jpeg_quality" in (tmp_path / "eval/test/report.html").read_text()
-    with pytest.raises(ConfigError, match="eval.robustness must be of h264_crf, jpeg_quality"):
+    with pytest.raises(ConfigError, match=r"eval.robustness must be of h264_crf, jpeg_quality"):
         evaluate(tiny_config(**{"eval.robustness": ("rain",)}), tmp_path)
 
 
@@ -194,7 +194,7 @@ def test_one_class_gives_null_and_a_report(sources: Any, tmp_path: Path) -> None
 def test_an_empty_split_is_said(sources: Any, tmp_path: Path) -> None:
     columns = {name: column[:0] for name, column in sources["test"].columns.items()}
     sources["test"] = ArraySource(np.zeros((0, 32, 32, 3), np.uint8), columns)
-    with pytest.raises(NothingToScoreError, match="'test' .* has no faces to score"):
+    with pytest.raises(NothingToScoreError, match=r"'test' .* has no faces to score"):
         evaluate(tiny_config(), tmp_path)
 
 

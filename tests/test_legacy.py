@@ -81,7 +81,7 @@ def test_a_changed_family_is_an_error_that_says_how() -> None:
     config = default_config()
     config.data.dir = "records"
     config.model.name = "classifier"
-    with pytest.raises(ConfigError, match="was built for 'mat'.*default_config.name='classifier'"):
+    with pytest.raises(ConfigError, match=r"was built for 'mat'.*default_config.name='classifier'"):
         validate(config)
 
 
@@ -93,5 +93,5 @@ def test_another_familys_config_keeps_what_both_have() -> None:
     assert (other.data.ops, other.model.image_size) == ("strong", 96)
     assert other.losses.to_dict() == {"cross_entropy": 1.0, "label_smoothing": 0.1}
     assert other.recipe == "released" and other.optimizer.name == "adamw"
-    with pytest.raises(ConfigError, match="config.model.name is one of mat, classifier"):
+    with pytest.raises(ConfigError, match=r"config.model.name is one of mat, classifier"):
         with_family(config, "clasifier")

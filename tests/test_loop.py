@@ -185,14 +185,14 @@ def test_means_are_over_the_steps_since_the_last_log(run: Any, tmp_path: Path) -
 
 
 def test_nan_stops_with_the_step_and_keeps_the_last_good_checkpoint(run: Any) -> None:
-    with pytest.raises(NonFiniteError, match="loss = nan at step 11; .* checkpoint is step 8"):
+    with pytest.raises(NonFiniteError, match=r"loss = nan at step 11; .* checkpoint is step 8"):
         run(18, poison=11)
     done = run(18)
     assert done.first == 8 and np.isfinite(done.state.params)
 
 
 def test_nan_at_a_checkpoint_step_is_not_saved(run: Any) -> None:
-    with pytest.raises(NonFiniteError, match="at step 4; .* no checkpoint yet"):
+    with pytest.raises(NonFiniteError, match=r"at step 4; .* no checkpoint yet"):
         run(18, poison=4)
     assert run(4).first == 0
 
@@ -247,6 +247,6 @@ def test_a_workdir_has_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_workdir_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkdirError, match="cannot write to the workdir .*another --workdir"):
+    with pytest.raises(WorkdirError, match=r"cannot write to the workdir .*another --workdir"):
         with locked(tmp_path / "file" / "run"):
             pass

@@ -177,7 +177,7 @@ def ffpp(tmp_path: Path) -> Any:
 
 def test_from_a_data_set_with_masks_to_records(
     ffpp: Any, tmp_path: Path, fake_workers: Any
-) -> None:  # noqa: F811
+) -> None:
     out = tmp_path / "out"
     options = {"settings": SETTINGS, "options": {"manipulations": ("Deepfakes",)}}
     report = prepare("ffpp", ffpp, out, **options)
@@ -219,11 +219,11 @@ def test_the_records_masks_read_without_our_code(tmp_path: Path) -> None:
 
 def test_a_data_set_without_masks_says_so_before_any_work(
     ffpp: Any, tmp_path: Path, fake_workers: Any
-) -> None:  # noqa: F811
+) -> None:
     root = tmp_path / "own"
     write_clip(root / "real" / "a.mp4", 4)
     write_clip(root / "fake" / "b.mp4", 4)
-    with pytest.raises(PrepareError, match="'folder' has no masks .* run without --masks"):
+    with pytest.raises(PrepareError, match=r"'folder' has no masks .* run without --masks"):
         prepare("folder", root, tmp_path / "out", settings=SETTINGS)
     (ffpp / "manipulated_sequences/Deepfakes/masks/videos/000_001.mp4").unlink()
     with pytest.raises(PrepareError, match=r"not one of 2 fakes .*000_001\.mp4: fetch the masks"):
@@ -238,7 +238,7 @@ def test_records_without_masks_say_what_they_hold(tmp_path: Path) -> None:
     source = RecordSource(write_records(tmp_path), "train")
     with pytest.raises(DataError, match=r"(?s)no mask in the records.*image, label.*--masks"):
         source.read(np.array([0]), ["mask"])
-    with pytest.raises(DataError, match="no field 'depth' .* there are: mask, landmarks"):
+    with pytest.raises(DataError, match=r"no field 'depth' .* there are: mask, landmarks"):
         source.read(np.array([0]), ["depth"])
 
 

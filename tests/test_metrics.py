@@ -177,7 +177,7 @@ def test_joined_names_that_coincide_stay_apart() -> None:
 
 def test_a_name_with_two_labels_is_refused() -> None:
     table = videos(("", "clip", 0, [0.1]), ("", "clip", 1, [0.9]))
-    with pytest.raises(ValueError, match="video_id='clip'.* both real and fake"):
+    with pytest.raises(ValueError, match=r"video_id='clip'.* both real and fake"):
         metrics.summarise(table)
 
 

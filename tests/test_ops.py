@@ -169,7 +169,7 @@ def test_in_a_mirror_left_is_right() -> None:
     again = ops.Flip().apply(done, np.random.default_rng(0))
     np.testing.assert_array_equal(again.landmarks, example.landmarks)
     many = dataclasses.replace(example, landmarks=np.zeros((7, 2), np.float32))
-    with pytest.raises(ValueError, match="cannot mirror 7 landmarks: .* known of 5"):
+    with pytest.raises(ValueError, match=r"cannot mirror 7 landmarks: .* known of 5"):
         ops.Flip().apply(many, np.random.default_rng(0))
 
 

@@ -93,7 +93,7 @@ def test_frozen_parameters_stay_and_hold_no_moments() -> None:
 
 def test_unknown_freeze_prefix_lists_what_is_there() -> None:
     params = {"backbone": {"stem": jnp.ones(1), "block1": jnp.ones(1)}, "head": jnp.ones(1)}
-    with pytest.raises(ValueError, match="'backbon'.*available: backbone, head"):
+    with pytest.raises(ValueError, match=r"'backbon'.*available: backbone, head"):
         create_optimizer("adam", 0.1, freeze=("backbon",)).init(params)
     with pytest.raises(ValueError, match="backbone/block1, backbone/stem"):
         create_optimizer("adam", 0.1, freeze=("backbone/block9",)).init(params)

@@ -104,7 +104,7 @@ def test_ffpp_says_what_is_wrong_with_its_root(ffpp: Any, tmp_path: Path) -> Non
     with pytest.raises(DataSetError, match="raw, c0, c23, c40"):
         data_set.list(ffpp, compression="c32", splits=SPLITS)
     (ffpp / "splits" / "val.json").write_text("[1, 2]")
-    with pytest.raises(DataSetError, match="val.json is not a list of pairs"):
+    with pytest.raises(DataSetError, match=r"val.json is not a list of pairs"):
         data_set.list(ffpp, compression="c23", splits=("val",))
 
 
@@ -206,7 +206,7 @@ def test_an_interrupted_save_leaves_nothing(
 def test_a_damaged_extraction_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(b"PK damaged")
-    with pytest.raises(ValueError, match="x.npz is damaged"):
+    with pytest.raises(ValueError, match=r"x.npz is damaged"):
         Extraction.load(path)
 
 

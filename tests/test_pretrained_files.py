@@ -57,7 +57,7 @@ def test_pickle_is_not_executed_where_torch_is_missing(
     _forbid_torch(monkeypatch)
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(_Payload(tmp_path / "executed"), protocol=2))
-    with pytest.raises(CheckpointFileError, match="needs torch.*safetensors"):
+    with pytest.raises(CheckpointFileError, match=r"needs torch.*safetensors"):
         load_state_dict(path)
     assert not (tmp_path / "executed").exists()
 
@@ -77,7 +77,7 @@ def test_pickle_with_code_is_refused(tmp_path: Path, torch: Any, zipped: Any) ->
     path = tmp_path / "weights.pth"
     content = {"state_dict": {"w": torch.ones(2)}, "extra": _Payload(tmp_path / "executed")}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointFileError, match="refused.*state dict alone"):
+    with pytest.raises(CheckpointFileError, match=r"refused.*state dict alone"):
         load_state_dict(path)
     assert not (tmp_path / "executed").exists()
 
@@ -103,7 +103,7 @@ def test_truncated_files_are_reported(tmp_path: Path, weights_file: Any, torch: 
     for path in (tmp_path / "new.pth", tmp_path / "old.pth", tmp_path / "keras.h5", weights_file):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-        with pytest.raises(CheckpointFileError, match="damaged or incomplete.*fetch it again"):
+        with pytest.raises(CheckpointFileError, match=r"damaged or incomplete.*fetch it again"):
             read_weights(path)
 
 
@@ -123,7 +123,7 @@ def test_other_files_are_no_checkpoints(tmp_path: Path, content: Any, message: A
 
 
 def test_unknown_networks_are_named(weights_file: Any, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointFileError, match="a.weight; known: the authors' MAT"):
+    with pytest.raises(CheckpointFileError, match=r"a.weight; known: the authors' MAT"):
         read_weights(weights_file)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointFileError, match="holds no checkpoint of this library"):
@@ -182,9 +182,9 @@ def test_failed_downloads_leave_nothing(tmp_path: Path, server: Any) -> None:
     wrong = "0" * 64
     with pytest.raises(CheckpointFileError, match=f"has sha256 {SHA256}, wanted {wrong}"):
         fetch(f"{server}/b0.pth", sha256=wrong, cache_dir=cache)
-    with pytest.raises(CheckpointFileError, match="ended early|IncompleteRead"):
+    with pytest.raises(CheckpointFileError, match=r"ended early|IncompleteRead"):
         fetch(f"{server}/short", cache_dir=cache)
-    with pytest.raises(CheckpointFileError, match="cannot download.*Not Found"):
+    with pytest.raises(CheckpointFileError, match=r"cannot download.*Not Found"):
         fetch(f"{server}/absent", cache_dir=cache)
     with pytest.raises(CheckpointFileError, match="use a path or http, https, file"):
         fetch("ftp://host/b0.pth", cache_dir=cache)

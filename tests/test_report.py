@@ -340,7 +340,7 @@ def test_history_is_read_with_gaps_and_without_a_torn_last_line(tmp_path: Path) 
     np.testing.assert_array_equal(history["loss"], [0.9, np.nan])
     assert read_history(tmp_path / "none.csv") is None
     path.write_text("step,loss\n1,high\n")
-    with pytest.raises(ValueError, match="no number.*high"):
+    with pytest.raises(ValueError, match=r"no number.*high"):
         read_history(path)
     path.write_text("step,loss\n1,0.9\n2,0.\n3\n4,0.7,0.1\n5,0.6\n")  # lines torn and gone on with
     assert read_history(path)["step"].tolist() == [1, 2, 5]

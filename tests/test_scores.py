@@ -136,7 +136,7 @@ def test_a_bad_value_is_named_with_its_line(tmp_path: Path, line: Any, message: 
 def test_a_missing_column_or_file_is_named_on_reading(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("dataset,video,score\n")
-    with pytest.raises(ValueError, match="lacks the column.*subset.*its header is dataset,video"):
+    with pytest.raises(ValueError, match=r"lacks the column.*subset.*its header is dataset,video"):
         read_scores(path)
     path.write_text("")
     with pytest.raises(ValueError, match="its header is empty"):

@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_folder_is_said(build: Any, tmp_path: Path) -> None
         RecordSource(tmp_path / "none", "train")
     with pytest.raises(DataError, match="no records"):
         RecordSource(tmp_path, "train")
-    with pytest.raises(DataError, match="there are: .*train"):
+    with pytest.raises(DataError, match=r"there are: .*train"):
         RecordSource(build, "validation")
 
 

@@ -209,7 +209,7 @@ def test_what_is_wrong_is_said_before_training(tmp_path: Path) -> None:
         run_sweep(sweep, tmp_path, base=toy_config(), datasets=Records(tmp_path / "records"))
     with pytest.raises(ConfigError, match="no runs third; this sweep has first, second"):
         run_sweep(sweep, tmp_path, base=toy_config(), datasets=Embedded(), only=["third"])
-    with pytest.raises(ConfigError, match="run first: (?s:.*)num_attentions must be at least 1"):
+    with pytest.raises(ConfigError, match=r"run first: (?s:.*)num_attentions must be at least 1"):
         bad = small_sweep(**{"model.num_attentions": 0})
         run_sweep(bad, tmp_path, base=toy_config(), datasets=Embedded())
     with pytest.raises(ValueError, match=r"no sweep 'table7'; there are figures, table1"):

@@ -264,6 +264,16 @@ def test_masked_examples_add_nothing_to_the_losses(paper: Any) -> None:
     assert results[0][1]["cross_entropy"] == pytest.approx(want, rel=1e-4)
 
 
+def test_without_weights_every_example_counts(paper: Any) -> None:
+    """As in training, whose batches are never padded; to rounding, for the sums are others."""
+    step, start = paper
+    batch = tiny.batch(weight=np.ones(8, np.float32))
+    bare = {name: array for name, array in batch.items() if name != "weight"}
+    weighed, plain = (step(start(), given, KEY)[1] for given in (batch, bare))
+    for name, value in plain.items():
+        assert weighed[name] == pytest.approx(value, rel=1e-3), name
+
+
 def loss_metrics(model: Any, options: Any, agda_options: Any = None) -> Any:
     variables = init_variables(model, 0)
     collections = {k: v for k, v in variables.items() if k != "params"}
