@@ -32,6 +32,7 @@ lint: setup
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m mypy
+	@$(RUN) -m mypy --config-file=tests/mypy.ini
 	@.venv/bin/lint-imports
 
 clean:

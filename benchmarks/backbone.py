@@ -50,7 +50,11 @@ def ours() -> Any:
         )
         return jnp.mean(out.logits**2)
 
-    forward = jax.jit(lambda v, pixels: model.apply(v, pixels, train=False).logits)
+    def logits(v: Any, pixels: Any) -> Any:
+        out: Any = model.apply(v, pixels, train=False)
+        return out.logits
+
+    forward = jax.jit(logits)
     backward = jax.jit(jax.grad(loss))
     trained = (variables["params"], variables["batch_stats"], jax.random.key(0), pixels)
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags
@@ -59,28 +60,37 @@ def main(_: list[str]) -> None:
     from matnet_jax.nn.depthwise import FORMS, form
 
     forms = [name for name in FORMS if name != "triton" or jax.default_backend() == "gpu"]
-    totals: collections.Counter = collections.Counter()
+    totals: dict[Any, float] = collections.defaultdict(float)
     for (shape, k, stride, padding), count in layers().items():
         options = {"stride": stride, "padding": padding}
         x = jax.random.normal(jax.random.key(0), shape, jnp.dtype(_DTYPE.value))
         kernel = jnp.ones((k, k, shape[-1]), x.dtype)
         y = form("shifted").forward(x, kernel, **options)
-        calls = {}
+        calls: dict[Any, Any] = {}
         for name in forms:
             for direction, arrays in (("forward", (x, kernel)), ("backward", (x, kernel, y))):
                 jitted = jax.jit(functools.partial(getattr(form(name), direction), **options))
                 run = functools.partial(jitted, *arrays)
-                calls[name, direction] = lambda run=run: jax.block_until_ready(run())
-        for key, seconds in best_seconds(calls, repeats=_REPEATS.value).items():
-            totals[key] += count * seconds
+                calls[name, direction] = functools.partial(_finished, run)
+        for (name, direction), seconds in best_seconds(calls, repeats=_REPEATS.value).items():
+            totals[name, direction] += count * seconds
             if _LAYERS.value:
-                _emit(*key, seconds, None, input=list(shape), kernel=k, stride=stride, count=count)
+                layer = {"input": list(shape), "kernel": k, "stride": stride, "count": count}
+                _emit(name, direction, seconds, None, **layer)
     for (name, direction), seconds in totals.items():
         _emit(name, direction, seconds, totals["xla", direction])
 
 
+def _finished(run: Callable[[], Any]) -> Any:
+    import jax
+
+    return jax.block_until_ready(run())
+
+
 def _emit(name: str, direction: str, seconds: float, reference: float | None, **more: Any) -> None:
-    compared = {} if reference is None else {"ratio": reference / seconds, "reference": "xla"}
+    compared: dict[str, Any] = (
+        {} if reference is None else {"ratio": reference / seconds, "reference": "xla"}
+    )
     emit(
         f"depthwise_{name}_{direction}",
         1e3 * seconds,

@@ -15,7 +15,7 @@ _PACKAGES = (
 )
 
 
-def emit(name: str, figure: float, unit: str, *, device: str | None = None, **more: Any) -> None:
+def emit(name: str, figure: float, unit: str, *, device: Any = None, **more: Any) -> None:
     """Prints one result.
 
     Args:

@@ -58,7 +58,7 @@ def inference(model: MAT) -> Any:
     """Jitted: (variables, uint8 pixels) -> the probability of a forgery [B]."""
 
     def score(variables: Any, pixels: Any) -> Any:
-        out = model.apply(variables, model.preprocess.normalize(pixels), train=False)
+        out: Any = model.apply(variables, model.preprocess.normalize(pixels), train=False)
         return jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
 
     return jax.jit(score)

@@ -28,13 +28,13 @@ def network() -> Any:
     """An untrained MAT as the predictor takes it."""
     import jax
 
-    from matnet_jax.checkpoints.export import predict
+    from matnet_jax.detectors.inference import infer
     from matnet_jax.model import create_model, init_variables
     from matnet_jax.predict.network import Network
 
     model = create_model("paper", backbone=_BACKBONE.value, image_size=_SIZE.value)
     variables = init_variables(model, 0)
-    step = jax.jit(lambda v, x: predict(model, v, model.preprocess.normalize(x)))
+    step = jax.jit(lambda v, x: infer(model, v, model.preprocess.normalize(x))[:2])
     return Network(_SIZE.value, _BATCH.value, {}, lambda crops: step(variables, crops))
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 from absl import app, flags
 
@@ -24,7 +25,8 @@ _BEGAN = flags.DEFINE_float("began", None, "When the process was started; by thi
 
 def start() -> None:
     """Runs one step and prints the seconds of each part."""
-    parts, last = {}, _BEGAN.value
+    parts: dict[str, float] = {}
+    last: Any = _BEGAN.value
 
     def finished(part: str) -> None:
         nonlocal last

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Key = TypeVar("Key")
 
 
 def best_seconds(
-    functions: Mapping[str, Callable[[], object]], *, repeats: int = 5
-) -> dict[str, float]:
+    functions: Mapping[Key, Callable[[], object]], *, repeats: int = 5
+) -> dict[Key, float]:
     """The fastest of `repeats` calls of each function, called in turns.
 
     Args:

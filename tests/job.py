@@ -19,7 +19,9 @@ from matnet_jax.runtime.preemption import STATUS, Preempted  # noqa: E402
 
 def main() -> int:
     join(find_job(), heartbeat_seconds=10)
-    matnet_jax.train.run.open_source = lambda config, split, size: test_train.tiny_source(split)
+    matnet_jax.train.run.open_source = lambda config, split, image_size: test_train.tiny_source(
+        split
+    )
     matnet_jax.evaluation.run.open_evaluation = matnet_jax.train.run.open_source
     workdir, *fields = sys.argv[1:]
     overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}

@@ -39,7 +39,7 @@ def test_speeds_and_costs_are_better_in_opposite_ways(tmp_path: Path) -> None:
     assert gains == {"speed": 2.0, "time": 0.5}
     done = compared(before, after)
     assert done.returncode == 1 and "speed" in done.stdout
-    assert [s for s in done.stdout.splitlines() if s.endswith("worse")][0].startswith("time")
+    assert next(s for s in done.stdout.splitlines() if s.endswith("worse")).startswith("time")
     assert compared(before, after, "--tolerance=0.6").returncode == 0
 
 

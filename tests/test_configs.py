@@ -101,7 +101,7 @@ def test_the_optimizer_takes_every_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "field,value,message",
+    ("field", "value", "message"),
     [
         ("model.num_attentions", 0, "config.model.num_attentions must be at least 1; got 0"),
         ("train.batch_size", 0, "config.train.batch_size must be at least 1"),
@@ -160,7 +160,7 @@ def test_wrong_types_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "values,message",
+    ("values", "message"),
     [
         ({"model.backbone": "efficientnet-b9"}, "unknown backbone 'efficientnet-b9'; available"),
         ({"model.attention_stage": "L9"}, "no stage 'L9'"),

@@ -33,7 +33,7 @@ def environment() -> Any:
 
 @pytest.fixture
 def job(environment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """job(name, processes, devices) -> the processes of a job whose workdir is tmp_path/name."""
+    """Call with (name, processes, devices): a job with the workdir tmp_path/name."""
     started = []
 
     def begin(name: Any, processes: Any, devices: Any, fields: Any = FIELDS) -> Any:

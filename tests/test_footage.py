@@ -47,7 +47,7 @@ def test_a_fake_takes_the_boxes_of_its_real(tmp_path: Path) -> None:
 
 
 def test_an_earlier_run_serves_every_compression_and_the_fakes(tmp_path: Path) -> None:
-    real, fake = pair(tmp_path)
+    real, _fake = pair(tmp_path)
     extraction = extract_video(real, SETTINGS, OneFace())
     path = extraction_path(tmp_path / "earlier", real, SETTINGS)
     extraction.save(path)
@@ -64,7 +64,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_boxes_of_other_footage_are_a_failure_not_a_crash(tmp_path: Path) -> None:
-    real, fake = pair(tmp_path)
+    real, _fake = pair(tmp_path)
     wide = write_clip(tmp_path / "wide.mp4", 20)
     boxes = extract_video(real, SETTINGS, OneFace()).boxes
     boxes = type(boxes)(**{**vars(boxes), "size": (128, 128)})

@@ -1,8 +1,11 @@
+"""Commands start again with glibc's large pages, once."""
+
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), *sys.argv[1:])
 """
 
 
-def run(tmp_path: Path, setting: str, **environment: str) -> tuple[int, list[str]]:
+def run(tmp_path: Path, setting: str, **environment: str) -> list[str]:
     """The process's number, and what it printed after its own."""
     (tmp_path / "enabled").write_text(setting)
     program = tmp_path / "program.py"

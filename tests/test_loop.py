@@ -41,7 +41,7 @@ def batches(start: Any, *, poison: Any = None) -> Iterator[Any]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    """run(total_steps, …) starts or continues a run in tmp_path and returns what it did."""
+    """Call with (total_steps, …): starts or continues a run in tmp_path and returns what it did."""
     mesh = data_mesh()
     traces = []
 

@@ -242,7 +242,7 @@ def test_records_without_masks_say_what_they_hold(tmp_path: Path) -> None:
         source.read(np.array([0]), ["depth"])
 
 
-def test_the_embedded_data_as_folders_has_masks(tmp_path: Path, fake_workers: Any) -> None:  # noqa: F811
+def test_the_embedded_data_as_folders_has_masks(tmp_path: Path, fake_workers: Any) -> None:
     settings = Settings(detector="none", num_frames=2, crop_size=48, masks=True)
     options = {"identities": 2, "size": 48}
     listing = open_data_set("synthetic", **options).list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_eer_against_a_slow_search() -> None:
             (np.mean(scores[labels == 0] >= c), np.mean(scores[labels == 1] >= c)) for c in cuts
         ]
         expected = None
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
             before, after = x0 - (1 - y0), x1 - (1 - y1)
             if before <= 0 <= after:
                 expected = x0 + (x1 - x0) * (-before) / (after - before)
@@ -568,7 +569,7 @@ def test_map_statistics_refuses_what_is_no_attention() -> None:
 
 
 def test_alarm_precision_by_bayes_rule() -> None:
-    rates = dict(found=90, fakes=100, accused=5, reals=100)
+    rates = {"found": 90, "fakes": 100, "accused": 5, "reals": 100}
     even = metrics.alarm_precision(**rates, base_rate=0.5)
     assert even.estimate == pytest.approx(0.9 / 0.95)
     rare = metrics.alarm_precision(**rates, base_rate=0.001)

@@ -115,7 +115,7 @@ def test_init_variables_has_the_tree_of_model_init(paper: Any) -> None:
     x = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
     for options in ({}, {"train": True, "labels": np.array([0, 1])}):
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-        want = jax.eval_shape(lambda x, o=options: model.init(keys, x, **o), x)  # noqa: B023
+        want = jax.eval_shape(lambda x, k=keys, o=options: model.init(k, x, **o), x)
         assert shapes(want) == shapes(variables)
 
 

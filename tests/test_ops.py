@@ -94,7 +94,7 @@ def test_known_values() -> None:
 def test_presets_are_frozen_and_named() -> None:
     assert list(PRESETS) == ["none", "flip", "standard", "strong"]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PRESETS["flip"][0].p = 0.1  # type: ignore[misc]
+        PRESETS["flip"][0].p = 0.1
 
 
 def test_fitting_takes_the_centre_square() -> None:
@@ -112,7 +112,7 @@ def marked(height: int, width: int) -> Example:
     rows, cols = np.indices((height, width))
     blob = (np.hypot(rows - 0.55 * height, cols - 0.4 * width) < 0.2 * width).astype(np.uint8) * 255
     centre = np.array([np.flatnonzero(blob.any(0)).mean(), np.flatnonzero(blob.any(1)).mean()])
-    points = centre + [[-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]]
+    points = [*centre, [-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]]
     return Example(np.repeat(blob[..., None], 3, -1), 1, points.astype(np.float32), blob)
 
 

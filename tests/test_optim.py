@@ -46,7 +46,7 @@ def numpy_adam(
     return param
 
 
-@pytest.mark.parametrize("name,coupled", [("adam", True), ("adamw", False)])
+@pytest.mark.parametrize(("name", "coupled"), [("adam", True), ("adamw", False)])
 def test_weight_decay_is_coupled_in_adam_and_decoupled_in_adamw(name: Any, coupled: Any) -> None:
     rng = np.random.default_rng(0)
     param = rng.normal(size=(5,)).astype(np.float32)
@@ -123,7 +123,7 @@ def test_cosine_with_warmup() -> None:
 
 
 @pytest.mark.parametrize(
-    "duration,steps",
+    ("duration", "steps"),
     [
         ("5 epochs", 150),
         ("1 epoch", 30),

@@ -197,8 +197,8 @@ def test_an_interrupted_save_leaves_nothing(
 ) -> None:
     path = write_clip(tmp_path / "a.mp4", 10)
     extraction = extract_video(video(path), SETTINGS, OneFace())
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError))
-    with pytest.raises(OSError):
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
         extraction.save(tmp_path / "videos" / "a.npz")
     assert list((tmp_path / "videos").iterdir()) == []
 

@@ -163,7 +163,7 @@ def test_metrics_json(tmp_path: Path) -> None:
     write_metrics(path, {"frame": {"auc": None, "acc": 0.5}})
     assert '"auc": null' in path.read_text()
     assert read_metrics(path) == {"frame": {"auc": None, "acc": 0.5}}
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON compliant"):
         write_metrics(path, {"auc": float("nan")})
     assert read_metrics(path)["frame"]["acc"] == 0.5
     path.write_text("{")

@@ -94,7 +94,7 @@ def test_between_detections_boxes_are_interpolated() -> None:
     assert [frame.number for frame, _ in located] == list(range(8))
     assert detector.asked == [0, 3, 6, 7]  # after the last detection there is nothing to go by
     places = [[float(f.box[0]) for _, f in found] for _, found in located]
-    np.testing.assert_allclose(sum(places[:4], []), [0, 2, 4, 6], atol=1e-5)
+    np.testing.assert_allclose([x for each in places[:4] for x in each], [0, 2, 4, 6], atol=1e-5)
     assert places[4:] == [[], [], [], [8.0]]  # gone in the next detection: nothing in between
 
 

@@ -97,7 +97,7 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
 
-def parameters(workdir: Any, step: str = "latest") -> Any:
+def parameters(workdir: Any, step: Any = "latest") -> Any:
     """All arrays of a checkpoint, by reading it as what it says it is."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.resolve(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -174,7 +175,7 @@ def test_steps_are_counted_and_everything_moves(paper_run: Any) -> None:
     _, states, metrics = paper_run
     assert [int(s.step) for s in states] == [0, 1, 2, 3]
     assert not states[0].collections["feature_centers"]["centers"].any()
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         assert np.abs(
             after.collections["feature_centers"]["centers"]
             - before.collections["feature_centers"]["centers"]
@@ -194,7 +195,7 @@ def test_a_changing_center_rate_does_not_retrace(paper_run: Any) -> None:
 def test_averaged_parameters(paper_run: Any) -> None:
     _, states, _ = paper_run
     equal(states[0].ema_params, states[0].params)
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         want = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.ema_params, after.params)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tarfile
@@ -72,7 +73,7 @@ def celeb_df(root: Path) -> Tree:
     people = [f"id{i}" for i in range(12)]
     tree.videos(*(f"Celeb-real/{p}_0000.mp4" for p in people))
     tree.videos("Celeb-real/videos/id0_0001.mp4")  # copies differ: an extra level
-    pairs = list(zip(people, people[1:], strict=False))
+    pairs = list(itertools.pairwise(people))
     tree.videos(*(f"Celeb-synthesis/{a}_{b}_0000.mp4" for a, b in pairs))
     tree.videos(*(f"YouTube-real/{n:05}.mp4" for n in range(10)))
     # In this list 1 is real.
@@ -142,9 +143,7 @@ def deepfakedetection(root: Path) -> Tree:
     names = [f"{i:02}" for i in range(1, 29)]
     tree.videos(*(f"original_sequences/actors/c23/videos/{a}__walk.mp4" for a in names))
     folder = "manipulated_sequences/DeepFakeDetection/c23/videos"
-    tree.videos(
-        *(f"{folder}/{a}_{b}__walk__ABCDEFGH.mp4" for a, b in zip(names, names[1:], strict=False))
-    )
+    tree.videos(*(f"{folder}/{a}_{b}__walk__ABCDEFGH.mp4" for a, b in itertools.pairwise(names)))
     return tree
 
 
