@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
+from matnet_jax.detectors.assembly import flatten
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.nn.declared import draw_variables
 from matnet_jax.nn.initializers import (
@@ -25,7 +26,6 @@ from matnet_jax.nn.initializers import (
     fans,
 )
 from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv
-from matnet_jax.pretrained.tree import flatten
 
 INPUT = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
 # Of the initial variables at seed 3, as they were before modules declared their initialisers.
