@@ -95,5 +95,5 @@ def _interpreter(path: Path) -> Any:
         owner = getattr(found, attribute) if attribute else found
         return owner.Interpreter(model_path=str(path), num_threads=1)
     raise LandmarkError(
-        f"nothing here runs {path}: pip install 'matnet-jax[data]' for TensorFlow, or ai-edge-litert"
+        f"nothing here runs {path}: pip install 'matnet-jax[data]' (TensorFlow) or ai-edge-litert"
     )

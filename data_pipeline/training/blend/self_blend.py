@@ -1,7 +1,7 @@
 """Self-blended images (Shiohara & Yamasaki, CVPR 2022): a fake of one real image alone.
 
-The image is blended with a slightly changed copy of itself, so that a fake has nothing but the traces
-that blending leaves and statistics that do not match.
+The image is blended with a slightly changed copy of itself, so that a fake has nothing but the
+traces that blending leaves, and statistics that do not match.
 """
 
 from __future__ import annotations
