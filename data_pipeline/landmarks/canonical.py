@@ -48,7 +48,8 @@ def fit(landmarks: np.ndarray) -> np.ndarray:
       landmarks: [5, 2], left eye, right eye, nose, left and right mouth corner on the image.
 
     Returns:
-      float32 [81, 2], by the least-squares similarity between the two fives.
+      float32 [81, 2], by the least-squares similarity between the two fives; one point many times
+      where the landmarks coincide.
     """
     matrix = similarity_transform(five_points(POINTS), landmarks)
     return (POINTS @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)

@@ -81,7 +81,7 @@ def _input_matrix(box: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     across = np.asarray(landmarks, np.float64)[1] - landmarks[0]
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
     centre = ((x0 + x1) / 2, (y0 + y1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, angle, scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, angle, scale), np.float64)
     matrix[:, 2] += (_INPUT_SIZE - 1) / 2 - np.array(centre)
     return matrix
 

@@ -9,15 +9,13 @@ import numpy as np
 
 _ELASTIC_GRID = 4
 """Elastic noise is drawn on a grid of every fourth pixel: it is smooth over several anyway."""
-_LEAST_SHARE = 0.005
-"""Of the image: a smaller region is taken for a degenerate one."""
 
 
 def fill(hulls: Sequence[np.ndarray], shape: tuple[int, int], matrix: np.ndarray) -> np.ndarray:
     """The union of moved hulls.
 
-    Where next to nothing would be left, since the landmarks lie on a line or outside the image, it
-    is an ellipse in the image's middle instead: something is blended in any case.
+    Where it is nowhere three pixels thick, since the landmarks lie on a line or outside the image,
+    it is an ellipse in the image's middle instead: something is blended in any case.
 
     Args:
       hulls: [n, 2] each, in pixels.
@@ -35,7 +33,7 @@ def fill(hulls: Sequence[np.ndarray], shape: tuple[int, int], matrix: np.ndarray
             # Far outside they would overflow OpenCV's integers.
             limited = np.clip(moved, -4 * max(shape), 5 * max(shape))
             cv2.fillConvexPoly(mask, np.rint(limited).astype(np.int32), 255)
-    if cv2.countNonZero(mask) < _LEAST_SHARE * height * width:
+    if not cv2.erode(mask, np.ones((3, 3), np.uint8)).any():
         axes = (max(width * 3 // 8, 1), max(height * 3 // 8, 1))
         cv2.ellipse(mask, (width // 2, height // 2), axes, 0, 0, 360, 255, -1)
     return mask
@@ -75,7 +73,8 @@ def deform(
     for axis, (wanted, given) in enumerate(zip(shape[::-1], (width, height), strict=True)):
         middles = ((np.arange(wanted, dtype=np.float32) + 0.5) * (given / wanted)) - 0.5
         places[..., axis] += middles[None, :] if axis == 0 else middles[:, None]
-    moved = cv2.remap(mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = cv2.split(places)
+    moved = cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return moved.astype(np.float32) / np.float32(255)
 
 

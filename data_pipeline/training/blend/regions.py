@@ -103,10 +103,7 @@ def dense_points(landmarks: np.ndarray, draw: np.random.Generator, jitter: float
             f"{known}. Add a layout to LAYOUTS in {__name__}"
         )
     stretch, shift = draw.normal(0.0, jitter, (2, 2))
-    try:
-        points = canonical.fit(landmarks)
-    except ValueError:  # they coincide, so that they span no hull either
-        return np.repeat(np.asarray(landmarks[:1], np.float32), len(canonical.POINTS), axis=0)
+    points = canonical.fit(landmarks)
     centre, size = points.mean(0), np.ptp(points, axis=0)
     return ((points - centre) * (1 + stretch) + centre + shift * size).astype(np.float32)
 

@@ -8,7 +8,7 @@ The faces are drawn from the folder by the seed; images without a face are passe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,17 +16,12 @@ import numpy as np
 from absl import flags
 
 from data_pipeline.commands import Command
-from data_pipeline.detectors import create_detector
 from data_pipeline.files import atomic_path
-from data_pipeline.landmarks.face_mesh import FaceMesh
+from data_pipeline.landmarks.find import FINDERS, Find, landmark_finder
 from data_pipeline.training.blend.self_blend import SelfBlend
 from data_pipeline.training.example import Example
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-LANDMARKS = ("yunet", "face_mesh")
-
-Find = Callable[[np.ndarray], np.ndarray | None]
-"""uint8 RGB [H, W, 3] -> landmarks [K, 2] of its largest face, or None."""
 
 
 class SheetError(ValueError):
@@ -50,8 +45,8 @@ def contact_sheet(paths: Sequence[Path], find: Find, *, num: int, seed: int) -> 
     """
     order = np.random.default_rng(seed).permutation(len(paths))
     op = SelfBlend()
-    rows = []
-    for path, image, landmarks in _faces([paths[i] for i in order], find):
+    rows: list[np.ndarray] = []
+    for path, image, landmarks in read_faces([paths[i] for i in order], find):
         draw = np.random.default_rng([seed, len(rows)])
         real, fake = op.pair(Example(image, 0, landmarks), draw)
         assert fake.mask is not None  # a pair's masks are there
@@ -65,7 +60,22 @@ def contact_sheet(paths: Sequence[Path], find: Find, *, num: int, seed: int) -> 
     return np.concatenate(rows)
 
 
-def _faces(paths: Sequence[Path], find: Find) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and those below it, in the order of their names.
+
+    Raises:
+      SheetError: there are none.
+    """
+    if not folder.is_dir():
+        raise SheetError(f"no folder {folder}: --images names one with images of faces")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise SheetError(f"no images in {folder}; looked for {', '.join(_SUFFIXES)}")
+    return paths
+
+
+def read_faces(paths: Sequence[Path], find: Find) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """Path, image and landmarks of those of the files that are images with a face."""
     for path in paths:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
         landmarks = None if image is None else find(image)
@@ -73,28 +83,12 @@ def _faces(paths: Sequence[Path], find: Find) -> Iterator[tuple[Path, np.ndarray
             yield path, image, landmarks
 
 
-def _finder(name: str, detector_weights: Path | None, landmark_weights: Path | None) -> Find:
-    detector = create_detector("yunet", detector_weights)
-    mesh = FaceMesh(landmark_weights) if name == "face_mesh" else None
-
-    def find(image: np.ndarray) -> np.ndarray | None:
-        faces = detector.detect(image)
-        if not faces:
-            return None
-        face = faces[0]
-        return mesh.points(image, face.box, face.landmarks) if mesh else face.landmarks
-
-    return find
-
-
 def _run(values: flags.FlagValues, _: list[str]) -> None:
     folder, out = Path(values.images).expanduser(), Path(values.out).expanduser()
-    if not folder.is_dir():
-        raise SheetError(f"no folder {folder}: --images names one with images of faces")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise SheetError(f"no images in {folder}; looked for {', '.join(_SUFFIXES)}")
-    find = _finder(values.landmarks, _path(values.detector_weights), _path(values.landmark_weights))
+    paths = image_files(folder)
+    find = landmark_finder(
+        values.landmarks, _path(values.detector_weights), _path(values.landmark_weights)
+    )
     sheet = contact_sheet(paths, find, num=values.num, seed=values.seed)
     with atomic_path(out) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
@@ -114,7 +108,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "landmarks",
         "yunet",
-        list(LANDMARKS),
+        list(FINDERS),
         "5 points and a mean face around them, or 468 of the face.",
         flag_values=values,
     )
@@ -131,7 +125,6 @@ COMMAND = Command(
     about=__doc__,
     define=_define,
     run=_run,
-    errors=(ValueError, OSError),
 )
 
 if __name__ == "__main__":
