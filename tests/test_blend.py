@@ -160,7 +160,8 @@ def test_a_pair_is_a_real_and_a_fake_and_follows_its_seed(count: int) -> None:
 def test_a_pair_shares_what_is_drawn_after_blending(seed: int) -> None:
     """A source that is the target leaves nothing but the shared changes."""
     same: Any = {"mismatch": (), "shift": (0.0, 0.0), "scale": 1.0}
-    real, fake = pair(example(), seed, **same, shared=ops.PRESETS["strong"][2:])
+    real, fake = pair(example(), seed, **same, shared=ops.PRESETS["strong"])
+    np.testing.assert_array_equal(real.landmarks, fake.landmarks)
     np.testing.assert_array_equal(real.image, fake.image)
     plain, _ = pair(example(), seed, **same, shared=())
     assert not np.array_equal(real.image, plain.image)
@@ -245,6 +246,8 @@ def test_what_makes_no_pair_is_refused() -> None:
         pair(Example(picture(0), 0))
     with pytest.raises(ValueError, match="of 6 landmarks"):
         pair(Example(picture(0), 0, np.zeros((6, 2), np.float32)), mirror=0.0)
+    with pytest.raises(ValueError, match=r"margin \(0.05, 0.5\): .* from 0 to 0.4"):
+        SelfBlend(margin=(0.05, 0.5))
 
 
 @pytest.mark.parametrize(

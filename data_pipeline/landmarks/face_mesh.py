@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,10 @@ def _interpreter(path: Path) -> Any:
         except ImportError:
             continue
         owner = getattr(found, attribute) if attribute else found
-        return owner.Interpreter(model_path=str(path), num_threads=1)
+        with warnings.catch_warnings():
+            # TensorFlow's own is deprecated in favour of LiteRT, which is taken where it is there.
+            warnings.simplefilter("ignore", UserWarning)
+            return owner.Interpreter(model_path=str(path), num_threads=1)
     raise LandmarkError(
         f"nothing here runs {path}: pip install 'matnet-jax[data]' (TensorFlow) or ai-edge-litert"
     )

@@ -28,6 +28,9 @@ from data_pipeline.training.ops.photometric import JPEG, BrightnessContrast, Hue
 from data_pipeline.training.window import Window
 
 _ODD_SIZES = tuple(range(5, 26, 2))
+_LOOSE = (0.5, 1.0, 0.5, 0.4)
+"""Left, above, right and below the landmarks' box, in shares of its size; blended is within it."""
+# 0.3 of OpenCV's units, of which hue has two degrees each: hardly more than the way there and back.
 _NEXT_TO_NOTHING = HueSaturationValue(p=1.0, hue=0.6, saturation=0.3, value=0.3)
 
 
@@ -63,6 +66,9 @@ class SelfBlend:
       mask_sizes: least and greatest height and width of the mask while it is blurred, in pixels.
       ratios: that the mask is multiplied by, each as likely.
       shared: changes both of the pair by the same draw.
+
+    Raises:
+      ValueError: a margin beyond the loose crop.
     """
 
     size: int = 380
@@ -87,6 +93,13 @@ class SelfBlend:
         BrightnessContrast(p=0.3, brightness=0.3, contrast=0.3),
         JPEG(p=0.5, quality=(40, 100)),
     )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin[0] <= self.margin[1] <= min(_LOOSE):
+            raise ValueError(
+                f"margin {self.margin}: least and greatest must be in order, from 0 to "
+                f"{min(_LOOSE)}, which the loose crop has below the face"
+            )
 
     def pair(self, example: Example, draw: np.random.Generator) -> tuple[Example, Example]:
         """The real example and a fake of it.
@@ -118,17 +131,14 @@ class SelfBlend:
         assert example.landmarks is not None  # mirrored at most
         points = dense_points(example.landmarks, draw, self.jitter)
         box = _box(points, example.image.shape[:2])
-        loose = _around(box, (0.5, 1.0, 0.5, 0.4), example.image.shape[:2])
+        loose = _around(box, _LOOSE, example.image.shape[:2])
         corner = np.array([loose.left, loose.top], np.float32)
         blend = self.blend(_cut(example.image, loose), points - corner, draw)
 
         shared = int(draw.integers(2**32))
         face = _around(box, draw.uniform(*self.margin, 4), example.image.shape[:2])
         face = face._replace(top=face.top - loose.top, left=face.left - loose.left)
-        made = (
-            (blend.target, np.zeros_like(blend.mask)),
-            (blend.fake, blend.mask),
-        )
+        made = ((blend.target, np.zeros_like(blend.mask)), (blend.fake, blend.mask))
         real, fake = (
             self._finish(Example(image, label, example.landmarks - corner, mask), face, shared)
             for label, (image, mask) in enumerate(made)
