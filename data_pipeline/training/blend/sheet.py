@@ -7,6 +7,7 @@ The faces are drawn from the folder by the seed; images without a face are passe
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,6 +85,7 @@ def read_faces(paths: Sequence[Path], find: Find) -> Iterator[tuple[Path, np.nda
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
     folder, out = Path(values.images).expanduser(), Path(values.out).expanduser()
     paths = image_files(folder)
     find = landmark_finder(
