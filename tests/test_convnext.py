@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import foreign
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,6 @@ from matnet_jax.pretrained import WeightsMismatchError, initialize
 from matnet_jax.pretrained.families import recognize
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
-from tests import foreign
 
 NANO = Variant((1, 1, 2, 1), (8, 16, 32, 64), 0.1)
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -144,7 +144,7 @@ def test_initial_values() -> None:
 
 @pytest.mark.parametrize("option", ["width_coefficient", "batch_norm_epsilon", "nominal_size"])
 def test_options_of_other_backbones_are_refused(option: Any) -> None:
-    with pytest.raises(ValueError, match="convnext-tiny has no option.*stochastic_depth_rate"):
+    with pytest.raises(ValueError, match=r"convnext-tiny has no option.*stochastic_depth_rate"):
         create_classifier("convnext-tiny", **{option: 1})
 
 

@@ -41,6 +41,7 @@ class ConvNeXtBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """See the class."""
         inputs, channels = x, x.shape[-1]
         depthwise = DepthwiseConv(
             7, use_bias=True, dtype=self.dtype, kernel_init=KERNEL, name="depthwise_conv"
@@ -83,6 +84,7 @@ class ConvNeXt(nn.Module):
     def __call__(
         self, images: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
+        """See the class."""
         del weight  # for batch statistics, of which there are none
         conv: dict[str, Any] = {
             "use_bias": True,

@@ -142,6 +142,7 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, like: jax.Array | None = None) -> jax.Array:
+        """See the class."""
         scale = self.param("scale", self.scale_init, (x.shape[-1],))
         bias = self.param("bias", self.bias_init, (x.shape[-1],))
         wide = x.astype(jnp.float32)
