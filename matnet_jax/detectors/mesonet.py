@@ -65,10 +65,7 @@ class MesoNet(Detector):
         self.check_images(images)
         x = images
         for index, pool in ((1, 2), (2, 2), (3, 2), (4, 4)):
-            if index <= 2:
-                x = self.early_block(index, x)
-            else:
-                x = self.conv(x, 16, 5, f"conv_{index}")
+            x = self.early_block(index, x) if index <= 2 else self.conv(x, 16, 5, f"conv_{index}")
             norm = BatchNorm(momentum=0.99, epsilon=1e-3, dtype=self.dtype, name=f"bn_{index}")
             x = norm(x, train=train, weight=weight)
             x = nn.max_pool(x, (pool, pool), (pool, pool), "SAME")
