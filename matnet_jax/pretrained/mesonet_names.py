@@ -29,7 +29,7 @@ _NORMS, _DENSES = tuple(f"bn_{i}" for i in (1, 2, 3, 4)), ("dense", "logit")
 
 
 def name(weights: KerasWeights) -> str | None:
-    """ "Meso4" or "MesoInception4" where the layers are its, else None."""
+    """Meso4 or MesoInception4, whichever has these layers; None where neither has."""
     ranked = _ranked(weights)
     if sum(map(len, ranked.values())) != len(weights.layers):
         return None
