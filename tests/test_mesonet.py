@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +32,8 @@ from matnet_jax.pretrained import (
 )
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.keras_files import read_keras
+
+h5py = pytest.importorskip("h5py", reason="needs h5py to write and read Keras's files")
 
 NAMES = ("meso4", "mesoinception4")
 FILES = {

@@ -143,7 +143,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 """The paper's text; and the code, which has the optimiser and its rate alone."""
 
-MESO4 = Family(title="Meso4", model=Meso4, sections={"losses": Losses}, recipes=RECIPES)
-MESOINCEPTION4 = Family(
-    title="MesoInception4", model=MesoInception4, sections={"losses": Losses}, recipes=RECIPES
+MESO4 = Family(
+    title="Meso4",
+    model=Meso4,
+    sections={"losses": Losses},
+    recipes=RECIPES,
+    provenance="port",
 )
+MESOINCEPTION4 = dataclasses.replace(MESO4, title="MesoInception4", model=MesoInception4)
