@@ -49,7 +49,6 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
-    dilation: int = 1
     groups: int = 1
     use_bias: bool = False
     padding: Padding | None = None
@@ -57,6 +56,7 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
     kernel_init: Init = CONV
     bias_init: Init = ZEROS
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

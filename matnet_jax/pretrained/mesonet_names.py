@@ -33,8 +33,9 @@ def name(weights: KerasWeights) -> str | None:
     ranked = _ranked(weights)
     if sum(map(len, ranked.values())) != len(weights.layers):
         return None
-    counts = tuple(len(ranked[kind]) for kind in _KINDS)
-    return {(4, 4, 2): "Meso4", (16, 4, 2): "MesoInception4"}.get(counts)
+    convolutions, *others = (len(ranked[kind]) for kind in _KINDS)
+    known = {len(_MESO4): "Meso4", len(_MESOINCEPTION4): "MesoInception4"}
+    return known.get(convolutions) if others == [len(_NORMS), len(_DENSES)] else None
 
 
 def convert(weights: KerasWeights) -> dict[str, np.ndarray]:
