@@ -50,6 +50,17 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
+def gelu(x: Array) -> Array:
+    return x * (1 + np.vectorize(math.erf)(np.asarray(x, np.float64) / math.sqrt(2))) / 2
+
+
+def layer_norm(x: Array, params: dict, epsilon: float = 1e-6) -> Array:
+    """Over the last axis."""
+    centered = x - x.mean(-1, keepdims=True)
+    spread = np.sqrt((centered**2).mean(-1, keepdims=True) + epsilon)
+    return centered / spread * params["scale"] + params["bias"]
+
+
 def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 

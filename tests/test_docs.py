@@ -19,6 +19,7 @@ from matnet_jax.metrics.scores import write_scores
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"])
 NEED_FILES = {
+    "docs/data.md": "records",
     "docs/from-pytorch.md": "the authors' and ImageNet's checkpoints",
     "CONTRIBUTING.md": "nothing: these are outlines of tests/example_detector.py",
 }

@@ -14,9 +14,9 @@ import tiny
 from foreign import module_of, random_variables, to_torch
 
 from matnet_jax.backbones.efficientnet_lite import LITE_VARIANTS
+from matnet_jax.detectors.assembly import flatten, variable_shapes
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.pretrained import initialize, model_fields, read_weights
-from matnet_jax.pretrained.tree import flatten, variable_shapes
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors (the extra torch)")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import chex
+import cv2
 import example_detector
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import optax
 import pytest
 import tiny
 
+from data_pipeline.extract.crops import Settings
 from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
@@ -28,6 +30,8 @@ from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.detectors.variables import abstract_variables, init_variables
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.model import create_detector, detectors
+from matnet_jax.predict import Predictor
+from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.network import exported_network, trained_network
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -182,6 +186,16 @@ def test_from_training_to_prediction(name: Any, tmp_path: Path) -> None:
     assert loaded.model == build_model(config)
     assert loaded.metadata["config"]["model"]["name"] == name
     assert ("alt=" in page) == bool(model_heatmaps(loaded))
+
+    images = tmp_path / "faces"
+    images.mkdir()
+    cv2.imwrite(str(images / "face.png"), tiny.pixels(1)[0])
+    settings = Settings(detector="none", faces="all", crop_size=tiny.SIZE)
+    predictor = Predictor.from_workdir(tmp_path, batch_size=8, settings=settings)
+    done = predict_files(predictor, [str(images / "face.png")], tmp_path / "scored", overlay=True)
+    assert [p.error for p in done] == [""] and 0 <= done[0].score <= 1
+    assert (tmp_path / "scored" / "predictions.csv").read_text().count("face.png") == 1
+    assert len(list((tmp_path / "scored" / "overlays").iterdir())) == 1
 
     crops = np.asarray(tiny.pixels(5))
     own, maps = trained_network(tmp_path, batch_size=8)(crops)

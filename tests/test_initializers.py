@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 
+from matnet_jax.detectors.assembly import flatten
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.nn.declared import draw_variables
 from matnet_jax.nn.initializers import (
@@ -25,7 +26,6 @@ from matnet_jax.nn.initializers import (
     fans,
 )
 from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv
-from matnet_jax.pretrained.tree import flatten
 
 INPUT = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
 # Of the initial variables at seed 3, as they were before modules declared their initialisers.
@@ -138,9 +138,23 @@ def test_errors() -> None:
         Normal(1.0)(None, (2,))
 
 
-def test_b4_starts_without_a_compilation() -> None:
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """Events of XLA's compiler, by name, while a test runs."""
+    events: list[str] = []
+
+    def listen(name: str, seconds: float, **_: Any) -> None:
+        if "backend_compile" in name:
+            events.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_b4_starts_without_a_compilation(compilations: list[str]) -> None:
     model = create_model("paper")
-    started = time.process_time()
     init_variables(model, 0)
-    # Three seconds on an idle machine, where compiling takes 25; others may be running beside.
-    assert time.process_time() - started < 10
+    assert compilations == []
+    jax.jit(lambda x: x + 1.25)(np.ones(3, np.float32))
+    assert compilations  # which the listener would have heard

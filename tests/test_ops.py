@@ -112,7 +112,7 @@ def marked(height: int, width: int) -> Example:
     rows, cols = np.indices((height, width))
     blob = (np.hypot(rows - 0.55 * height, cols - 0.4 * width) < 0.2 * width).astype(np.uint8) * 255
     centre = np.array([np.flatnonzero(blob.any(0)).mean(), np.flatnonzero(blob.any(1)).mean()])
-    points = [*centre, [-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]]
+    points = centre + np.array([[-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]])
     return Example(np.repeat(blob[..., None], 3, -1), 1, points.astype(np.float32), blob)
 
 

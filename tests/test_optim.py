@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from matnet_jax.train.optim import create_optimizer, create_schedule, duration_in_steps
+from matnet_jax.detectors.durations import duration_in_steps
+from matnet_jax.train.optim import create_optimizer, create_schedule
 
 
 def run(tx: Any, params: Any, gradients: Any) -> Any:

@@ -22,7 +22,8 @@ class Example:
       label: 0 real, 1 fake.
       landmarks: float32 [K, 2] in pixels of the image; None where they were not read. The 5 points
         are left eye, right eye, nose, left and right mouth corner, left and right on the image.
-      mask: uint8 [H, W], 255 where the image is forged and 0 elsewhere; None where it was not read.
+      mask: uint8 [H, W], 255 where the image is forged and 0 elsewhere, in between where it is
+        blended by a soft mask; None where it was not read.
     """
 
     image: np.ndarray

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from matnet_jax.backbones.base import Backbone
+from matnet_jax.backbones.convnext import CONVNEXTS
 from matnet_jax.backbones.efficientnet import EFFICIENTNETS, VARIANTS, EfficientNet
 from matnet_jax.backbones.efficientnet_lite import EFFICIENTNET_LITES
 from matnet_jax.backbones.xception import XCEPTION, Xception
@@ -14,6 +15,7 @@ BACKBONES: dict[str, Backbone] = {
     **EFFICIENTNETS,
     "xception": XCEPTION,
     **EFFICIENTNET_LITES,
+    **CONVNEXTS,
 }
 
 

@@ -10,6 +10,8 @@ import math
 from typing import Annotated, Any, Literal
 
 from data_pipeline.training.disturb import DISTURBANCES
+from data_pipeline.training.ops import PRESETS
+from data_pipeline.training.sampler import BALANCES
 from matnet_jax.detectors.durations import DURATION, POSITIVE_DURATION
 from matnet_jax.detectors.fields import (
     COUNT,
@@ -96,9 +98,9 @@ class Data:
     source: Literal["records", "synthetic"] = "records"
     dir: str = ""
     check_crops: bool = True
-    ops: Literal["none", "flip", "standard", "strong"] = "flip"
+    ops: Annotated[str, one_of(*PRESETS)] = "flip"
     real_repeat: Annotated[int, COUNT] = 4
-    balance: Literal["repeat", "batch"] = "repeat"
+    balance: Annotated[str, one_of(*BALANCES)] = "repeat"
     frames_per_video: Annotated[int | None, COUNT] = None
     group_weights: Annotated[tuple[str, ...], _GROUP_WEIGHTS] = ()
     synthetic_seed: Annotated[int, NOT_NEGATIVE] = 0

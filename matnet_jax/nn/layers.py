@@ -1,4 +1,4 @@
-"""The layers every part of the network is built from: convolutions and batch normalisation."""
+"""The layers every part of the network is built from: convolutions and normalisations."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Conv(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """One k×k filter a channel, no bias: [B, H, W, C] -> [B, H', W', C]. Kernel [k, k, C]."""
+    """One k×k filter a channel: [B, H, W, C] -> [B, H', W', C]. Kernel [k, k, C]."""
 
     kernel_size: int = 3
     stride: int = 1
@@ -100,6 +100,8 @@ class DepthwiseConv(nn.Module):
     nominal_size: int | None = None
     dtype: jnp.dtype = jnp.float32
     kernel_init: Init = CONV
+    use_bias: bool = False
+    bias_init: Init = ZEROS
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -107,7 +109,11 @@ class DepthwiseConv(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1]))
         padding = self.padding or same_padding(x.shape[1:3], k, self.stride, self.nominal_size)
-        return depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+        y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (x.shape[-1],))
+            y = y + bias.astype(self.dtype)
+        return y
 
 
 class Dense(nn.Module):
@@ -124,6 +130,28 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,))
         return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Normalises the last axis of [..., C] by its own mean and variance, which are float32.
+
+    Called with `like` [..., C], which broadcasts to x, mean and variance are those of `like`.
+    """
+
+    epsilon: float = 1e-6
+    dtype: jnp.dtype = jnp.float32
+    scale_init: Init = ONES
+    bias_init: Init = ZEROS
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, like: jax.Array | None = None) -> jax.Array:
+        scale = self.param("scale", self.scale_init, (x.shape[-1],))
+        bias = self.param("bias", self.bias_init, (x.shape[-1],))
+        wide = x.astype(jnp.float32)
+        measured = wide if like is None else like.astype(jnp.float32)
+        mean = jnp.mean(measured, axis=-1, keepdims=True)
+        var = jnp.mean(jnp.square(measured - mean), axis=-1, keepdims=True)
+        return ((wide - mean) * lax.rsqrt(var + self.epsilon) * scale + bias).astype(self.dtype)
 
 
 class BatchNorm(nn.Module):

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.network import named_arrays
-from matnet_jax.pretrained import keras_names, mesonet_names, timm_names, torch_mat
+from matnet_jax.pretrained import (
+    convnext_names,
+    keras_names,
+    mesonet_names,
+    timm_names,
+    torch_mat,
+)
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
 
@@ -71,12 +77,15 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = timm_names.convert(state)
         fields = _CENTERED if _is_advprop(path) else _IMAGENET
         return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+    if (scheme := convnext_names.find_scheme(state)) is not None:
+        arrays, unexpected = convnext_names.convert(state, scheme)
+        return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
     raise CheckpointFileError(
         f"{path} is of no network this library knows. It has {len(state)} arrays"
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
-        "tf_efficientnet_b*, Cadene's Xception, Keras's EfficientNet and Xception, and MesoNet's "
-        "authors' files"
+        "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, Keras's "
+        "EfficientNet and Xception, MesoNet's authors' files"
     )
 
 

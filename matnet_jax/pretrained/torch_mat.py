@@ -116,7 +116,7 @@ def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] |
     """One PyTorch leaf of our module `path` in our name and layout.
 
     Convolutions [O, I, k, k] become [k, k, I, O], depthwise ones [C, 1, k, k] become [k, k, C],
-    dense layers [O, I] become [I, O].
+    dense layers [O, I] become [I, O]; the weight of a layer norm is a scale.
     """
     name = path.rsplit("/", 1)[-1]
     if "bn" in name:
@@ -128,6 +128,8 @@ def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] |
         return f"params/{path}/bias", value
     if leaf != "weight":
         return None
+    if name.endswith("norm"):
+        return f"params/{path}/scale", value
     if "depthwise" in name:
         return f"params/{path}/kernel", value[:, 0].transpose(1, 2, 0)
     if name == "pointwise" and value.ndim == 2:

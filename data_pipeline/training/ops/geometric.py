@@ -7,12 +7,10 @@ import dataclasses
 import cv2
 import numpy as np
 
+from data_pipeline.landmarks.mirrored import MIRRORED
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops.base import Range
 from data_pipeline.training.window import Window
-
-MIRRORED = {5: (1, 0, 2, 4, 3)}
-"""By the number of landmarks: which point takes the place of each in a mirror."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Flip:
             known = ", ".join(map(str, MIRRORED))
             raise ValueError(
                 f"cannot mirror {len(points)} landmarks: which are left and right is known of "
-                f"{known}; add theirs to MIRRORED in {__name__}"
+                f"{known}; add theirs to MIRRORED in data_pipeline.landmarks.mirrored"
             )
         points = points[list(MIRRORED[len(points)])]
         points[:, 0] = example.image.shape[1] - 1 - points[:, 0]

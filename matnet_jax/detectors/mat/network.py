@@ -215,11 +215,11 @@ def create_model(
     Args:
       recipe: "paper" (what its text says) or "released" (what the authors' code does).
       backbone: see `BackboneDetector`.
-      texture_stage, attention_stage: by default the backbone's own: L2 and L5, on Xception b3 and
-        final.
+      texture_stage, attention_stage: by default the backbone's own: L2 and L5 on EfficientNets, b3
+        and final on Xception, L1 and L3 on ConvNeXts.
       num_attentions: M.
       num_classes: logits.
-      image_size: pixels; by default the backbone's: 380, on Xception 299.
+      image_size: pixels; by default the backbone's: 380, on Xception 299, on ConvNeXts 224.
       dtype: of computation.
       **overrides: any other field of `MAT`, in place of the recipe's value.
 

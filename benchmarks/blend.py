@@ -1,0 +1,92 @@
+"""Self-blended pairs a second on one core, against augmenting two images.
+
+    python -m benchmarks.blend [--images=DIR] [--landmarks=yunet|face_mesh] [--image_size=380]
+
+With --images, faces are found in the first images of a folder; without, they are drawn, with 5
+landmarks each. Reading and finding are not timed.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from absl import app, flags
+
+from benchmarks.lines import cores, emit
+from data_pipeline.landmarks.find import FINDERS, landmark_finder
+from data_pipeline.synthetic import synthetic_source
+from data_pipeline.training.blend import SelfBlend
+from data_pipeline.training.blend.sheet import image_files, read_faces
+from data_pipeline.training.example import Example
+from data_pipeline.training.ops import PRESETS, apply_ops, fit_example
+
+_IMAGES = flags.DEFINE_string("images", None, "Folder with images of faces.")
+_LANDMARKS = flags.DEFINE_enum("landmarks", "yunet", list(FINDERS), "With --images.")
+_DETECTOR_WEIGHTS = flags.DEFINE_string("detector_weights", None, "YuNet's file, with --images.")
+_LANDMARK_WEIGHTS = flags.DEFINE_string("landmark_weights", None, "The mesh's, with --images.")
+_SIZE = flags.DEFINE_integer("image_size", 380, "Pixels of the pairs, and of faces drawn here.")
+_COUNT = flags.DEFINE_integer("num", 100, "Faces.")
+
+
+def examples() -> list[Example]:
+    """Real ones with landmarks."""
+    if _IMAGES.value:
+        given = (_DETECTOR_WEIGHTS.value, _LANDMARK_WEIGHTS.value)
+        find = landmark_finder(_LANDMARKS.value, *(Path(path) if path else None for path in given))
+        found = []
+        for _, image, landmarks in read_faces(image_files(Path(_IMAGES.value)), find):
+            found.append(Example(image, 0, landmarks))
+            if len(found) == _COUNT.value:
+                break
+        return found
+    drawn = synthetic_source("test", seed=0, image_size=_SIZE.value, num_identities=20)
+    real = np.flatnonzero(drawn.columns["label"] == 0)[: _COUNT.value]
+    return drawn.read(real, ("landmarks",))
+
+
+def rate(made_of: Sequence[Example], make: Callable[[Example, int], object]) -> float:
+    """Calls a second: the median of three rounds, after a few to warm up."""
+    for i, example in enumerate(made_of[:4]):
+        make(example, i)
+    rounds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for i, example in enumerate(made_of):
+            make(example, i)
+        rounds.append(len(made_of) / (time.perf_counter() - start))
+    return statistics.median(rounds)
+
+
+def main(_: list[str]) -> None:
+    """Runs the command."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    made_of = examples()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    cv2.setNumThreads(1)
+    op = SelfBlend(size=_SIZE.value)
+    pairs = rate(made_of, lambda example, i: op.pair(example, np.random.default_rng(i)))
+    fitted = [fit_example(example, _SIZE.value) for example in made_of]
+    plain = [Example(example.image, 0) for example in fitted]
+    images = rate(plain, lambda example, i: apply_ops(example, PRESETS["standard"], i))
+    emit(
+        "blend",
+        pairs,
+        "pairs/s a core",
+        ratio=pairs / (images / 2),
+        reference="two images through the standard augmentation",
+        image_size=_SIZE.value,
+        landmarks=len(np.asarray(made_of[0].landmarks)),
+        source_size=statistics.median(max(e.image.shape[:2]) for e in made_of),
+        faces=len(made_of),
+        device=cores(1),
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

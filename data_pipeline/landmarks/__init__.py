@@ -1,0 +1,1 @@
+"""Points of faces: what each layout holds, and where they come from."""
