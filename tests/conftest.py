@@ -45,3 +45,9 @@ def shared_models() -> Path:
 def shared_parity() -> Path:
     """Golden tensors of the released recipe; skips where they are absent."""
     return _directory("MATNET_TEST_PARITY", _SHARED / "parity")
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """Authors' weights of other systems; skips where they are absent."""
+    return _directory("MATNET_TEST_WEIGHTS", _SHARED / "weights")

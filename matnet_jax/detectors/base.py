@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,9 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 Steps = Callable[[str], int]
 """A duration in words, such as "5 epochs", to steps of the run."""
+Provenance = Literal["port", "port-data", "third-party", "reconstruction", "own"]
+"""Whose code a family follows: its authors', theirs for the data alone, somebody else's; nobody's,
+since none was published; or it is a network of this library's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +176,7 @@ class Family:
       check: (model, **sections), raises ValueError where they do not go together.
       recipes: what a named recipe sets, by section of the config and field.
       reads: what of an example it needs beside image and label: ``mask``, ``landmarks``.
+      provenance: whose code it follows; evaluations and model cards say it.
     """
 
     title: str
@@ -186,6 +190,7 @@ class Family:
         default_factory=lambda: {"paper": {}}
     )
     reads: tuple[str, ...] = ()
+    provenance: Provenance = "own"
 
     def make(self, recipe: str = "paper", **fields: Any) -> Detector:
         """A module of the family.

@@ -117,4 +117,5 @@ FAMILY = Family(
     create=lambda recipe, **fields: create_classifier(**fields),
     sections={"losses": CrossEntropy},
     recipes={"paper": {}, "released": RELEASED_RUN},
+    provenance="port",
 )

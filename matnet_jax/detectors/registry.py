@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from matnet_jax.detectors import classifier
+from matnet_jax.detectors import classifier, mesonet
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
 
 FAMILIES: dict[str, Family] = {
     "mat": mat.FAMILY,
     "classifier": classifier.FAMILY,
+    "meso4": mesonet.MESO4,
+    "mesoinception4": mesonet.MESOINCEPTION4,
 }
 
 

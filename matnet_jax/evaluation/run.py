@@ -15,6 +15,7 @@ from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
 from matnet_jax.config.legacy import upgraded
+from matnet_jax.detectors.registry import family
 from matnet_jax.evaluation.robustness import measure_robustness
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
@@ -99,7 +100,11 @@ def evaluate(
             coverage=read_coverage(config, split),
         ),
         "loss": loss,
-        "network": {"description": model.description, "image_size": model.image_size},
+        "network": {
+            "description": model.description,
+            "image_size": model.image_size,
+            "provenance": family(config.model.name).provenance,
+        },
         "attention": {row["faces"]: row for row in statistics(overlays)},
         "config": json.loads(config.to_json_best_effort()),
         "checkpoint": {"workdir": str(workdir), "step": step, "chosen": str(checkpoint)},

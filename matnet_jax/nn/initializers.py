@@ -23,7 +23,7 @@ import numpy as np
 from flax.core import meta
 
 Shape = tuple[int, ...]
-Fan = Literal["fan_in", "fan_out"]
+Fan = Literal["fan_in", "fan_out", "fan_avg"]
 Distribution = Literal["normal", "truncated_normal", "uniform"]
 
 _declaring = contextvars.ContextVar("declaring", default=False)
@@ -175,7 +175,10 @@ _TRUNCATED_STD = 0.87962566103423978
 
 @dataclasses.dataclass(frozen=True)
 class VarianceScaling(Initializer):
-    """Mean 0 and variance `scale` / fan, the fan read off the leaf's shape (see `fans`)."""
+    """Mean 0 and variance `scale` / fan, the fan read off the leaf's shape (see `fans`).
+
+    "fan_avg" is the mean of both fans.
+    """
 
     scale: float
     fan: Fan
@@ -192,7 +195,8 @@ class VarianceScaling(Initializer):
     def scaled(self, shape: Shape) -> Initializer:
         """The distribution of a leaf of this shape."""
         fan_in, fan_out = fans(shape)
-        std = math.sqrt(self.scale / (fan_in if self.fan == "fan_in" else fan_out))
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.fan]
+        std = math.sqrt(self.scale / fan)
         if self.distribution == "normal":
             return Normal(std)
         if self.distribution == "truncated_normal":
@@ -228,3 +232,5 @@ CONV = VarianceScaling(2.0, "fan_out")
 """Of convolutions, depthwise ones too: √(2 / fan-out), as EfficientNet has it."""
 DENSE = VarianceScaling(1.0, "fan_in")
 """Of matrix products: √(1 / fan-in)."""
+GLOROT = VarianceScaling(1.0, "fan_avg", "uniform")
+"""Keras's own, of convolutions and matrix products: variance 2 / (fan-in + fan-out)."""

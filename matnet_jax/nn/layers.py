@@ -43,6 +43,7 @@ class Conv(nn.Module):
     Attributes:
       padding: zeros around the image, or None for SAME.
       nominal_size: image size that SAME is computed from; None for the real one.
+      dilation: distance of the kernel's taps, in pixels.
     """
 
     features: int
@@ -55,6 +56,7 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
     kernel_init: Init = CONV
     bias_init: Init = ZEROS
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -77,13 +79,14 @@ class Conv(nn.Module):
             return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
         padding = self.padding
         if padding is None:
-            size = (x.shape[1], x.shape[2])
-            padding = same_padding(size, self.kernel_size, self.stride, self.nominal_size)
+            size, reach = (x.shape[1], x.shape[2]), (self.kernel_size - 1) * self.dilation + 1
+            padding = same_padding(size, reach, self.stride, self.nominal_size)
         return lax.conv_general_dilated(
             x,
             kernel,
             (self.stride, self.stride),
             padding,
+            rhs_dilation=(self.dilation, self.dilation),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 

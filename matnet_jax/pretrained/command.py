@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from data_pipeline.commands import Command, Commands
 from matnet_jax.config.schema import default_config
 from matnet_jax.detectors.mat.recipes import RECIPES
+from matnet_jax.detectors.registry import detectors
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.load import describe, read_weights
 
@@ -30,6 +31,13 @@ def _define_convert(values: flags.FlagValues) -> None:
         "released",
         [*RECIPES, "classifier"],
         "A recipe of MAT, or the plain classifier.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "family",
+        None,
+        detectors(),
+        "A family of detectors, in place of --model.",
         flag_values=values,
     )
     for name, text in (
@@ -84,6 +92,8 @@ def _convert(values: flags.FlagValues, arguments: list[str]) -> None:
 def _config(values: flags.FlagValues) -> ConfigDict:
     if values.config:
         config = runpy.run_path(values.config)["get_config"]()
+    elif values.family:
+        config = default_config(name=values.family)
     else:
         classifier = values.model == "classifier"
         config = default_config(name="classifier") if classifier else default_config(values.model)
@@ -92,9 +102,10 @@ def _config(values: flags.FlagValues) -> ConfigDict:
         name, separator, value = item.partition("=")
         if not separator:
             raise ValueError(f"--set {item}: wanted FIELD=VALUE, such as texture_version=v1")
+        given[name] = _value(value)
+    for name in given:
         if name not in config.model:
             raise ValueError(f"no field config.model.{name}; available: {', '.join(config.model)}")
-        given[name] = _value(value)
     config.model.update(given)
     return config
 
@@ -123,7 +134,7 @@ CONVERT = Command(
     program="python -m matnet_jax.pretrained convert",
     about="""Makes a checkpoint of ours from another.
 
-    convert IN OUT [--model=released] [--config=FILE]
+    convert IN OUT [--model=released | --family=NAME | --config=FILE]
 
 IN is a file, a folder or a URL; OUT is the workdir to make.
 """,

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.network import named_arrays
-from matnet_jax.pretrained import convnext_names, keras_names, timm_names, torch_mat
+from matnet_jax.pretrained import (
+    convnext_names,
+    keras_names,
+    mesonet_names,
+    timm_names,
+    torch_mat,
+)
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
 
@@ -19,6 +25,7 @@ _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 # TensorFlow's preprocessing of EfficientNet-Lite: (pixel − 127) / 128.
 _LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
+_UNCHANGED = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _IMAGENET_CLASSES = 1000
 
 
@@ -78,15 +85,20 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, Keras's "
-        "EfficientNet and Xception"
+        "EfficientNet and Xception, MesoNet's authors' files"
     )
 
 
 def _keras(weights: KerasWeights, path: Path) -> Weights:
+    mesonet = mesonet_names.name(weights)
+    if mesonet is not None:
+        arrays = mesonet_names.convert(weights)
+        return Weights(f"the authors' {mesonet}", arrays, (), _UNCHANGED, is_backbone=False)
     if not keras_names.is_xception(weights) and not keras_names.is_efficientnet(weights):
         shown = ", ".join(list(weights.layers)[:3])
         raise CheckpointFileError(
-            f"{path} is neither Keras's EfficientNet nor its Xception; its layers: {shown}, …"
+            f"{path} is neither Keras's EfficientNet nor its Xception, nor a MesoNet; its layers: "
+            f"{shown}, …"
         )
     arrays, unexpected = keras_names.convert(weights)
     fields: dict[str, Any] = {"batch_norm_epsilon": keras_names.config_epsilon(weights)}

@@ -72,11 +72,11 @@ def convert(weights: KerasWeights) -> tuple[dict[str, np.ndarray], list[str]]:
                 unexpected.append(name)
             continue
         path = re.sub(r"block\d+[a-z](?=/)", lambda m: f"block_{numbers[m[0]]}", path)
-        arrays |= _to_ours(path, values)
+        arrays |= to_ours(path, values)
     return arrays, unexpected
 
 
-def _to_ours(path: str, values: list[np.ndarray]) -> dict[str, np.ndarray]:
+def to_ours(path: str, values: list[np.ndarray]) -> dict[str, np.ndarray]:
     """A layer's arrays: four vectors are a batch norm, two 4-D arrays a separable convolution."""
     if len(values) == 4:
         scale, bias, mean, var = values

@@ -40,4 +40,5 @@ FAMILY = Family(
             "centers": {"move_twice": True},
         },
     },
+    provenance="port",
 )

@@ -1,0 +1,42 @@
+"""The other systems of the paper's tables: their configs start, and docs/systems.md has them."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from matnet_jax.config.check import validate
+from matnet_jax.detectors.registry import FAMILIES
+from matnet_jax.train.run import train
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
+TINY: dict[str, dict[str, Any]] = {}
+"""By config: fields of the model that make it small, where its images' size alone does not."""
+
+SYSTEMS = sorted(set(FAMILIES) - {"mat", "classifier"})
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_its_config_starts(path: Path, tmp_path: Path) -> None:
+    config = runpy.run_path(str(path))["get_config"]()
+    validate(config)
+    fields = {"model.image_size": tiny.SIZE, "data.source": "synthetic", "data.real_repeat": 1}
+    fields |= {"data.synthetic_identities": 2, "train.batch_size": 8, "validation.batch_size": 8}
+    fields |= {"train.duration": "1 step", "validation.every": "1 step"}
+    fields |= {f"model.{key}": value for key, value in TINY.get(path.stem, {}).items()}
+    config.update_from_flattened_dict(fields)
+    assert train(config, tmp_path)["step"] == 1
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_page_has_its_row(name: str) -> None:
+    lines = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("|") and f"`{name}`" in line]
+    assert rows, f"docs/systems.md has no row of `{name}`"
+    assert f"| {FAMILIES[name].provenance} |" in rows[0]
+    assert f"{name}.py" in {path.name for path in CONFIGS}
