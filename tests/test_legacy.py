@@ -18,6 +18,9 @@ from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.detectors.inference import infer
+from matnet_jax.sweep.data import Embedded
+from matnet_jax.sweep.definition import Run
+from matnet_jax.sweep.runner import run_config
 from matnet_jax.train.run import train
 
 GOLDEN = Path(__file__).parent / "golden" / "workdir_0_1.tar.gz"
@@ -60,6 +63,32 @@ def test_a_training_of_version_0_1_continues(
     assert any("continuing with changed values: config.train.duration" in text for text in said)
     rows = (workdir / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "2", "3", "3"]
+
+
+def test_a_plain_classifier_of_version_0_1_continues(tmp_path: Path) -> None:
+    """Its checkpoints hold an empty collection that the network has no more."""
+    with tarfile.open(GOLDEN.with_name("classifier_0_1.tar.gz")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    config = upgraded(json.loads((tmp_path / "config.json").read_text()))
+    assert config.model.name == "classifier"
+    config.train.duration = "2 steps"
+    assert train(config, tmp_path)["step"] == 2
+    assert not (tmp_path / "checkpoints_unreadable").exists()
+
+
+def test_a_sweep_of_version_0_1_runs_as_it_was_meant(tmp_path: Path) -> None:
+    base = default_config()
+    datasets = Embedded()
+    plain = Run("plain", "embedded", {"model.kind": "classifier", "model.mid_dims": None})
+    config = run_config(base, plain, datasets, tmp_path)
+    assert config.model.name == "classifier" and "mid_dims" not in config.model
+    wrong = Run("wrong", "embedded", {"model.name": "classifier", "losses.auxiliary": "ams"})
+    with pytest.raises(ConfigError, match=r"run wrong of a classifier: .*auxiliary"):
+        run_config(base, wrong, datasets, tmp_path)
+
+
+def test_defaults_of_one_family_are_not_carried_to_another() -> None:
+    assert with_family(default_config(name="meso4"), "classifier").losses.cross_entropy == 1.0
 
 
 def test_kind_is_read_as_it_was_meant_and_told_of_once(

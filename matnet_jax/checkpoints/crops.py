@@ -16,7 +16,12 @@ def crops_of(metadata: Mapping[str, Any]) -> CropProtocol | None:
 
 
 def check_crops(
-    trained: CropProtocol | None, now: CropProtocol | None, *, network: str, faces: str
+    trained: CropProtocol | None,
+    now: CropProtocol | None,
+    *,
+    network: str,
+    faces: str,
+    override: str = "config.data.check_crops=False",
 ) -> None:
     """Refuses faces that are cut otherwise.
 
@@ -25,6 +30,7 @@ def check_crops(
       now: of the faces; None where it is not known.
       network: what the network is, for the message.
       faces: what the faces are, for the message.
+      override: what takes them all the same, for the message.
 
     Raises:
       CheckpointMismatchError: the protocols differ; the message has both values of each field.
@@ -37,5 +43,5 @@ def check_crops(
             f"{network} was trained on faces cut otherwise than {faces} (there against here):\n  "
             + "\n  ".join(differences)
             + "\nscores of such faces mean little: cut them as it was trained, or set "
-            "config.data.check_crops=False to score them all the same"
+            f"{override} to score them all the same"
         )

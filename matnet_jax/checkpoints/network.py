@@ -84,7 +84,12 @@ def named_arrays(network: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _check_same(trained: ConfigDict, config: ConfigDict, path: Path) -> None:
-    config = adopt_model_fields(upgraded(config), trained)
+    config = upgraded(config)
+    if (config.model.name, config.model.get("backbone")) == (
+        trained.model.name,
+        trained.model.get("backbone"),
+    ):
+        config = adopt_model_fields(config, trained)
     differences = changes(
         {"recipe": trained.recipe, "model": resolved(trained)},
         {"recipe": config.recipe, "model": resolved(config)},

@@ -315,9 +315,16 @@ class Checkpoints:
                 + (f"\n  … and {rest} more" if rest > 0 else "")
             )
         try:
-            args = {item: ocp.args.StandardRestore(tree) for item, tree in abstract.items()}
+            args = {
+                # Of a collection that a network has not, version 0.1 saved an empty one.
+                item: ocp.args.StandardRestore({**_empty_parts(found[item]), **tree})
+                for item, tree in abstract.items()
+            }
             restored = self._manager.restore(step, args=ocp.args.Composite(**args))
-            return {item: restored[item] for item in abstract}
+            return {
+                item: {name: restored[item][name] for name in tree}
+                for item, tree in abstract.items()
+            }
         except Exception as error:
             raise self._read_error(step, error) from error
 
@@ -369,6 +376,11 @@ def _split(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
     # Collections stand beside the parameters, as checkpoints of version 0.1 have them.
     network = {"params": state.params, **state.collections, "ema_params": state.ema_params}
     return network, {"step": state.step, "opt_state": state.opt_state}
+
+
+def _empty_parts(found: Any) -> dict[str, Any]:
+    tree = getattr(found, "tree", found)
+    return {name: {} for name, part in dict(tree).items() if isinstance(part, Mapping) and not part}
 
 
 def _join(network: Mapping[str, Any], optimizer: Mapping[str, Any]) -> TrainState:

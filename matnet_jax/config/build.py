@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from matnet_jax.config.legacy import upgraded
-from matnet_jax.config.schema import ConfigError, known_family
+from matnet_jax.config.schema import (
+    OLD_KEY,
+    ConfigError,
+    default_config,
+    flatten,
+    known_family,
+)
 from matnet_jax.detectors.base import Detector, Objective, Steps
 
 
@@ -68,6 +74,22 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"config.model: {error}") from error
     return {name: _json(name, config, model) for name in config.model}
+
+
+def comparable(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    """A config by dotted field, in today's names, for `changes`.
+
+    None in ``config.model`` and the value that it stands for are the same, and a field that an
+    older version did not have counts as its default.
+
+    Raises:
+      ConfigError: as in `build_model`.
+    """
+    config = upgraded(config)
+    defaults = dict(flatten(default_config(config.recipe, config.model.name)))
+    defaults.pop(f"model.{OLD_KEY}")
+    values = defaults | dict(flatten(config))
+    return values | {f"model.{name}": value for name, value in resolved(config).items()}
 
 
 def _json(name: str, config: ConfigDict, model: Detector) -> Any:

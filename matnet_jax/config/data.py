@@ -48,19 +48,26 @@ def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
     """
     if config.data.source != "records" or not config.eval.data_dirs:
         return open_source(config, split, image_size)
-    return Joined([RecordSource(folder, split) for folder in config.eval.data_dirs])
+    return Joined(
+        [RecordSource(folder, split) for folder in config.eval.data_dirs],
+        check_crops=config.data.check_crops,
+    )
 
 
 class Joined:
     """Several sources, one after the other, as one.
 
+    Args:
+      sources: of equal columns.
+      check_crops: False: faces that were cut in different ways are joined all the same.
+
     Raises:
       DataError: their faces were cut in different ways.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, check_crops: bool = True) -> None:
         self._sources = sources
-        self.crop_protocol = _common_protocol(sources)
+        self.crop_protocol = _common_protocol(sources) if check_crops else None
         self.fields = tuple(
             field for field in sources[0].fields if all(field in s.fields for s in sources)
         )

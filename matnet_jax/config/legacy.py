@@ -46,15 +46,18 @@ def with_family(config: ConfigDict, name: str) -> ConfigDict:
     Raises:
       ConfigError: an unknown family, or one that has not the config's recipe.
     """
-    made = default_config(config.get("recipe", "paper"), name)
+    recipe = config.get("recipe", "paper")
+    made = default_config(recipe, name)
     own = {field.name for field in config_fields(name)}
     source = config.get("model", ConfigDict()).get("name", _OLD_FAMILY)
+    # Its defaults are not the other family's, and say nothing.
+    unchosen = dict(flatten(default_config(recipe, source)))
     left = {field.name for field in config_fields(source)} - own
     left |= {"model.name", f"model.{OLD_KEY}"}
     with made.unlocked(), made.ignore_type():
         del made.model[OLD_KEY]
         for key, value in flatten(config):
-            if key not in left:
+            if key not in left and (key not in unchosen or value != unchosen[key]):
                 _set(made, key, value)
     return made
 

@@ -41,8 +41,8 @@ class Detector(nn.Module):
 
     A family subclasses it with ``__call__(images, *, train=False) -> outputs``: images [B, H, W, 3]
     RGB, normalised floats; outputs a dict of arrays, or a struct that reads as one, with ``logits``
-    [B, 2] float32, class 1 fake. A module with batch statistics also takes ``weight`` [B] float32:
-    an example of weight 0 enters none of them.
+    [B, 2] float32, class 1 fake. It also takes ``weight``, [B] float32 or None: an example of
+    weight 0 enters no batch statistics.
 
     Attributes:
       image_size: side in pixels that images are prepared at.
@@ -203,7 +203,8 @@ class Family:
             raise ValueError(f"unknown recipe '{recipe}'; available: {', '.join(self.recipes)}")
         if self.create is not None:
             return self.create(recipe, **fields)
-        return build(self.model, fields, {}, {})
+        own = self.recipes[recipe].get("model", {})
+        return build(self.model, {}, own, fields)
 
     def make_objective(self, model: Detector, steps: Steps, **sections: Any) -> Objective:
         """What a module of the family is trained with.

@@ -67,6 +67,7 @@ class Predictor:
                 self.used_settings.protocol,
                 network="the network",
                 faces="those that prediction is told to cut",
+                override="--any_crops (any_crops=True)",
             )
         if self.aggregation not in AGGREGATIONS:
             raise ValueError(

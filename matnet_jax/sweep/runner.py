@@ -9,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
+from matnet_jax.config.build import comparable
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.config.schema import ConfigError, changes
@@ -29,10 +30,17 @@ def run_config(base: ConfigDict, run: Run, datasets: DataSets, workdir: Path) ->
     """
     fields = dict(run.changes)
     config = upgraded(base)
-    if (family := fields.pop("model.name", None)) is not None:
-        config = with_family(config, family)
+    family, kind = fields.pop("model.name", None), fields.pop("model.kind", None)
+    if family or kind:
+        config = with_family(config, family or kind)
+    if kind:  # of version 0.1, whose plain runs also unset what only other networks have
+        fields = {name: value for name, value in fields.items() if value is not None}
     datasets.select(config, run.data)
-    config.update_from_flattened_dict(fields)
+    try:
+        config.update_from_flattened_dict(fields)
+    except (KeyError, AttributeError, TypeError) as error:
+        text = str(error).strip("\"'")
+        raise ConfigError(f"run {run.name} of a {config.model.name}: {text}") from error
     if run.starts_from is not None:
         config.init.path = str(workdir / run.starts_from)
     try:
@@ -130,7 +138,9 @@ def _evaluation(workdir: Path, run: str, data: str) -> Path:
 
 
 def _is_done(path: Path, config: ConfigDict) -> bool:
-    return path.exists() and not changes(read_metrics(path)["config"], _plain(config))
+    return path.exists() and not changes(
+        comparable(read_metrics(path)["config"]), comparable(config)
+    )
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:

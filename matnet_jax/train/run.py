@@ -15,11 +15,11 @@ from data_pipeline.files import write_json
 from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
-from matnet_jax.config.build import build_model, build_objective, resolved
+from matnet_jax.config.build import build_model, build_objective, comparable
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import build_sampler, open_source, training_batches
 from matnet_jax.config.legacy import upgraded
-from matnet_jax.config.schema import adopt_model_fields, changes, default_config, flatten
+from matnet_jax.config.schema import adopt_model_fields, changes
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.variables import abstract_variables, init_variables
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
@@ -250,24 +250,7 @@ def restore(
 def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:
     allowed: list[str] = []
     refused: list[str] = []
-    trained, wanted = upgraded(before), upgraded(now)
-    # A field that an older version did not have counts as its default.
-    defaults = default_config(wanted.recipe, wanted.model.name)
-    same_family = trained.model.name == wanted.model.name
-    before, now = (
-        # None and the value that it stands for are the same.
-        {**each.to_dict(), "model": resolved(each) if same_family else each.model.to_dict()}
-        for each in (trained, wanted)
-    )
-    known, current = dict(flatten(before)), dict(flatten(now))
-    unchanged = {
-        field
-        for field, value in flatten(defaults)
-        if field not in known and current.get(field) == value
-    }
-    for field, line in changes(before, now).items():
-        if field in unchanged:
-            continue
+    for field, line in changes(comparable(before), comparable(now)).items():
         (allowed if field.startswith(_MAY_CHANGE) else refused).append(line)
     if refused:
         raise CheckpointMismatchError(
