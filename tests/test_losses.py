@@ -12,6 +12,7 @@ import reference_losses as reference
 
 from matnet_jax.detectors.mat import losses
 from matnet_jax.detectors.mat.centers import update_centers
+from matnet_jax.nn import losses as nn_losses
 
 LABELS = np.array([0, 1, 1, 0, 1])
 VERSIONS = {  # Margins at which some hinges are active and none is at its kink.
@@ -42,12 +43,12 @@ def ril(
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy(smoothing: Any) -> None:
     logits = 3 * np.random.default_rng(0).standard_normal((5, 2))
-    got = losses.cross_entropy(jnp.asarray(logits), LABELS, label_smoothing=smoothing)
+    got = nn_losses.cross_entropy(jnp.asarray(logits), LABELS, label_smoothing=smoothing)
     np.testing.assert_allclose(got, reference.cross_entropy(logits, LABELS, smoothing), rtol=1e-5)
 
 
 def test_cross_entropy_of_sure_logits_is_finite() -> None:
-    got = losses.cross_entropy(
+    got = nn_losses.cross_entropy(
         jnp.array([[1e4, -1e4], [1e4, -1e4]], jnp.bfloat16), np.array([0, 1])
     )
     assert got.dtype == jnp.float32

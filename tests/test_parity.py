@@ -17,6 +17,7 @@ from tiny import objective
 from matnet_jax.detectors.mat import agda, losses
 from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.model import create_model
+from matnet_jax.nn.losses import cross_entropy
 from matnet_jax.pretrained import from_torch_state_dict
 from matnet_jax.pretrained.torch_mat import _convert_key
 from matnet_jax.train.step import make_loss
@@ -196,7 +197,7 @@ def test_evaluation_and_training_pass(shared_parity: Path, name: Any) -> None:
             rngs={"dropout": jax.random.key(0)},
             mutable=["batch_stats", "feature_centers"],
         )
-        entropy = losses.cross_entropy(out.logits, case.labels).mean()
+        entropy = cross_entropy(out.logits, case.labels).mean()
         version = model.ril_version
         intra = losses.ril_intra(
             out.region_features,

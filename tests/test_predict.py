@@ -67,7 +67,7 @@ class Brightness:
         self.sizes.append(int(real))
         self.crops += list(images[:real])
         maps = np.ones((len(images), 4, 4, 2), np.float32)
-        return {"score": images.mean((1, 2, 3)) / 255, "attention_maps": maps}
+        return images.mean((1, 2, 3)) / 255, {"attention_maps": maps}
 
 
 @pytest.fixture

@@ -272,7 +272,7 @@ def test_without_weights_every_example_counts(paper: Any) -> None:
     bare = {name: array for name, array in batch.items() if name != "weight"}
     weighed, plain = (step(start(), given, KEY)[1] for given in (batch, bare))
     for name, value in plain.items():
-        assert weighed[name] == pytest.approx(value, rel=1e-3), name
+        assert float(weighed[name]) == pytest.approx(float(value), rel=1e-3), name
 
 
 def loss_metrics(model: Any, options: Any, agda_options: Any = None) -> Any:

@@ -54,11 +54,11 @@ class Backbone:
         Raises:
           ValueError: one that the backbone does not know is set; the message lists those it knows.
         """
-        # False switches off what a backbone has not got anyway.
+        # False, or a rate of 0, switches off what a backbone has not got anyway.
         unknown = [
             option
             for option, value in given.items()
-            if option not in self.options and value is not None and value is not False
+            if option not in self.options and value not in (None, False, 0.0)
         ]
         if unknown:
             values = ", ".join(f"{option}={given[option]!r}" for option in unknown)
