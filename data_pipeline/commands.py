@@ -154,6 +154,7 @@ def help_text(about: str, values: flags.FlagValues) -> str:
         parts = re.fullmatch(r"(?:<(.*)>: )?(.*)", flag.help or "", re.DOTALL)
         assert parts is not None  # it fits any text
         choices, said = parts.groups()
+        said = said.replace("; repeat this option to specify a list of values", "")
         said += f" ({choices.replace('|', ', ')})" if choices else ""
         text = textwrap.wrap(" ".join(said.split()), width - column)
         head = f"  {heads[name]}".ljust(column)

@@ -261,13 +261,13 @@ def _define(values: flags.FlagValues) -> None:
         "faces",
         "largest",
         list(CHOICES),
-        "The largest of each frame, one person's track, or all.",
+        "The largest, one track, or all.",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "detect_every",
         1,
-        "Detect on every so many of the frames, interpolate between.",
+        "Of these frames; boxes between are interpolated.",
         lower_bound=1,
         flag_values=values,
     )
@@ -275,7 +275,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "min_score",
         0.0,
-        "Drops detections below it, of what the detector reports.",
+        "Drops detections fainter than it.",
         0.0,
         1.0,
         flag_values=values,
@@ -292,7 +292,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "boxes_from",
         "",
-        f"'{ORIGINALS}' (fakes get their real's boxes), or an earlier run's --out.",
+        f"'{ORIGINALS}', or an earlier run's --out.",
         flag_values=values,
     )
     flags.DEFINE_bool("allow_missing", False, "Go on where videos are missing.", flag_values=values)
