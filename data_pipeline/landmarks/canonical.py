@@ -13,8 +13,8 @@ from data_pipeline.extract.crop import similarity_transform
 # The mean of MediaPipe meshes of 899 frontal portraits, laid over one another by 5 points and made
 # symmetric; in the units of the 112 px template of `data_pipeline.extract.crop`. First the 68-point
 # layout: 17 of the jaw, 10 of the brows, 9 of the nose, 12 of the eyes, 20 of the mouth. Then 13 of
-# the forehead. Of the portraits 700 are of members of the US Congress (public domain) and 199 of the
-# Face Research Lab London Set (DeBruine and Jones, CC BY 4.0); none of them is part of the project.
+# the forehead. Of the portraits 700 are of members of the US Congress (public domain) and 199 of
+# the Face Research Lab London Set (DeBruine and Jones, CC BY 4.0); none is part of the project.
 # fmt: off
 POINTS = np.array([
     (15.3, 56.6), (15.7, 65.3), (16.2, 74.0), (17.4, 83.3), (23.5, 100.6), (27.8, 106.2),
