@@ -187,7 +187,7 @@ def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path: P
     del older["train"]["accumulate"], older["data"]["frames_per_video"]
     matnet_jax.train.run._check_config(older, now, tmp_path)
     now["train"]["accumulate"] = 2
-    with pytest.raises(CheckpointMismatchError, match="accumulate: None before, 2 now"):
+    with pytest.raises(CheckpointMismatchError, match="accumulate: 1 before, 2 now"):
         matnet_jax.train.run._check_config(older, now, tmp_path)
 
 
