@@ -87,7 +87,10 @@ def assemble(
             f"their initial values (seed {seed}).",
             stacklevel=2,
         )
-    flat = traverse_util.flatten_dict(init_variables(model, seed), sep="/", keep_empty_nodes=True)
+    # Where every array is given, initial values would be drawn for nothing.
+    complete = prefixes is None and usable == set(shapes)
+    initial = {} if complete else init_variables(model, seed)
+    flat = traverse_util.flatten_dict(initial, sep="/", keep_empty_nodes=True)
     flat |= {path: np.asarray(arrays[path], np.float32) for path in usable}
     return traverse_util.unflatten_dict(flat, sep="/")
 
