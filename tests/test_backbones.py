@@ -12,7 +12,7 @@ import pytest
 import reference
 from random_weights import random_variables
 
-from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, native_size, resolve_stage
+from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, find_backbone, resolve_stage
 from matnet_jax.backbones.efficientnet import MBConv
 from matnet_jax.backbones.xception import Block, XceptionBlock, max_pool
 from matnet_jax.model import create_classifier, create_model
@@ -47,7 +47,7 @@ PARAMETERS = {
 def trace(name: Any, size: Any = None, train: bool = False, **fields: Any) -> Any:
     """Endpoints and variables as shapes."""
     backbone = create_classifier(name, **fields).make_backbone()
-    size = size or native_size(name)
+    size = size or find_backbone(name).native_size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     endpoints, variables = jax.eval_shape(
@@ -100,18 +100,18 @@ def test_parameters_of_every_backbone(at_native_size: Any, name: Any) -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> None:
     endpoints, _ = at_native_size[name]
-    size, strides = native_size(name), [2, 1, 2, 2, 2, 1, 2, 1, 1]
+    size, strides = find_backbone(name).native_size, [2, 1, 2, 2, 2, 1, 2, 1, 1]
     for endpoint, stride in zip(endpoints.values(), strides, strict=True):
         size = math.ceil(size / stride)
         assert endpoint.shape[1:3] == (size, size)
 
 
 def test_native_sizes() -> None:
-    sizes = [native_size(name) for name in BACKBONES]
+    sizes = [find_backbone(name).native_size for name in BACKBONES]
     assert sizes[:8] == [224, 240, 260, 300, 380, 456, 528, 600]
     assert sizes[8:] == [299, 224, 240, 260, 280, 300, 224, 224]
     with pytest.raises(ValueError, match=r"efficientnet-b8.*efficientnet-b0"):
-        native_size("efficientnet-b8")
+        find_backbone("efficientnet-b8")
 
 
 def test_squeeze_ratio_is_of_the_input_channels(at_native_size: Any) -> None:

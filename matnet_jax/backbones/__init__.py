@@ -30,15 +30,6 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def native_size(backbone: str) -> int:
-    """The image size in pixels that the backbone was designed for.
-
-    Raises:
-      ValueError: the backbone is unknown; the message lists those there are.
-    """
-    return find_backbone(backbone).native_size
-
-
 def resolve_stage(stage: str, endpoints: Iterable[str]) -> str:
     """The backbone's own name of a stage given as in the paper ("L2") or in its code ("b2").
 
@@ -63,6 +54,5 @@ __all__ = [
     "EfficientNet",
     "Xception",
     "find_backbone",
-    "native_size",
     "resolve_stage",
 ]

@@ -6,19 +6,12 @@ from typing import Annotated, Any, Literal
 
 import jax
 
-from matnet_jax.backbones import find_backbone
+from matnet_jax.backbones import BACKBONES, find_backbone
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.fields import COUNT, IMAGE_SIZE, POSITIVE, RATE, Derived
 
-BACKBONE_OPTIONS = (
-    "padding",
-    "nominal_size",
-    "width_coefficient",
-    "depth_coefficient",
-    "stochastic_depth_rate",
-    "batch_norm_momentum",
-    "batch_norm_epsilon",
-    "same_max_pool",
+BACKBONE_OPTIONS = tuple(
+    dict.fromkeys(option for entry in BACKBONES.values() for option in entry.options)
 )
 """Fields of a detector that go to its backbone, where None leaves its own value."""
 
