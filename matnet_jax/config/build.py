@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,12 +27,18 @@ def build_model(config: ConfigDict) -> Detector:
       ConfigError: for a value that the network refuses, or an image too small for it.
     """
     config = upgraded(config)
-    try:
+    with _as_config_error():
         model = _make(config)
         known_family(config.model.name).check(model, **family_sections(config))
+    return model
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise ConfigError(f"config.model: {error}") from error
-    return model
 
 
 def _make(config: ConfigDict) -> Detector:
@@ -65,14 +72,14 @@ def family_sections(config: ConfigDict) -> dict[str, Any]:
 def resolved(config: ConfigDict) -> dict[str, Any]:
     """``config.model`` with every field's value, as JSON values: None only where a network has it.
 
+    Args:
+      config: in today's names, as `upgraded` gives it.
+
     Raises:
       ConfigError: as in `build_model`.
     """
-    config = upgraded(config)
-    try:
+    with _as_config_error():
         model = _make(config)
-    except ValueError as error:
-        raise ConfigError(f"config.model: {error}") from error
     return {name: _json(name, config, model) for name in config.model}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from matnet_jax.config.schema import OLD_KEY, config_fields, default_config, flatten
+from matnet_jax.config.schema import OLD_KEY, config_fields, default_config, flatten, set_field
 
 _OLD_FAMILY = "mat"
 """Whose fields version 0.1's configs had, whatever their kind."""
@@ -36,7 +36,7 @@ def upgraded(config: Mapping[str, Any] | ConfigDict) -> ConfigDict:
             del config.model[OLD_KEY]
         for key, value in flatten(config):
             if isinstance(value, list):  # as JSON has tuples
-                _set(config, key, value)
+                set_field(config, key, tuple(value))
     return config
 
 
@@ -58,17 +58,8 @@ def with_family(config: ConfigDict, name: str) -> ConfigDict:
         del made.model[OLD_KEY]
         for key, value in flatten(config):
             if key not in left and (key not in unchosen or value != unchosen[key]):
-                _set(made, key, value)
+                set_field(made, key, tuple(value) if isinstance(value, list) else value)
     return made
-
-
-def _set(config: ConfigDict, key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        if part not in config:
-            config[part] = ConfigDict()
-        config = config[part]
-    config[last] = tuple(value) if isinstance(value, list) else value
 
 
 @functools.cache

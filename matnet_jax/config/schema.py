@@ -77,18 +77,23 @@ def default_config(recipe: str = "paper", name: str = "mat") -> ConfigDict:
     config = ConfigDict()
     for field in config_fields(name):
         value = values.get(field.name, field.default)
-        *path, last = field.name.split(".")
-        section = config
-        for part in path:
-            if part not in section:
-                section[part] = ConfigDict()
-            section = section[part]
-        section[last] = placeholder(field.kind) if field.optional else value
-        if field.optional and value is not None:
-            section[last] = value
+        if field.optional:
+            set_field(config, field.name, placeholder(field.kind))
+        if not field.optional or value is not None:
+            set_field(config, field.name, value)
     config.recipe = recipe
     config.model[OLD_KEY] = placeholder(str)  # config files of version 0.1 set it
     return config.lock()
+
+
+def set_field(config: ConfigDict, name: str, value: Any) -> None:
+    """Sets a field by its dotted name, in a section that is made where it is not there."""
+    *path, last = name.split(".")
+    for part in path:
+        if part not in config:
+            config[part] = ConfigDict()
+        config = config[part]
+    config[last] = value
 
 
 def known_family(name: str) -> Family:
