@@ -16,9 +16,13 @@ from pathlib import Path
 from absl import flags
 
 from data_pipeline.commands import Command
-from data_pipeline.datasets import DATA_SETS, SPLITS, DataSet, DataSetError, Video, open_data_set
+from data_pipeline.datasets import SPLITS, DataSet, DataSetError, Video, open_data_set
 from data_pipeline.datasets.leaks import KINDS, Leak, find_leaks
-from data_pipeline.datasets.option_flags import define_option_flags, given_options
+from data_pipeline.datasets.option_flags import (
+    define_data_set_flags,
+    define_option_flags,
+    given_options,
+)
 
 _SHOWN = 5
 _LABELS = ("real", "fake")
@@ -132,18 +136,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
 
 
 def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum(
-        "dataset", None, list(DATA_SETS), "Data set.", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "root", None, "Its folder, or a CSV (folder).", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "compression", "c23", "FaceForensics++: raw, c23 or c40.", flag_values=values
-    )
-    flags.DEFINE_multi_enum(
-        "split", None, list(SPLITS), "Only these splits; repeatable.", flag_values=values
-    )
+    define_data_set_flags(values)
     flags.DEFINE_bool(
         "strict",
         False,

@@ -21,9 +21,13 @@ from tqdm import tqdm
 
 from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
-from data_pipeline.datasets import DATA_SETS, SPLITS, Listing, Video, open_data_set
+from data_pipeline.datasets import SPLITS, Listing, Video, open_data_set
 from data_pipeline.datasets.base import is_present
-from data_pipeline.datasets.option_flags import define_option_flags, given_options
+from data_pipeline.datasets.option_flags import (
+    define_data_set_flags,
+    define_option_flags,
+    given_options,
+)
 from data_pipeline.detectors import DETECTORS, create_detector
 from data_pipeline.extract.crop import ALIGNMENTS
 from data_pipeline.extract.crops import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
@@ -229,20 +233,9 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
 
 
 def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum(
-        "dataset", None, list(DATA_SETS), "Data set.", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "root", None, "Its folder, or a CSV (folder).", required=True, flag_values=values
-    )
+    define_data_set_flags(values)
     flags.DEFINE_string(
         "out", None, "Where crops and records go.", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "compression", "c23", "FaceForensics++: raw, c23 or c40.", flag_values=values
-    )
-    flags.DEFINE_multi_enum(
-        "split", None, list(SPLITS), "Only these splits; repeatable.", flag_values=values
     )
     flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.", flag_values=values)
     flags.DEFINE_string(

@@ -1,4 +1,4 @@
-"""Command-line flags for the data sets' options: one flag an option, whichever sets have it."""
+"""Command-line flags that name a data set, its part, and its options, whichever sets have them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline.datasets import DATA_SETS, options_of
+from data_pipeline.datasets import DATA_SETS, SPLITS, options_of
 
 _NAMES = sorted({option for name in DATA_SETS for option in options_of(name)})
+
+
+def define_data_set_flags(values: flags.FlagValues) -> None:
+    """Defines `--dataset`, `--root`, `--compression` and `--split`."""
+    flags.DEFINE_enum(
+        "dataset", None, list(DATA_SETS), "Data set.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "root", None, "Its folder, or a CSV (folder).", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "compression", "c23", "FaceForensics++: raw, c23 or c40.", flag_values=values
+    )
+    flags.DEFINE_multi_enum(
+        "split", None, list(SPLITS), "Only these splits; repeatable.", flag_values=values
+    )
 
 
 def define_option_flags(values: flags.FlagValues) -> None:
