@@ -262,7 +262,8 @@ def _read_columns(builder: Any, split: str, count: int) -> dict[str, np.ndarray]
     """Of a build that `pack` did not make: from the records themselves."""
     import tensorflow_datasets as tfds
 
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    pictures = [name for name in ("image", "mask") if name in builder.info.features]
+    decoders = {name: tfds.decode.SkipDecoding() for name in pictures}
     records = builder.as_data_source(split=split, decoders=decoders)
     examples = [records[i] for i in range(count)]
     return complete_columns(
