@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class Mixture:
 
     Args:
       shares: by kind: `RECORDS` and names of kinds of pairs.
-      over_steps: in which shares go from their start to their end.
+      over: steps an epoch -> steps in which shares go from their start to their end.
       batch_size: global.
       seed: of order and augmentation.
       records: the order of examples that are taken as they are; None where they have no share.
@@ -96,7 +96,7 @@ class Mixture:
         self,
         shares: Mapping[str, Share],
         *,
-        over_steps: int = 0,
+        over: Callable[[int], int] = lambda steps_per_epoch: 0,
         batch_size: int,
         seed: int,
         records: Sampler | None,
@@ -112,7 +112,7 @@ class Mixture:
             raise ValueError("the training split holds no real examples, which pairs are made of")
         self._kinds = tuple(shares)
         self._ends = np.array([(s.start, s.end) for s in shares.values()])
-        self._over, self._seed = over_steps, seed
+        self._seed = seed
         self.batch_size = batch_size
         own = None if videos is None else np.asarray(videos)[self._reals]
         self._samplers: dict[str, Sampler] = {}
@@ -129,6 +129,7 @@ class Mixture:
                 videos=own,
                 frames_per_video=frames_per_video,
             )
+        self._over = over(self.steps_per_epoch)
         # Places of each kind before step t, for t = 0, 1, …; it grows as steps are asked for.
         self._before = np.zeros((1, len(self._kinds)), np.int64)
 

@@ -52,6 +52,7 @@ def make_train_step(
     *,
     ema_decay: float | None = None,
     accumulate: int = 1,
+    group: int = 1,
     skip_nonfinite: bool = False,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """Builds the training step; jit it with the state donated.
@@ -62,6 +63,7 @@ def make_train_step(
       tx: the optimiser whose state the `TrainState` holds.
       ema_decay: decay a step of the averaged parameters; needs a state created with `ema`.
       accumulate: parts of the batch that are computed one after the other; see `accumulated`.
+      group: examples that stay together in a part.
       skip_nonfinite: a step whose loss or gradient is NaN or infinite changes nothing but the step
         count; the metric ``skipped`` is 1 then, and the others are 0.
 
@@ -87,7 +89,7 @@ def make_train_step(
         )
         return grads, collections, metrics
 
-    gradient = accumulated(whole, accumulate)
+    gradient = accumulated(whole, accumulate, group)
 
     def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)

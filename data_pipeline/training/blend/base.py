@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import dataclasses
+import types
+import typing
+from typing import Annotated, Any, Literal, Protocol, get_args, get_origin
 
 import numpy as np
 
@@ -10,10 +13,10 @@ from data_pipeline.training.example import Example
 
 
 class PairOp(Protocol):
-    """One way to make a fake: a frozen dataclass whose fields are its options.
+    """One way to make a fake: a frozen dataclass, some of whose fields are options of a config.
 
-    Options that are numbers, texts, booleans or tuples of them are fields of a config. `size` is
-    the network's; `margin`, where there is one, is fixed in validation (see `for_validation`).
+    Its `size` is the network's; its `margin`, where there is one, is fixed in validation (see
+    `for_validation`). It raises ValueError for options that do not go together.
     """
 
     @property
@@ -42,3 +45,23 @@ class PairOp(Protocol):
           donor: another real one with the same fields, where it `needs_donor`.
         """
         ...
+
+
+def option_names(kind: type) -> tuple[str, ...]:
+    """The fields of a kind of pairs that a config sets.
+
+    Those that are numbers, texts, booleans or tuples of them, but for those of the protocol.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    own = ("size", "reads", "needs_donor")
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in own]
+    return tuple(name for name in names if _is_plain(hints[name]))
+
+
+def _is_plain(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _is_plain(get_args(hint)[0])
+    if get_origin(hint) is Literal:
+        return True
+    plain = (int, float, str, bool, types.NoneType, ...)
+    return hint in plain or (bool(get_args(hint)) and all(map(_is_plain, get_args(hint))))
