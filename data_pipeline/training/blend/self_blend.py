@@ -7,7 +7,7 @@ traces that blending leaves, and statistics that do not match.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -58,6 +58,9 @@ class SelfBlend:
         validation.
       mirror: probability of a mirrored pair.
       without_forehead: probability that the forehead is left out of the region.
+      outline: "dense": landmarks of the face's own outline; "five": a mean face over the 5 points.
+      regions: of `REGIONS`, each as likely.
+      soft: whether the mask is blurred; without, it ends at an edge.
       jitter: of the mean face that stands in for dense landmarks, see `dense_points`.
       mismatch: changes the source or the target, each as likely.
       shift: of the source in x and y, at most, as shares of the loose crop.
@@ -68,12 +71,14 @@ class SelfBlend:
       shared: changes both of the pair by the same draw.
 
     Raises:
-      ValueError: a margin beyond the loose crop.
+      ValueError: a margin beyond the loose crop, or regions that are not known.
     """
 
     size: int = 380
     margin: Range = (0.05, 0.2)
     mirror: float = 0.5
+    outline: Literal["dense", "five"] = "dense"
+    regions: tuple[str, ...] = tuple(REGIONS)
     without_forehead: float = 0.25
     jitter: float = 0.03
     mismatch: tuple[Op, ...] = (
@@ -85,6 +90,7 @@ class SelfBlend:
     shift: tuple[float, float] = (0.03, 0.015)
     scale: float = 0.95
     elastic: tuple[float, float] = (50.0, 7.0)
+    soft: bool = True
     mask_sizes: tuple[int, int] = (192, 256)
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
     shared: tuple[Op, ...] = (
@@ -100,14 +106,34 @@ class SelfBlend:
                 f"margin {self.margin}: least and greatest must be in order, from 0 to "
                 f"{min(_LOOSE)}, which the loose crop has below the face"
             )
+        unknown = [name for name in self.regions if name not in REGIONS]
+        if unknown or not self.regions:
+            raise ValueError(f"regions {self.regions}: some of {', '.join(REGIONS)}")
+        if not self.ratios or not all(0 < ratio <= 1 for ratio in self.ratios):
+            raise ValueError(f"ratios {self.ratios}: some above 0, at most 1")
+        if not 1 <= self.mask_sizes[0] <= self.mask_sizes[1]:
+            raise ValueError(f"mask_sizes {self.mask_sizes}: least and greatest, at least 1 pixel")
 
-    def pair(self, example: Example, draw: np.random.Generator) -> tuple[Example, Example]:
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `PairOp`."""
+        return ("landmarks_dense",) if self.outline == "dense" else ("landmarks",)
+
+    @property
+    def needs_donor(self) -> bool:
+        """See `PairOp`."""
+        return False
+
+    def pair(
+        self, example: Example, draw: np.random.Generator, donor: Example | None = None
+    ) -> tuple[Example, Example]:
         """The real example and a fake of it.
 
         Args:
           example: a real one with landmarks, 5 or of a layout of `blend.regions`; it is left as it
             is.
           draw: everything is drawn from it.
+          donor: is not asked for.
 
         Returns:
           Two examples of `size` pixels with the same landmarks: label 0 with a mask of zeros, and
@@ -154,7 +180,7 @@ class SelfBlend:
           draw: of everything.
         """
         shape = image.shape[:2]
-        region = tuple(REGIONS)[draw.integers(len(REGIONS))]
+        region = self.regions[draw.integers(len(self.regions))]
         hulls = region_hulls(points, region, forehead=draw.random() >= self.without_forehead)
         changed = apply_ops(Example(image, 0), self.mismatch, int(draw.integers(2**32))).image
         source, target = (changed, image) if draw.random() < 0.5 else (image, changed)
@@ -164,7 +190,8 @@ class SelfBlend:
         alpha, sigma = self.elastic
         mask = fill(hulls, shape, matrix)
         soft = deform(mask, (int(height), int(width)), draw, alpha=alpha, sigma=sigma)
-        soft = soften(soft, draw, sizes=_ODD_SIZES, sigmas=(5, 45))
+        if self.soft:
+            soft = soften(soft, draw, sizes=_ODD_SIZES, sigmas=(5, 45))
         ratio = self.ratios[draw.integers(len(self.ratios))]
         mask = to_uint8(soft, shape, ratio)
         return Blend(target, _mix(source, target, mask, matrix), mask)
