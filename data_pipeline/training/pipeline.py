@@ -5,7 +5,8 @@ A batch is a dict of arrays, b the process's part of the global batch and S the 
 - image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
 - in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
   training batch has no weight: each of its examples counts;
-- what `reads` names: mask uint8 [b, S, S], landmarks float32 [b, K, 2] in pixels of the image.
+- what `reads` names, in pixels of the image: mask uint8 [b, S, S], landmarks and landmarks_dense
+  float32 [b, K, 2], box float32 [b, 4].
 
 Normalisation happens on the device.
 """
@@ -40,6 +41,8 @@ _TYPES = {
     "weight": np.float32,
     "mask": np.uint8,
     "landmarks": np.float32,
+    "landmarks_dense": np.float32,
+    "box": np.float32,
 }
 
 
@@ -65,7 +68,7 @@ def train_batches(
       sampler: of the global batch.
       ops: augmentations, in order, each seeded by the sampler.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
-      reads: what the batches hold beside image and label: "mask", "landmarks".
+      reads: what the batches hold beside image and label: fields of `example.FIELDS`.
       start_step: of the first batch.
       process_index, process_count: this process takes its contiguous part of each batch.
       workers: batches made at the same time; None for as many as the machine has cores.
@@ -153,9 +156,10 @@ def make_batch(
         batch["mask"] = np.zeros((len(rows), image_size, image_size), np.uint8)
     # Padding alone has shapes too, so some example has to tell how many landmarks there are.
     examples = source.read(rows[where] if len(where) else np.zeros(1, np.int64), reads)
-    if examples[0].landmarks is not None:
-        shape = (len(rows), *examples[0].landmarks.shape)
-        batch["landmarks"] = np.zeros(shape, np.float32)
+    for name in reads:
+        if name != "mask":
+            shape = np.shape(getattr(examples[0], name))
+            batch[name] = np.zeros((len(rows), *shape), np.float32)
     for i, example in zip(where, examples, strict=len(where) > 0):
         example = apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
         batch["image"][i] = example.image
