@@ -113,7 +113,7 @@ def marked(height: int, width: int) -> Example:
     blob = (np.hypot(rows - 0.55 * height, cols - 0.4 * width) < 0.2 * width).astype(np.uint8) * 255
     centre = np.array([np.flatnonzero(blob.any(0)).mean(), np.flatnonzero(blob.any(1)).mean()])
     points = centre + np.array([[-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]])
-    corners = np.stack([centre - (6, 9), centre + [8, 10]]).ravel()
+    corners = np.tile(centre, 2) + np.array([-6, -9, 8, 10])
     return Example(
         np.repeat(blob[..., None], 3, -1),
         1,
