@@ -5,7 +5,8 @@ A batch is a dict of arrays, b the process's part of the global batch and S the 
 - image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
 - in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
   training batch has no weight: each of its examples counts;
-- what `reads` names: mask uint8 [b, S, S], landmarks float32 [b, K, 2] in pixels of the image.
+- what `reads` names, in pixels of the image: mask uint8 [b, S, S], landmarks and landmarks_dense
+  float32 [b, K, 2], box float32 [b, 4].
 
 Normalisation happens on the device.
 """
@@ -44,6 +45,8 @@ _TYPES = {
     "weight": np.float32,
     "mask": np.uint8,
     "landmarks": np.float32,
+    "landmarks_dense": np.float32,
+    "box": np.float32,
 }
 
 
@@ -71,7 +74,7 @@ def train_batches(
       sampler: of the global batch.
       ops: augmentations, in order, each seeded by the sampler.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
-      reads: what the batches hold beside image and label: "mask", "landmarks".
+      reads: what the batches hold beside image and label: fields of `example.FIELDS`.
       pairs: of the source, by kind, for a `Mixture`; both of a pair stand together, the real one
         first, and have its row as their index.
       pair_ops: augmentations of pairs, in place of `ops`; both of a pair get the same draws.

@@ -43,6 +43,8 @@ _GROUP_WEIGHTS = Range(
     lambda v: all(_is_weight(text) for text in v),
     "of texts such as 'Deepfakes=2': a subset and a number, at least 0",
 )
+
+
 def _is_mixture(texts: Any) -> bool:
     try:
         shares = [Share.parse(text) for text in texts]

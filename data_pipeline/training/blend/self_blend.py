@@ -130,14 +130,14 @@ class SelfBlend:
         """The real example and a fake of it.
 
         Args:
-          example: a real one with landmarks, 5 or of a layout of `blend.regions`; it is left as it
-            is.
+          example: a real one with dense landmarks, or with landmarks, 5 or of a layout of
+            `blend.regions`; it is left as it is.
           draw: everything is drawn from it.
           donor: is not asked for.
 
         Returns:
-          Two examples of `size` pixels with the same landmarks: label 0 with a mask of zeros, and
-          label 1 with the mask of the blend, in 255ths.
+          Two examples of `size` pixels with the same landmarks and box: label 0 with a mask of
+          zeros, and label 1 with the mask of the blend, in 255ths.
 
         Raises:
           ValueError: the example is a fake, or has no landmarks, or of an unknown number.
@@ -146,16 +146,20 @@ class SelfBlend:
             raise ValueError(
                 f"label {example.label}: self-blended images are made of real ones, label 0"
             )
-        if example.landmarks is None:
+        if example.landmarks is None and (
+            example.landmarks_dense is None or self.outline == "five"
+        ):
             raise ValueError(
                 "no landmarks: self-blended images need 5, 68, 81 or 468; read the source with "
-                "fields=('landmarks',)"
+                "fields=('landmarks_dense',) or ('landmarks',)"
             )
         example = dataclasses.replace(example, mask=None)
         if draw.random() < self.mirror:
             example = Flip().apply(example, draw)
-        assert example.landmarks is not None  # mirrored at most
-        points = dense_points(example.landmarks, draw, self.jitter)
+        dense = example.landmarks_dense if self.outline == "dense" else None
+        given = example.landmarks if dense is None else dense
+        assert given is not None  # mirrored at most
+        points = dense_points(given, draw, self.jitter)
         box = _box(points, example.image.shape[:2])
         loose = _around(box, _LOOSE, example.image.shape[:2])
         corner = np.array([loose.left, loose.top], np.float32)
@@ -164,9 +168,12 @@ class SelfBlend:
         shared = int(draw.integers(2**32))
         face = _around(box, draw.uniform(*self.margin, 4), example.image.shape[:2])
         face = face._replace(top=face.top - loose.top, left=face.left - loose.left)
+        moved = example.with_points(lambda points: points - corner)
         made = ((blend.target, np.zeros_like(blend.mask)), (blend.fake, blend.mask))
         real, fake = (
-            self._finish(Example(image, label, example.landmarks - corner, mask), face, shared)
+            self._finish(
+                dataclasses.replace(moved, image=image, label=label, mask=mask), face, shared
+            )
             for label, (image, mask) in enumerate(made)
         )
         return real, fake
