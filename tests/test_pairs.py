@@ -137,7 +137,7 @@ def test_a_restart_and_two_processes_give_the_same_batches(source: Any) -> None:
 
 
 def test_a_part_without_whole_pairs_is_refused(source: Any) -> None:
-    with pytest.raises(ValueError, match="the 1 examples of a process's part .* no whole pairs"):
+    with pytest.raises(ValueError, match=r"the 1 examples of a process's part .* no whole pairs"):
         batches(source, 1, process=(0, 8))
     sampler = Mixture(
         {"other": Share(1, 1)}, batch_size=8, seed=0, records=None, labels=np.zeros(4)
