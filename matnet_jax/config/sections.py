@@ -28,7 +28,7 @@ from matnet_jax.detectors.fields import (
 from matnet_jax.metrics.videos import AGGREGATIONS
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
-ScheduleName = Literal["constant", "step", "cosine"]
+ScheduleName = Literal["constant", "step", "cosine", "linear"]
 
 
 def _is_weight(text: Any) -> bool:
@@ -173,11 +173,13 @@ class Optimizer:
       momentum: of sgd.
       clip_norm: of all gradients together; None: they are not clipped.
       freeze: path prefixes of parameters that do not train.
-      schedule: constant, step or cosine.
+      sam_rho: radius of sharpness-aware minimisation, two passes a step; 0: off.
+      schedule: constant, step, cosine or linear.
       warmup: duration of a linear rise from 0.
       decay_every: period of the step schedule.
       decay_rate: factor of the step schedule.
-      final_fraction: of the rate, where the cosine schedule ends.
+      hold: duration at the full rate, before the linear schedule falls.
+      final_fraction: of the rate, where the cosine and linear schedules end.
     """
 
     name: OptimizerName = "adam"
@@ -189,10 +191,12 @@ class Optimizer:
     momentum: Annotated[float, RATE] = 0.9
     clip_norm: Annotated[float | None, POSITIVE] = None
     freeze: tuple[str, ...] = ()
+    sam_rho: Annotated[float, NOT_NEGATIVE] = 0.0
     schedule: ScheduleName = "constant"
     warmup: Annotated[str, DURATION] = "0 steps"
     decay_every: Annotated[str, POSITIVE_DURATION] = "5 epochs"
     decay_rate: Annotated[float, DECAY] = 0.5
+    hold: Annotated[str, DURATION] = "0 steps"
     final_fraction: Annotated[float, FRACTION] = 0.0
 
 
