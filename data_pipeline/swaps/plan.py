@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 import cv2
@@ -11,7 +12,11 @@ import numpy as np
 from data_pipeline.swaps.portraits import Face, Source, SwapError
 
 _NEAREST = 10
-"""A donor is one of so many that are nearest to the target and of other people."""
+"""A donor is one of so many that are nearest to the target and of other people.
+
+Of these, one of those whose person gave a face least often: else a few faces that are near to many
+would give most.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +82,10 @@ def plan(
         raise SwapError(
             f"{len(sources)} faces of {len(set(people))} person: swaps need two people at least"
         )
-    made = []
+    made: list[Planned] = []
     for i, kind in enumerate(kinds):
         draw = np.random.default_rng([seed, i])
+        given: Counter[str] = Counter()
         rounds = -(-num // len(sources))
         order = np.concatenate([draw.permutation(len(sources)) for _ in range(rounds)])
         for j, target in enumerate(order[:num]):
@@ -87,7 +93,9 @@ def plan(
             distance[people == people[target]] = np.inf
             others = int(np.isfinite(distance).sum())
             nearest = np.argsort(distance, kind="stable")[: min(_NEAREST, others)]
-            donor = int(draw.choice(nearest))
+            times = np.array([given[people[other]] for other in nearest])
+            donor = int(draw.choice(nearest[times == times.min()]))
+            given[people[donor]] += 1
             name = f"{kind}_{j:04d}_{sources[target].name}_{sources[donor].name}"
             width = widths[j % len(widths)]
             made.append(Planned(name, kind, int(target), donor, width, len(made)))
