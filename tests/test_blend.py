@@ -156,6 +156,23 @@ def test_a_pair_is_a_real_and_a_fake_and_follows_its_seed(count: int) -> None:
     np.testing.assert_array_equal(made_of.image, image)
 
 
+def test_dense_landmarks_are_taken_before_the_five_and_all_of_it_moves_along() -> None:
+    five = canonical.five_points(face())
+    made_of = dataclasses.replace(
+        example(68), landmarks=five, landmarks_dense=face(68), box=np.array([14, 24, 60, 78.0])
+    )
+    for seed in range(4):
+        real, fake = pair(made_of, seed)
+        alone, _ = pair(dataclasses.replace(made_of, landmarks=None), seed)
+        np.testing.assert_array_equal(real.image, alone.image)  # the five decide nothing
+        np.testing.assert_allclose(
+            canonical.five_points(real.landmarks_dense), real.landmarks, atol=1e-3
+        )
+        assert real.landmarks_dense.shape == (68, 2) and real.box.shape == (4,)
+        for name in ("landmarks", "landmarks_dense", "box"):
+            np.testing.assert_array_equal(getattr(real, name), getattr(fake, name))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_pair_shares_what_is_drawn_after_blending(seed: int) -> None:
     """A source that is the target leaves nothing but the shared changes."""

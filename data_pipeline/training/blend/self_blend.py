@@ -7,7 +7,7 @@ traces that blending leaves, and statistics that do not match.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -58,6 +58,9 @@ class SelfBlend:
         validation.
       mirror: probability of a mirrored pair.
       without_forehead: probability that the forehead is left out of the region.
+      outline: "dense": landmarks of the face's own outline; "five": a mean face over the 5 points.
+      regions: of `REGIONS`, each as likely.
+      soft: whether the mask is blurred; without, it ends at an edge.
       jitter: of the mean face that stands in for dense landmarks, see `dense_points`.
       mismatch: changes the source or the target, each as likely.
       shift: of the source in x and y, at most, as shares of the loose crop.
@@ -68,12 +71,14 @@ class SelfBlend:
       shared: changes both of the pair by the same draw.
 
     Raises:
-      ValueError: a margin beyond the loose crop.
+      ValueError: a margin beyond the loose crop, or regions that are not known.
     """
 
     size: int = 380
     margin: Range = (0.05, 0.2)
     mirror: float = 0.5
+    outline: Literal["dense", "five"] = "dense"
+    regions: tuple[str, ...] = tuple(REGIONS)
     without_forehead: float = 0.25
     jitter: float = 0.03
     mismatch: tuple[Op, ...] = (
@@ -85,6 +90,7 @@ class SelfBlend:
     shift: tuple[float, float] = (0.03, 0.015)
     scale: float = 0.95
     elastic: tuple[float, float] = (50.0, 7.0)
+    soft: bool = True
     mask_sizes: tuple[int, int] = (192, 256)
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
     shared: tuple[Op, ...] = (
@@ -100,18 +106,38 @@ class SelfBlend:
                 f"margin {self.margin}: least and greatest must be in order, from 0 to "
                 f"{min(_LOOSE)}, which the loose crop has below the face"
             )
+        unknown = [name for name in self.regions if name not in REGIONS]
+        if unknown or not self.regions:
+            raise ValueError(f"regions {self.regions}: some of {', '.join(REGIONS)}")
+        if not self.ratios or not all(0 < ratio <= 1 for ratio in self.ratios):
+            raise ValueError(f"ratios {self.ratios}: some above 0, at most 1")
+        if not 1 <= self.mask_sizes[0] <= self.mask_sizes[1]:
+            raise ValueError(f"mask_sizes {self.mask_sizes}: least and greatest, at least 1 pixel")
 
-    def pair(self, example: Example, draw: np.random.Generator) -> tuple[Example, Example]:
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `PairOp`."""
+        return ("landmarks_dense",) if self.outline == "dense" else ("landmarks",)
+
+    @property
+    def needs_donor(self) -> bool:
+        """See `PairOp`."""
+        return False
+
+    def pair(
+        self, example: Example, draw: np.random.Generator, donor: Example | None = None
+    ) -> tuple[Example, Example]:
         """The real example and a fake of it.
 
         Args:
-          example: a real one with landmarks, 5 or of a layout of `blend.regions`; it is left as it
-            is.
+          example: a real one with dense landmarks, or with landmarks, 5 or of a layout of
+            `blend.regions`; it is left as it is.
           draw: everything is drawn from it.
+          donor: is not asked for.
 
         Returns:
-          Two examples of `size` pixels with the same landmarks: label 0 with a mask of zeros, and
-          label 1 with the mask of the blend, in 255ths.
+          Two examples of `size` pixels with the same landmarks and box: label 0 with a mask of
+          zeros, and label 1 with the mask of the blend, in 255ths.
 
         Raises:
           ValueError: the example is a fake, or has no landmarks, or of an unknown number.
@@ -120,16 +146,20 @@ class SelfBlend:
             raise ValueError(
                 f"label {example.label}: self-blended images are made of real ones, label 0"
             )
-        if example.landmarks is None:
+        if example.landmarks is None and (
+            example.landmarks_dense is None or self.outline == "five"
+        ):
             raise ValueError(
                 "no landmarks: self-blended images need 5, 68, 81 or 468; read the source with "
-                "fields=('landmarks',)"
+                "fields=('landmarks_dense',) or ('landmarks',)"
             )
         example = dataclasses.replace(example, mask=None)
         if draw.random() < self.mirror:
             example = Flip().apply(example, draw)
-        assert example.landmarks is not None  # mirrored at most
-        points = dense_points(example.landmarks, draw, self.jitter)
+        dense = example.landmarks_dense if self.outline == "dense" else None
+        given = example.landmarks if dense is None else dense
+        assert given is not None  # mirrored at most
+        points = dense_points(given, draw, self.jitter)
         box = _box(points, example.image.shape[:2])
         loose = _around(box, _LOOSE, example.image.shape[:2])
         corner = np.array([loose.left, loose.top], np.float32)
@@ -138,9 +168,12 @@ class SelfBlend:
         shared = int(draw.integers(2**32))
         face = _around(box, draw.uniform(*self.margin, 4), example.image.shape[:2])
         face = face._replace(top=face.top - loose.top, left=face.left - loose.left)
+        moved = example.with_points(lambda points: points - corner)
         made = ((blend.target, np.zeros_like(blend.mask)), (blend.fake, blend.mask))
         real, fake = (
-            self._finish(Example(image, label, example.landmarks - corner, mask), face, shared)
+            self._finish(
+                dataclasses.replace(moved, image=image, label=label, mask=mask), face, shared
+            )
             for label, (image, mask) in enumerate(made)
         )
         return real, fake
@@ -154,7 +187,7 @@ class SelfBlend:
           draw: of everything.
         """
         shape = image.shape[:2]
-        region = tuple(REGIONS)[draw.integers(len(REGIONS))]
+        region = self.regions[draw.integers(len(self.regions))]
         hulls = region_hulls(points, region, forehead=draw.random() >= self.without_forehead)
         changed = apply_ops(Example(image, 0), self.mismatch, int(draw.integers(2**32))).image
         source, target = (changed, image) if draw.random() < 0.5 else (image, changed)
@@ -164,7 +197,8 @@ class SelfBlend:
         alpha, sigma = self.elastic
         mask = fill(hulls, shape, matrix)
         soft = deform(mask, (int(height), int(width)), draw, alpha=alpha, sigma=sigma)
-        soft = soften(soft, draw, sizes=_ODD_SIZES, sigmas=(5, 45))
+        if self.soft:
+            soft = soften(soft, draw, sizes=_ODD_SIZES, sigmas=(5, 45))
         ratio = self.ratios[draw.integers(len(self.ratios))]
         mask = to_uint8(soft, shape, ratio)
         return Blend(target, _mix(source, target, mask, matrix), mask)
