@@ -1,9 +1,10 @@
-"""Self-blended pairs a second on one core, against augmenting two images.
+"""Pairs of a real and a fake a second on one core, against augmenting two images.
 
-    python -m benchmarks.blend [--images=DIR] [--landmarks=yunet|face_mesh] [--image_size=380]
+    python -m benchmarks.blend [--kind=self_blended|face_xray|fwa] [--images=DIR]
+        [--landmarks=yunet|face_mesh] [--image_size=380]
 
 With --images, faces are found in the first images of a folder; without, they are drawn, with 5
-landmarks each. Reading and finding are not timed.
+landmarks each. Reading and finding are not timed. A donor is the next face.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from absl import app, flags
 from benchmarks.lines import cores, emit
 from data_pipeline.landmarks.find import FINDERS, landmark_finder
 from data_pipeline.synthetic import synthetic_source
-from data_pipeline.training.blend import SelfBlend
+from data_pipeline.training.blend import PAIRS, PairOp
 from data_pipeline.training.blend.sheet import image_files, read_faces
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops import PRESETS, apply_ops, fit_example
 
+_KIND = flags.DEFINE_enum("kind", "self_blended", list(PAIRS), "Of fakes.")
 _IMAGES = flags.DEFINE_string("images", None, "Folder with images of faces.")
 _LANDMARKS = flags.DEFINE_enum("landmarks", "yunet", list(FINDERS), "With --images.")
 _DETECTOR_WEIGHTS = flags.DEFINE_string("detector_weights", None, "YuNet's file, with --images.")
@@ -69,8 +71,9 @@ def main(_: list[str]) -> None:
     made_of = examples()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     cv2.setNumThreads(1)
-    op = SelfBlend(size=_SIZE.value)
-    pairs = rate(made_of, lambda example, i: op.pair(example, np.random.default_rng(i)))
+    op: PairOp = PAIRS[_KIND.value](size=_SIZE.value)
+    donors = [*made_of[1:], made_of[0]]
+    pairs = rate(made_of, lambda e, i: op.pair(e, np.random.default_rng(i), donors[i]))
     fitted = [fit_example(example, _SIZE.value) for example in made_of]
     plain = [Example(example.image, 0) for example in fitted]
     images = rate(plain, lambda example, i: apply_ops(example, PRESETS["standard"], i))
@@ -80,6 +83,7 @@ def main(_: list[str]) -> None:
         "pairs/s a core",
         ratio=pairs / (images / 2),
         reference="two images through the standard augmentation",
+        kind=_KIND.value,
         image_size=_SIZE.value,
         landmarks=len(np.asarray(made_of[0].landmarks)),
         source_size=statistics.median(max(e.image.shape[:2]) for e in made_of),

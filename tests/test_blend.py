@@ -257,9 +257,9 @@ def test_a_mask_is_softened_inwards() -> None:
 
 
 def test_what_makes_no_pair_is_refused() -> None:
-    with pytest.raises(ValueError, match="label 1: self-blended images are made of real ones"):
+    with pytest.raises(ValueError, match="label 1: SelfBlend makes fakes of real ones"):
         pair(dataclasses.replace(example(), label=1))
-    with pytest.raises(ValueError, match="no landmarks: self-blended images need 5, 68, 81 or 468"):
+    with pytest.raises(ValueError, match="no landmarks: SelfBlend needs 5, 68, 81 or 468"):
         pair(Example(picture(0), 0))
     with pytest.raises(ValueError, match="of 6 landmarks"):
         pair(Example(picture(0), 0, np.zeros((6, 2), np.float32)), mirror=0.0)
