@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from data_pipeline.training.blend.base import PairOp, option_names
+from data_pipeline.training.blend.face_warping import FWA
+from data_pipeline.training.blend.face_xray import FaceXray
 from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.blend.self_blend import SelfBlend
 from data_pipeline.training.blend.source import BlendedSource
 
-PAIRS: dict[str, type] = {"self_blended": SelfBlend}
+PAIRS: dict[str, type] = {"self_blended": SelfBlend, "face_xray": FaceXray, "fwa": FWA}
 """What makes pairs, by the kind's name in a config."""
 
-__all__ = ["PAIRS", "BlendedSource", "PairOp", "Pairs", "SelfBlend", "option_names"]
+__all__ = [
+    "FWA",
+    "PAIRS",
+    "BlendedSource",
+    "FaceXray",
+    "PairOp",
+    "Pairs",
+    "SelfBlend",
+    "option_names",
+]
