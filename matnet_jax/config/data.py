@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.example import Example
+from data_pipeline.training.narrow import Narrowed
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
@@ -23,33 +24,45 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     Args:
       config: its `data` fields say where they are.
       split: train, val or test.
-      image_size: in pixels, at which the embedded data set is drawn; records have their own.
+      image_size: in pixels, at which the embedded data set is drawn, and to which
+        ``config.data.crop_margin`` cuts; else records have their own.
 
     Raises:
-      DataError: the records are not there, or have no such split.
+      DataError: the records are not there, have no such split, or cannot be cut by
+        ``config.data.crop_margin``.
     """
     if config.data.source == "synthetic":
         from data_pipeline.synthetic import synthetic_source  # not needed for records
 
-        return synthetic_source(
+        drawn = synthetic_source(
             split,
             seed=config.data.synthetic_seed,
             image_size=image_size,
             num_identities=config.data.synthetic_identities,
         )
-    return RecordSource(config.data.dir, split)
+        return _cropped(drawn, config, image_size)
+    return _cropped(RecordSource(config.data.dir, split), config, image_size)
+
+
+def _cropped(source: Source, config: ConfigDict, image_size: int) -> Source:
+    """As the network sees it, by ``config.data.crop_margin``."""
+    margin = config.data.crop_margin
+    return source if margin is None else Narrowed(source, margin=margin, size=image_size)
 
 
 def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
     """What an evaluation scores: `open_source`'s, or ``config.eval.data_dirs`` together.
 
     Raises:
-      DataError: the records are not there, or have no such split.
+      DataError: as of `open_source`, or faces that were cut in different ways.
     """
     if config.data.source != "records" or not config.eval.data_dirs:
         return open_source(config, split, image_size)
     return Joined(
-        [RecordSource(folder, split) for folder in config.eval.data_dirs],
+        [
+            _cropped(RecordSource(folder, split), config, image_size)
+            for folder in config.eval.data_dirs
+        ],
         check_crops=config.data.check_crops,
     )
 
