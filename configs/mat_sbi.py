@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     """MAT of section 4.1, 16 reals and their 16 fakes a step, 8 frames a video."""
     config = default_config("paper")
     config.data.dir = "data/ffpp-box"
+    config.data.crop_margin = 1.25
     config.data.mixture = ("self_blended=1",)
     config.data.frames_per_video = 8
     config.train.batch_size = 32

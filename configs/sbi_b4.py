@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.model.mean = (0.0, 0.0, 0.0)  # pixels from 0 to 1, and no more is done to them
     config.model.std = (1.0, 1.0, 1.0)
     config.data.dir = "data/ffpp-box"
+    config.data.crop_margin = 1.25
     config.data.mixture = ("self_blended=1",)
     config.data.frames_per_video = 8
     config.train.batch_size = 32

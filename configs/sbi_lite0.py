@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.model.backbone = "efficientnet-lite0"
     config.model.image_size = 224
     config.data.dir = "data/ffpp-box"
+    config.data.crop_margin = 1.25
     config.data.mixture = ("self_blended=1",)
     config.data.frames_per_video = 8
     config.train.batch_size = 32

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from data_pipeline.extract.crop import MARGIN
 from data_pipeline.extract.protocol import CropProtocol, read_crop_protocol
 from data_pipeline.training.decode import decode_example
 from data_pipeline.training.errors import DataError
@@ -240,7 +241,12 @@ class RecordSource:
 
     def _decode(self, record: Any, row: int, fields: Sequence[str]) -> Example:
         try:
-            return decode_example(record.features.feature, int(self.columns["label"][row]), fields)
+            return decode_example(
+                record.features.feature,
+                int(self.columns["label"][row]),
+                fields,
+                margin=MARGIN if self.crop_protocol is None else self.crop_protocol.margin,
+            )
         except DataError as error:
             where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
             raise DataError(

@@ -10,8 +10,10 @@ from ml_collections import ConfigDict
 
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.blend import PAIRS, BlendedSource, PairOp, Pairs
+from data_pipeline.training.blend.pairs import VALIDATION_MARGIN
 from data_pipeline.training.example import Example
 from data_pipeline.training.mixture import RECORDS, Mixture, Share
+from data_pipeline.training.narrow import Narrowed
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
@@ -28,16 +30,27 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     Args:
       config: its `data` fields say where they are.
       split: train, val or test.
-      image_size: in pixels, at which the embedded data set is drawn; records have their own.
+      image_size: in pixels, at which the embedded data set is drawn, and to which
+        ``config.data.crop_margin`` cuts; else records have their own.
 
     Raises:
-      DataError: the records are not there, or have no such split, or not what pairs are made of.
+      DataError: the records are not there, have no such split, not what pairs are made of, or
+        cannot be cut by ``config.data.crop_margin``.
     """
-    source = _open(config, split, image_size)
+    wide = _open(config, split, image_size)
+    source = _cropped(wide, config, image_size)
     fakes = config.validation.get("fakes", RECORDS)  # older checkpoints' configs have none
     if split != "val" or fakes == RECORDS:
         return source
-    return BlendedSource(source, pair_op(config, fakes, image_size), name=fakes, seed=config.seed)
+    margin = config.data.crop_margin
+    return BlendedSource(
+        wide,
+        pair_op(config, fakes, image_size),
+        name=fakes,
+        seed=config.seed,
+        margin=VALIDATION_MARGIN if margin is None else (margin - 1) / 2,
+        crop_protocol=source.crop_protocol,
+    )
 
 
 def pair_op(config: ConfigDict, kind: str, image_size: int) -> PairOp:
@@ -67,16 +80,25 @@ def _open(config: ConfigDict, split: str, image_size: int) -> Source:
     return RecordSource(config.data.dir, split)
 
 
+def _cropped(source: Source, config: ConfigDict, image_size: int) -> Source:
+    """As the network sees it, by ``config.data.crop_margin``."""
+    margin = config.data.get("crop_margin")  # older checkpoints' configs have none
+    return source if margin is None else Narrowed(source, margin=margin, size=image_size)
+
+
 def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
     """What an evaluation scores: `open_source`'s, or ``config.eval.data_dirs`` together.
 
     Raises:
-      DataError: the records are not there, or have no such split.
+      DataError: as of `open_source`, or faces that were cut in different ways.
     """
     if config.data.source != "records" or not config.eval.data_dirs:
         return open_source(config, split, image_size)
     return Joined(
-        [RecordSource(folder, split) for folder in config.eval.data_dirs],
+        [
+            _cropped(RecordSource(folder, split), config, image_size)
+            for folder in config.eval.data_dirs
+        ],
         check_crops=config.data.check_crops,
     )
 
@@ -217,8 +239,10 @@ def training_batches(
 ) -> Generator[dict[str, np.ndarray]]:
     """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``.
 
-    Beside image and label it holds what the family of ``config.model.name`` reads.
+    Beside image and label it holds what the family of ``config.model.name`` reads. Pairs are made
+    of crops as they were prepared, of which they are cut themselves.
     """
+    wide = source.wide if isinstance(source, Narrowed) else source
     return train_batches(
         source,
         sampler,
@@ -226,7 +250,7 @@ def training_batches(
         image_size=image_size,
         reads=known_family(config.model.name).reads,
         pairs={
-            kind: Pairs(source, pair_op(config, kind, image_size), kind)
+            kind: Pairs(wide, pair_op(config, kind, image_size), kind)
             for kind in mixture_shares(config)
             if kind != RECORDS
         },

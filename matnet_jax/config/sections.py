@@ -105,6 +105,8 @@ class Data:
     Attributes:
       source: "records", or "synthetic": the embedded data set.
       dir: where prepare wrote the records (its --out).
+      crop_margin: side of the network's own crop in sides of the face's box, cut out of wider
+        records of alignment "box"; None: the records' crop as it is.
       check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
       ops: augmentation on the host: none, flip, standard, strong.
       real_repeat: times that a real example is seen in one epoch.
@@ -121,6 +123,7 @@ class Data:
 
     source: Literal["records", "synthetic"] = "records"
     dir: str = ""
+    crop_margin: Annotated[float | None, POSITIVE] = None
     check_crops: bool = True
     ops: Annotated[str, one_of(*PRESETS)] = "flip"
     real_repeat: Annotated[int, COUNT] = 4

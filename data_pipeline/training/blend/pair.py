@@ -16,6 +16,7 @@ import numpy as np
 from data_pipeline.training.blend.regions import dense_points
 from data_pipeline.training.blend.transforms import RGBShift
 from data_pipeline.training.example import Example
+from data_pipeline.training.narrow import cut_square
 from data_pipeline.training.ops.base import Op, Range, apply_ops
 from data_pipeline.training.ops.geometric import Flip
 from data_pipeline.training.ops.photometric import JPEG, BrightnessContrast, HueSaturationValue
@@ -46,9 +47,11 @@ class FacePair(abc.ABC):
     """Makes a pair of a real example, see `PairOp`; a pure function of examples and generator.
 
     Attributes:
-      size: of the pair's images in pixels; the face's rectangle is stretched to a square.
-      margin: around the landmarks' box, a share of its size drawn for each side; 0.125 twice in
-        validation.
+      size: of the pair's images in pixels.
+      margin: around the face, least and greatest; 0.125 twice in validation. Where the example has
+        the face's box: of an upright square, in its longer sides, shifted as far as no side leaves
+        the range. Else of the landmarks' box: a share of its size drawn for each side, and the
+        rectangle is stretched to a square.
       mirror: probability of a mirrored pair.
       outline: "dense": landmarks of the face's own outline; "five": a mean face over the 5 points.
       jitter: of the mean face that stands in for dense landmarks, see `dense_points`.
@@ -115,16 +118,25 @@ class FacePair(abc.ABC):
             # A donor is chosen for how its face lies, and lies so in a mirror too.
             donor = None if donor is None else Flip().apply(donor, draw)
         points = dense_points(self._given(example), draw, self.jitter)
-        box = _box(points, example.image.shape[:2])
-        loose = _around(box, _LOOSE, example.image.shape[:2])
+        shape = example.image.shape[:2]
+        box = _box(points, shape)
+        loose = _around(box, _LOOSE, shape)
+        square = _square(example.box, shape)
+        if square is not None:  # what the pair shows is part of the images that are blended
+            loose = _union(loose, _around(square, (self.margin[1],) * 4, shape))
         corner = np.array([loose.left, loose.top], np.float32)
         moved = example.with_points(lambda points: points - corner)
         target = dataclasses.replace(moved, image=_cut(example.image, loose))
         blend = self._blend(target, points - corner, draw, donor)
 
         shared = int(draw.integers(2**32))
-        face = _around(box, draw.uniform(*self.margin, 4), example.image.shape[:2])
-        face = face._replace(top=face.top - loose.top, left=face.left - loose.left)
+        if square is None:
+            drawn = _around(box, draw.uniform(*self.margin, 4), shape)
+            face: Window | np.ndarray = drawn._replace(
+                top=drawn.top - loose.top, left=drawn.left - loose.left
+            )
+        else:
+            face = self._draw_square(square - corner, draw)
         made = ((blend.target, np.zeros_like(blend.mask)), (blend.fake, blend.mask))
         real, fake = (
             self._finish(
@@ -178,9 +190,19 @@ class FacePair(abc.ABC):
                 f"the donor has {given} landmarks and the target {wanted}: give two with as many"
             )
 
-    def _finish(self, example: Example, face: Window, seed: int) -> Example:
+    def _draw_square(self, square: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """A square [2, 2] with margins, of which none leaves the range, at each side."""
+        side = square[1, 0] - square[0, 0]
+        margin = draw.uniform(*self.margin)
+        slack = min(margin - self.margin[0], self.margin[1] - margin)
+        shift = draw.uniform(-slack, slack, 2)
+        return square + side * (shift + np.array([[-margin], [margin]]))
+
+    def _finish(self, example: Example, face: Window | np.ndarray, seed: int) -> Example:
         example = apply_ops(example, self.shared, seed)
-        return face.apply(example, (self.size, self.size), cv2.INTER_LINEAR)
+        if isinstance(face, Window):
+            return face.apply(example, (self.size, self.size), cv2.INTER_LINEAR)
+        return cut_square(example, face.reshape(-1), margin=1.0, size=self.size)
 
 
 def _box(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -196,6 +218,24 @@ def _box(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         if (box[1] - box[0] >= 2).all():
             return box
     return np.array([[0.0, 0.0], size])
+
+
+def _square(box: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """The upright square around a face's box, float64 [2, 2]; None without a box in the image."""
+    if box is None or not np.isfinite(box).all():
+        return None
+    low, high = np.asarray(box, np.float64).reshape(2, 2)
+    centre, side = (low + high) / 2, float((high - low).max())
+    if side < 2 or (centre < 0).any() or (centre > (shape[1], shape[0])).any():
+        return None
+    return np.array([centre - side / 2, centre + side / 2])
+
+
+def _union(first: Window, second: Window) -> Window:
+    top, left = min(first.top, second.top), min(first.left, second.left)
+    bottom = max(first.top + first.height, second.top + second.height)
+    right = max(first.left + first.width, second.left + second.width)
+    return Window(top, left, bottom - top, right - left)
 
 
 def _around(

@@ -14,8 +14,10 @@ from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
 from data_pipeline.training.sources import Source
 
-VALIDATION_MARGIN = (0.125, 0.125)
-"""Around the face in validation and test; in training it is drawn."""
+VALIDATION_MARGIN = 0.125
+"""At each side of the face in validation and test; in training it is drawn."""
+_OPTIONAL = ("box",)
+"""Read where the source has it: pairs are then cut as prediction cuts a photo."""
 # Of the generator that draws a pair; the ops that follow have those from 0 on (see `apply_ops`).
 _STREAM = 2**32
 
@@ -59,7 +61,9 @@ class Pairs:
         Raises:
           DataError: an example cannot be read, or a row is no real example.
         """
-        wanted = tuple(dict.fromkeys((*self._op.reads, *(f for f in fields if f != "mask"))))
+        optional = (field for field in _OPTIONAL if field in self._source.fields)
+        asked = (field for field in fields if field != "mask")
+        wanted = tuple(dict.fromkeys((*self._op.reads, *optional, *asked)))
         draws = [np.random.Generator(np.random.Philox(key=[int(s), _STREAM])) for s in seeds]
         examples = self._source.read(rows, wanted)
         donors: Sequence[Example | None] = [None] * len(rows)
@@ -75,9 +79,13 @@ class Pairs:
         return pairs
 
 
-def for_validation(op: PairOp) -> PairOp:
-    """The op with a fixed margin around the face, where it has one."""
+def for_validation(op: PairOp, margin: float = VALIDATION_MARGIN) -> PairOp:
+    """The op with a fixed margin at each side of the face, where it has one.
+
+    Raises:
+      ValueError: a margin that the op does not allow.
+    """
     made: Any = op
     if any(field.name == "margin" for field in dataclasses.fields(made)):
-        made = dataclasses.replace(made, margin=VALIDATION_MARGIN)
+        made = dataclasses.replace(made, margin=(margin, margin))
     return made

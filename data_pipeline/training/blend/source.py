@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.blend.base import PairOp
-from data_pipeline.training.blend.pairs import Pairs, for_validation
+from data_pipeline.training.blend.pairs import VALIDATION_MARGIN, Pairs, for_validation
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
 from data_pipeline.training.sources import Source
@@ -25,18 +25,29 @@ class BlendedSource:
       op: makes the pairs; with the margin of `for_validation`.
       name: of the kind.
       seed: of every pair, with the example's row.
+      margin: at each side of the face.
+      crop_protocol: how the pairs are cut; None: as the source's examples.
 
     Raises:
       DataError: the source has no real examples, or not what the op reads.
     """
 
-    def __init__(self, source: Source, op: PairOp, *, name: str, seed: int) -> None:
-        self._pairs = Pairs(source, for_validation(op), name)
+    def __init__(
+        self,
+        source: Source,
+        op: PairOp,
+        *,
+        name: str,
+        seed: int,
+        margin: float = VALIDATION_MARGIN,
+        crop_protocol: CropProtocol | None = None,
+    ) -> None:
+        self._pairs = Pairs(source, for_validation(op, margin), name)
         self._source, self._seed = source, seed
         self._reals = np.flatnonzero(source.columns["label"] == 0)
         if not len(self._reals):
             raise DataError(f"no real examples in {source}, which '{name}' pairs are made of")
-        self.crop_protocol: CropProtocol | None = source.crop_protocol
+        self.crop_protocol = crop_protocol or source.crop_protocol
         self.fields: tuple[str, ...] = tuple(dict.fromkeys(("mask", *source.fields)))
         rows = np.repeat(self._reals, 2)
         self.columns = {key: column[rows] for key, column in source.columns.items()}
