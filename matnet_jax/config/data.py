@@ -14,7 +14,7 @@ from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import DataError, RecordSource, Source, find_build
-from matnet_jax.config.schema import known_family
+from matnet_jax.config.build import fields_read
 
 
 def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
@@ -163,7 +163,7 @@ def training_batches(
         sampler,
         ops=PRESETS[config.data.ops],
         image_size=image_size,
-        reads=known_family(config.model.name).reads,
+        reads=fields_read(config),
         start_step=start_step,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
