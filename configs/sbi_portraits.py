@@ -27,7 +27,8 @@ def get_config(family: str = "classifier") -> ConfigDict:
     config.optimizer.warmup = "20 steps"
     config.optimizer.sam_rho = 0.05
     config.validation.fakes = "self_blended"
-    config.validation.every = "100 steps"
+    config.validation.every = "150 steps"
+    config.validation.batch_size = 32
     config.checkpoint.every = "50 steps"
     config.eval.num_resamples = 1000
     return config

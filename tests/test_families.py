@@ -22,7 +22,7 @@ from data_pipeline.extract.crops import Settings
 from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
-from matnet_jax.config.build import build_model, build_objective
+from matnet_jax.config.build import build_model, build_objective, fields_read
 from matnet_jax.config.check import validate
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
@@ -79,7 +79,7 @@ def config_of(name: Any, **values: Any) -> Any:
 def batch_of(name: Any, size: int = 8) -> Any:
     """What a family reads; two of eight examples do not count."""
     batch = tiny.batch(size, weight=np.array([1, 1, 1, 0, 1, 1, 0, 1], np.float32))
-    if "mask" in FAMILIES[name].reads:
+    if "mask" in fields_read(config_of(name)):
         batch["mask"] = np.where(batch["label"][:, None, None], tiny.pixels(size)[..., 0], 0)
     return batch
 

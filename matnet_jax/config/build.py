@@ -66,7 +66,13 @@ def build_objective(config: ConfigDict, model: Detector, steps: Steps) -> Object
 def family_sections(config: ConfigDict) -> dict[str, Any]:
     """The family's own sections of a config as its dataclasses, by name."""
     family = known_family(config.model.name)
-    return {name: kind(**_tuples(config[name])) for name, kind in family.sections.items()}
+    # Older checkpoints' configs have not every section: its defaults mean what was before.
+    return {name: kind(**_tuples(config.get(name, {}))) for name, kind in family.sections.items()}
+
+
+def fields_read(config: ConfigDict) -> tuple[str, ...]:
+    """What of an example training needs beside image and label."""
+    return known_family(config.model.name).needs(**family_sections(config))
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import DataError, RecordSource, Source, find_build
-from matnet_jax.config.schema import known_family
+from matnet_jax.config.build import fields_read
 from matnet_jax.detectors.durations import duration_in_steps
 
 
@@ -248,7 +248,7 @@ def training_batches(
         sampler,
         ops=PRESETS[config.data.ops],
         image_size=image_size,
-        reads=known_family(config.model.name).reads,
+        reads=fields_read(config),
         pairs={
             kind: Pairs(wide, pair_op(config, kind, image_size), kind)
             for kind in mixture_shares(config)

@@ -175,7 +175,8 @@ class Family:
       derive: (**sections) -> fields of the model that follow from them.
       check: (model, **sections), raises ValueError where they do not go together.
       recipes: what a named recipe sets, by section of the config and field.
-      reads: what of an example it needs beside image and label, of `example.FIELDS`: ``mask``, …
+      reads: what of an example it needs beside image and label: of `example.FIELDS`; or
+        (**sections) -> that, where the objective's options decide. `needs` is either.
       provenance: whose code it follows; evaluations and model cards say it.
     """
 
@@ -189,7 +190,7 @@ class Family:
     recipes: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(
         default_factory=lambda: {"paper": {}}
     )
-    reads: tuple[str, ...] = ()
+    reads: tuple[str, ...] | Callable[..., tuple[str, ...]] = ()
     provenance: Provenance = "own"
 
     def make(self, recipe: str = "paper", **fields: Any) -> Detector:
@@ -205,6 +206,14 @@ class Family:
             return self.create(recipe, **fields)
         own = self.recipes[recipe].get("model", {})
         return build(self.model, {}, own, fields)
+
+    def needs(self, **sections: Any) -> tuple[str, ...]:
+        """What of an example training needs beside image and label.
+
+        Args:
+          **sections: instances of `sections`.
+        """
+        return self.reads(**sections) if callable(self.reads) else self.reads
 
     def make_objective(self, model: Detector, steps: Steps, **sections: Any) -> Objective:
         """What a module of the family is trained with.

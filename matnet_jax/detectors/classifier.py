@@ -10,9 +10,20 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones import find_backbone
+from matnet_jax.detectors import fine_map as fine_map_lib
 from matnet_jax.detectors.backboned import BackboneDetector
-from matnet_jax.detectors.base import Batch, Family, Forward, Metrics, build
-from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE
+from matnet_jax.detectors.base import (
+    Batch,
+    Detector,
+    Family,
+    Forward,
+    Metrics,
+    Objective,
+    Steps,
+    build,
+)
+from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE, Derived
+from matnet_jax.detectors.fine_map import FineMap
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.detectors.recipes import RELEASED_RUN
 from matnet_jax.nn.layers import Dense
@@ -24,9 +35,11 @@ class PlainClassifier(BackboneDetector):
 
     Attributes:
       dropout_rate: before the dense layer; None for the backbone's own.
+      boundary_stage: that a fine map is made of, "" for the backbone's own; None for no map.
     """
 
     dropout_rate: Annotated[float | None, RATE] = None
+    boundary_stage: Annotated[str | None, Derived("config.fine_map")] = None
 
     @property
     def description(self) -> str:
@@ -41,6 +54,9 @@ class PlainClassifier(BackboneDetector):
         if rate is None:
             rate = find_backbone(self.backbone).classifier_dropout
         self.dropout = nn.Dropout(rate)
+        self.boundary = fine_map_lib.make_head(
+            self.boundary_stage, self.backbone, self.features.endpoint_channels, self.dtype
+        )
 
     def __call__(
         self,
@@ -51,15 +67,23 @@ class PlainClassifier(BackboneDetector):
         center_rate: jax.Array | float = 0.05,
         weight: jax.Array | None = None,
     ) -> MATOutput:
-        """Images [B, H, W, 3], normalised floats -> logits and global feature.
+        """Images [B, H, W, 3], normalised floats -> logits, global feature and any fine map.
 
         MAT's other arguments are taken and ignored, so that one call serves both.
         """
         del labels, center_rate
-        final = self.endpoints(images, train=train, weight=weight)["final"]
-        pooled = jnp.mean(final.astype(jnp.float32), (1, 2))
+        stages = self.endpoints(images, train=train, weight=weight)
+        pooled = jnp.mean(stages["final"].astype(jnp.float32), (1, 2))
         features = self.dropout(pooled, deterministic=not train)
-        return MATOutput(logits=self.head(features).astype(jnp.float32), global_feature=pooled)
+        return MATOutput(
+            logits=self.head(features).astype(jnp.float32),
+            global_feature=pooled,
+            boundary_logits=None if self.boundary is None else self.boundary(stages),
+        )
+
+    def heatmaps(self, out: Any) -> dict[str, jax.Array]:
+        """The fine map, if there is one."""
+        return fine_map_lib.heatmap(out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +98,56 @@ class CrossEntropy:
     cross_entropy: Annotated[float, NOT_NEGATIVE] = 1.0
     label_smoothing: Annotated[float, RATE] = 0.0
 
+    def of(self, out: Any, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """The loss and the metrics of what a pass over a batch gave."""
+        labels, weight = batch["label"], batch["weight"]
+        per_example = cross_entropy(out["logits"], labels, label_smoothing=self.label_smoothing)
+        loss = weighted_mean(per_example, weight)
+        accuracy = weighted_mean(correct(out["logits"], labels), weight)
+        return self.cross_entropy * loss, {"cross_entropy": loss, "accuracy": accuracy}
+
     def __call__(
         self, forward: Forward, batch: Batch, key: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         """See `Objective`."""
         del step
-        labels, weight = batch["label"], batch["weight"]
-        # The first of three keys, as the other networks' first pass has.
-        out = forward(batch["image"], key=jax.random.split(key, 3)[0])
-        per_example = cross_entropy(out["logits"], labels, label_smoothing=self.label_smoothing)
-        loss = weighted_mean(per_example, weight)
-        accuracy = weighted_mean(correct(out["logits"], labels), weight)
-        return self.cross_entropy * loss, {"cross_entropy": loss, "accuracy": accuracy}
+        return self.of(_first_pass(forward, batch, key), batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithFineMap:
+    """The cross entropy, and the loss of the fine map.
+
+    Attributes:
+      losses: see `CrossEntropy`.
+      fine_map: see `FineMap`.
+    """
+
+    losses: CrossEntropy
+    fine_map: FineMap
+
+    def __call__(
+        self, forward: Forward, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        """See `Objective`."""
+        del step
+        out = _first_pass(forward, batch, key)
+        total, metrics = self.losses.of(out, batch)
+        metrics["fine_map"] = self.fine_map(out["boundary_logits"], batch)
+        return total + self.fine_map.weight * metrics["fine_map"], metrics
+
+
+def _first_pass(forward: Forward, batch: Batch, key: jax.Array) -> Any:
+    # The first of three keys, as the other networks' first pass has.
+    return forward(batch["image"], key=jax.random.split(key, 3)[0])
+
+
+def make_objective(
+    model: Detector, steps: Steps, *, losses: CrossEntropy, fine_map: FineMap
+) -> Objective:
+    """The objective by the sections of a config."""
+    del model, steps
+    return WithFineMap(losses, fine_map) if fine_map.weight else losses
 
 
 def create_classifier(
@@ -107,7 +169,8 @@ def create_classifier(
         "dtype": dtype,
     }
     model = build(PlainClassifier, fields, {}, overrides)
-    model.make_backbone()
+    channels = model.make_backbone().endpoint_channels
+    fine_map_lib.make_head(model.boundary_stage, backbone, channels, dtype)  # or says what is wrong
     return model
 
 
@@ -115,7 +178,10 @@ FAMILY = Family(
     title="Plain classifier",
     model=PlainClassifier,
     create=lambda recipe, **fields: create_classifier(**fields),
-    sections={"losses": CrossEntropy},
+    sections={"losses": CrossEntropy, "fine_map": FineMap},
+    objective=make_objective,
+    derive=fine_map_lib.derive,
     recipes={"paper": {}, "released": RELEASED_RUN},
+    reads=fine_map_lib.reads,
     provenance="port",
 )

@@ -12,7 +12,7 @@ import jax
 class MATOutput:
     """``out.logits`` and ``out["logits"]``; ``dict(out)`` has the fields that are not None.
 
-    A plain classifier has logits and global_feature only.
+    A plain classifier has logits, global_feature and, with a fine map, boundary_logits.
 
     Attributes:
       logits: [B, num_classes] float32; class 1 is fake.
@@ -23,6 +23,7 @@ class MATOutput:
       centers: c^t, [M, N], with its gradient; None unless training with labels.
       ams_centers: learned class centers of the AMS loss, [M, N]; None without them, and unless
         training.
+      boundary_logits: of the blending boundary, [B, h, w] float32; None without a fine map.
     """
 
     logits: jax.Array
@@ -32,6 +33,7 @@ class MATOutput:
     region_features: jax.Array | None = None
     centers: jax.Array | None = None
     ams_centers: jax.Array | None = None
+    boundary_logits: jax.Array | None = None
 
     def keys(self) -> list[str]:
         """Names of the fields that are not None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from matnet_jax.detectors import fine_map
 from matnet_jax.detectors.base import Family
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.detectors.mat.network import MAT, create_model
@@ -21,7 +22,12 @@ FAMILY = Family(
     title="MAT",
     model=MAT,
     create=create_model,
-    sections={"losses": LossOptions, "agda": AGDAOptions, "centers": CenterOptions},
+    sections={
+        "losses": LossOptions,
+        "agda": AGDAOptions,
+        "centers": CenterOptions,
+        "fine_map": fine_map.FineMap,
+    },
     objective=make_objective,
     derive=derive,
     check=check,
@@ -40,5 +46,6 @@ FAMILY = Family(
             "centers": {"move_twice": True},
         },
     },
+    reads=fine_map.reads,
     provenance="port",
 )

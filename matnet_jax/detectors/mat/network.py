@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from matnet_jax.backbones import find_backbone, resolve_stage
+from matnet_jax.detectors import fine_map as fine_map_lib
 from matnet_jax.detectors.backboned import BackboneDetector, known_options
 from matnet_jax.detectors.base import build
 from matnet_jax.detectors.fields import COUNT, RATE, Derived
@@ -47,6 +48,7 @@ class MAT(BackboneDetector):
       dropout_rate: of whole attention maps; one mask for A_sum and P.
       final_dropout_rate: of G.
       ams: adds the learned class centers of the AMS loss.
+      boundary_stage: that a fine map is made of, "" for the backbone's own; None for no map.
     """
 
     texture_stage: str = "L2"
@@ -61,6 +63,7 @@ class MAT(BackboneDetector):
     dropout_rate: Annotated[float, RATE] = 0.0
     final_dropout_rate: Annotated[float, RATE] = 0.0
     ams: Annotated[bool, Derived("config.losses.auxiliary")] = False
+    boundary_stage: Annotated[str | None, Derived("config.fine_map")] = None
 
     @property
     def description(self) -> str:
@@ -80,6 +83,9 @@ class MAT(BackboneDetector):
         self.attention = AttentionModule(self.num_attentions, self.attention_version, *numerics)
         self.texture = TextureBlock(self.texture_version, *numerics)
         self.head = EnsembleHead(self.num_classes, self.mid_dims, self.dtype)
+        self.boundary = fine_map_lib.make_head(
+            self.boundary_stage, self.backbone, channels, self.dtype
+        )
         region_shape = (self.num_attentions, channels[self._texture_stage])
         if not self.is_initializing() and not self.has_variable("feature_centers", "centers"):
             # A mutable collection that is absent would silently start again from zeros.
@@ -143,11 +149,12 @@ class MAT(BackboneDetector):
             region_features=region_features,
             centers=centers,
             ams_centers=ams_centers if train else None,
+            boundary_logits=None if self.boundary is None else self.boundary(stages),
         )
 
     def heatmaps(self, out: Any) -> dict[str, jax.Array]:
-        """The attention maps."""
-        return {"attention_maps": out["attention_maps"]}
+        """The attention maps, and the fine map if there is one."""
+        return {"attention_maps": out["attention_maps"], **fine_map_lib.heatmap(out)}
 
     def watch(self, variables: Mapping[str, Any]) -> dict[str, float | None]:
         """``center_distance``: the mean distance between two feature centers; None for one."""
@@ -245,4 +252,5 @@ def create_model(
     channels = model.make_backbone().endpoint_channels
     for stage in (model.texture_stage, model.attention_stage):
         resolve_stage(stage, channels)
+    fine_map_lib.make_head(model.boundary_stage, backbone, channels, dtype)  # or says what is wrong
     return model

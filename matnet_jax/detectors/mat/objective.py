@@ -13,6 +13,8 @@ import optax
 from matnet_jax.detectors.base import Batch, Forward, Metrics, Steps
 from matnet_jax.detectors.durations import POSITIVE_DURATION
 from matnet_jax.detectors.fields import DECAY, FRACTION, NOT_NEGATIVE, POSITIVE, RATE, Range
+from matnet_jax.detectors.fine_map import FineMap
+from matnet_jax.detectors.fine_map import derive as derive_fine_map
 from matnet_jax.detectors.mat import agda as agda_lib
 from matnet_jax.detectors.mat import losses as mat_losses
 from matnet_jax.detectors.mat.agda import AGDAOptions
@@ -88,6 +90,7 @@ class MATObjective:
       center_rate: α of eq. 4 as a function of the step.
       ril_version: the model's.
       move_twice: feature centers also move in the second pass.
+      fine_map: None for no loss of that.
     """
 
     losses: LossOptions
@@ -95,6 +98,7 @@ class MATObjective:
     center_rate: Callable[[jax.Array], jax.Array | float]
     ril_version: RILVersion = "paper"
     move_twice: bool = False
+    fine_map: FineMap | None = None
 
     @property
     def reduction(self) -> str:
@@ -123,6 +127,9 @@ class MATObjective:
         if options.auxiliary != "none":
             metrics[options.auxiliary] = self._auxiliary(out, labels, weight, rate)
             total += options.auxiliary_weight * metrics[options.auxiliary]
+        if self.fine_map is not None:
+            metrics["fine_map"] = self.fine_map(out.boundary_logits, batch)
+            total += self.fine_map.weight * metrics["fine_map"]
         if self.agda is None:
             return total, metrics
         augmented = agda_lib.augment(agda_key, images, out.attention_maps, self.agda)
@@ -191,8 +198,9 @@ def make_objective(
     losses: LossOptions,
     agda: AGDAOptions,
     centers: CenterOptions,
+    fine_map: FineMap,
 ) -> MATObjective:
-    """The objective of a model by the three sections of its config."""
+    """The objective of a model by the sections of its config."""
     return MATObjective(
         losses=losses,
         agda=None if agda.mode == "none" else agda,
@@ -205,13 +213,14 @@ def make_objective(
         ),
         ril_version=model.ril_version,
         move_twice=centers.move_twice,
+        fine_map=fine_map if fine_map.weight else None,
     )
 
 
-def derive(*, losses: LossOptions, **others: Any) -> Mapping[str, Any]:
+def derive(*, losses: LossOptions, fine_map: FineMap, **others: Any) -> Mapping[str, Any]:
     """Fields of the model that its losses ask for."""
     del others
-    return {"ams": losses.auxiliary == "ams"}
+    return {"ams": losses.auxiliary == "ams", **derive_fine_map(fine_map=fine_map)}
 
 
 def check(model: MAT, *, losses: LossOptions, agda: AGDAOptions, **others: Any) -> None:
