@@ -1,4 +1,4 @@
-"""Pairs of a real and a fake a second on one core, against augmenting two images.
+"""Pairs of a real and a fake a second on one core: against augmenting two images, and in batches.
 
     python -m benchmarks.blend [--kind=self_blended|face_xray|fwa] [--images=DIR]
         [--landmarks=yunet|face_mesh] [--image_size=380]
@@ -22,10 +22,13 @@ from absl import app, flags
 from benchmarks.lines import cores, emit
 from data_pipeline.landmarks.find import FINDERS, landmark_finder
 from data_pipeline.synthetic import synthetic_source
-from data_pipeline.training.blend import PAIRS, PairOp
+from data_pipeline.training.blend import PAIRS, PairOp, Pairs, SelfBlend
 from data_pipeline.training.blend.sheet import image_files, read_faces
 from data_pipeline.training.example import Example
+from data_pipeline.training.mixture import Mixture, Share
 from data_pipeline.training.ops import PRESETS, apply_ops, fit_example
+from data_pipeline.training.pipeline import train_batches
+from data_pipeline.training.sources import ArraySource
 
 _KIND = flags.DEFINE_enum("kind", "self_blended", list(PAIRS), "Of fakes.")
 _IMAGES = flags.DEFINE_string("images", None, "Folder with images of faces.")
@@ -65,13 +68,49 @@ def rate(made_of: Sequence[Example], make: Callable[[Example, int], object]) -> 
     return statistics.median(rounds)
 
 
+def batch_rate(fitted: Sequence[Example], op: SelfBlend, batch_size: int = 32) -> float:
+    """Pairs a second in batches, as training gets them: the median of three rounds."""
+    landmarks = np.stack([np.asarray(example.landmarks, np.float32) for example in fitted])
+    source = ArraySource(
+        np.stack([example.image for example in fitted]),
+        {"label": np.zeros(len(fitted), np.int32)},
+        landmarks=landmarks,
+    )
+    mixture = Mixture(
+        {"self_blended": Share(1, 1)},
+        batch_size=batch_size,
+        seed=0,
+        records=None,
+        labels=source.columns["label"],
+    )
+    batches = train_batches(
+        source,
+        mixture,
+        ops=(),
+        image_size=op.size,
+        pairs={"self_blended": Pairs(source, op, "self_blended")},
+        workers=1,
+    )
+    for _ in range(3):
+        next(batches)
+    rounds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(8):
+            next(batches)
+        rounds.append(8 * batch_size / 2 / (time.perf_counter() - start))
+    batches.close()
+    return statistics.median(rounds)
+
+
 def main(_: list[str]) -> None:
     """Runs the command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     made_of = examples()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     cv2.setNumThreads(1)
-    op: PairOp = PAIRS[_KIND.value](size=_SIZE.value)
+    # outline="five": whatever landmarks they are
+    op: PairOp = PAIRS[_KIND.value](size=_SIZE.value, outline="five")
     donors = [*made_of[1:], made_of[0]]
     pairs = rate(made_of, lambda e, i: op.pair(e, np.random.default_rng(i), donors[i]))
     fitted = [fit_example(example, _SIZE.value) for example in made_of]
@@ -87,6 +126,20 @@ def main(_: list[str]) -> None:
         image_size=_SIZE.value,
         landmarks=len(np.asarray(made_of[0].landmarks)),
         source_size=statistics.median(max(e.image.shape[:2]) for e in made_of),
+        faces=len(made_of),
+        device=cores(1),
+    )
+    if not isinstance(op, SelfBlend):
+        return  # batches differ from pairs by what is around them, whatever the kind
+    alone = rate(fitted, lambda example, i: op.pair(example, np.random.default_rng(i)))
+    batched = batch_rate(fitted, op)
+    emit(
+        "blend_batches",
+        batched,
+        "pairs/s a core",
+        ratio=batched / alone,
+        reference="the same pairs outside of batches",
+        image_size=_SIZE.value,
         faces=len(made_of),
         device=cores(1),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.history import read_table
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.sharding import data_mesh
+from matnet_jax.train.plan import build_plan
 from matnet_jax.train.run import train
+
+ROOT = Path(__file__).parents[1]
 
 PAIRED = {
     "data.synthetic_identities": 4,
@@ -114,3 +118,22 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(tmp_path: Pat
     with pytest.raises(DataError, match="set outline='five'"):
         train(config(**{"self_blended.outline": "dense"}), tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("name", ["sbi_b4", "sbi_lite0", "mat_sbi"])
+def test_the_configs_of_self_blended_training_start(name: str, tmp_path: Path) -> None:
+    made = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
+    validate(made)
+    steps = build_plan(made, steps_per_epoch=10)
+    assert steps.total_steps == 1000
+    assert float(steps.learning_rate(749)) == pytest.approx(1e-3)
+    assert float(steps.learning_rate(875)) == pytest.approx(5e-4)
+    small = {"data.source": "synthetic", "data.synthetic_identities": 2}
+    small |= {"self_blended.outline": "five", "train.batch_size": 8, "validation.batch_size": 8}
+    small |= {"train.duration": "1 step", "validation.every": "1 step"}
+    small |= {"optimizer.hold": "0 steps", "model.image_size": 64}
+    small |= {"model.width_coefficient": 0.25, "model.depth_coefficient": 0.1}
+    if name == "mat_sbi":
+        small |= {"model.mid_dims": 8, "model.num_attentions": 2, "agda.kernel_size": 3}
+    made.update_from_flattened_dict(small)
+    assert train(made, tmp_path)["step"] == 1

@@ -19,8 +19,8 @@ class Donors:
     the one whose landmarks are nearest; here after both are moved to one centre and size, so that
     the pose and the build count.
 
-    The landmarks of all real examples are read when the first donor is asked for, which decodes
-    their images too: about 1 ms each on one core, in every process.
+    The landmarks of all real examples are read when the first donor is asked for, in every process:
+    one pass over them on one core, since their images are decoded too.
 
     Args:
       source: of the examples.
