@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -30,6 +31,8 @@ from matnet_jax.metrics.operating_point import (
 )
 from matnet_jax.metrics.risk_coverage import risk_coverage_summary
 from matnet_jax.metrics.weighted import WEIGHTED, Ranking, Samples
+from matnet_jax.report.seeds import Spread, seed_groups
+from matnet_jax.report.seeds import as_text as spread_text
 
 
 def videos(labels: Any, scores: Any, **columns: Any) -> dict[str, np.ndarray]:
@@ -123,7 +126,7 @@ def test_identities_hold_their_fakes_and_unknown_ones_stand_alone() -> None:
     table["dataset"] = np.array(["d", "d", "e", "d", "d", "d"])
     assert resampling_units(table, "identity").num_units == 5
     with pytest.raises(ValueError, match="resample is 'people', wanted one of video, identity"):
-        resampling_units(table, "people")  # type: ignore[arg-type]
+        resampling_units(table, "people")
 
 
 def test_videos_of_one_person_count_once() -> None:
@@ -283,3 +286,47 @@ def test_a_group_of_one_class_is_undefined() -> None:
     assert found["groups"]["a"]["auc"] is None and found["groups"]["a"]["tpr"] is None
     assert found["groups"]["b"]["fpr"] is None and found["groups"]["b"]["intervals"]["fpr"] is None
     assert found["max_gap"] == {"fpr": None, "tpr": None, "auc": None}
+
+
+# ---------------------------------------------------------------- seeds
+@dataclasses.dataclass
+class Evaluated:
+    letter: str
+    metrics: dict[str, Any]
+    videos: dict[str, np.ndarray]
+
+
+def evaluated(letter: str, seed: int, auc: float | None, **config: Any) -> Evaluated:
+    level = {"auc": auc}
+    metrics = {"frame": level, "video": level, "config": {"seed": seed, "model": config}}
+    return Evaluated(letter, metrics, random_videos(10))
+
+
+def test_seeds_of_one_configuration_are_one_row() -> None:
+    found = seed_groups(
+        [
+            evaluated("A", 0, 0.8, name="mat"),
+            evaluated("B", 0, 0.5, name="meso4"),
+            evaluated("C", 1, 0.9, name="mat"),
+            evaluated("D", 2, 0.7, name="mat"),
+            evaluated("E", 2, 0.1, name="mat"),  # the same seed again is no draw of its own
+        ],
+        ("auc",),
+    )
+    assert [group.letters for group in found] == [("A", "C", "D"), ("B",)]
+    assert [group.name for group in found] == ["model.name=mat", "model.name=meso4"]
+    spread = found[0].video["auc"]
+    assert spread.mean == pytest.approx(0.8) and spread.deviation == pytest.approx(0.1)
+    assert spread.count == 3 and found[0].seeds == (0, 1, 2)
+    assert found[1].video["auc"] == Spread(0.5, None, 1)
+    assert spread_text(spread) == "0.8000 ± 0.1000 (3)"
+
+
+def test_seeds_need_the_same_videos_and_defined_figures() -> None:
+    first, second = evaluated("A", 0, 0.8), evaluated("B", 1, None)
+    [group] = seed_groups([first, second], ("auc",))
+    assert group.video["auc"] == Spread(None, None, 2)
+    second.videos["video_id"][0] = "another"
+    assert seed_groups([first, second], ("auc",)) == []
+    first.metrics.pop("config"), second.metrics.pop("config")
+    assert seed_groups([first, second], ("auc",)) == []

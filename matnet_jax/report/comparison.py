@@ -16,6 +16,8 @@ from matnet_jax.metrics.scores import Columns, read_metrics, read_scores
 from matnet_jax.metrics.summary import named_subsets, subset_rows
 from matnet_jax.report import comparison_charts as charts
 from matnet_jax.report.render import METRIC_ROWS, environment
+from matnet_jax.report.seeds import SeedGroup, seed_groups
+from matnet_jax.report.seeds import as_text as spread_text
 
 COMPARED = ("auc", "acc", "eer")
 SHOWN = ("auc", "acc", "eer", "ap", "log_loss")
@@ -54,6 +56,7 @@ class Comparison:
       subsets: name of a subset -> letter -> its difference in AUC.
       warnings: what makes the evaluations less than comparable.
       num_resamples, seed, resample: of the bootstrap.
+      seeds: evaluations that differ in their seed alone; [] where none do.
     """
 
     evaluations: list[Evaluation]
@@ -63,6 +66,7 @@ class Comparison:
     num_resamples: int
     seed: int
     resample: Resample = "video"
+    seeds: Sequence[SeedGroup] = ()
 
 
 def load_evaluations(folders: Sequence[str | os.PathLike]) -> list[Evaluation]:
@@ -130,6 +134,7 @@ def compare(
         num_resamples,
         seed,
         resample,
+        seed_groups(evaluations, SHOWN),
     )
 
 
@@ -148,6 +153,7 @@ def write_comparison(path: str | os.PathLike, comparison: Comparison) -> None:
             title="Comparison of evaluations",
             comparison=comparison,
             baseline=comparison.evaluations[0],
+            several_datasets=any(e.metrics.get("cross") for e in comparison.evaluations),
             shown=[(key, *names[key]) for key in SHOWN],
             names={key: names[key][0] for key in COMPARED},
             charts=[
@@ -180,6 +186,11 @@ def as_text(comparison: Comparison) -> str:
     for e in comparison.evaluations:
         values = "".join(f"{_number(e.metrics['video'].get(name)):>16}" for name in SHOWN)
         lines.append(f"{e.letter:3}{values}{len(e.videos['label']):>9}")
+    if comparison.seeds:
+        lines += ["", "over seeds: mean ± standard deviation (seeds)"]
+    for group in comparison.seeds:
+        spreads = "  ".join(f"{name} {spread_text(group.video[name])}" for name in SHOWN)
+        lines.append(f"{'+'.join(group.letters)}  {spreads}  {group.name}".rstrip())
     lines += ["", "differences to A on the videos both have, 95 % interval, p"]
     for letter, found in comparison.differences.items():
         for name, d in found.items():
