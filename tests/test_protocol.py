@@ -116,7 +116,7 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
         for name, protocol in (("a", PROTOCOL), ("b", PROTOCOL), ("c", boxes), ("d", None))
     )
     joined = Joined([first, same])
-    assert joined.crop_protocol == PROTOCOL and joined.fields == ("landmarks",)
+    assert joined.crop_protocol == PROTOCOL and joined.fields == ("landmarks", "box")
     assert Joined([first, older]).crop_protocol is None
     with pytest.raises(DataError) as raised:
         Joined([older, first, other])
@@ -125,16 +125,21 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alignment", ["similarity", "box"])
-def test_landmarks_of_records_are_in_pixels_of_the_crop(tmp_path: Path, alignment: Any) -> None:
+def test_landmarks_and_boxes_of_records_are_in_pixels_of_the_crop(
+    tmp_path: Path, alignment: Any
+) -> None:
     settings = Settings(num_frames=2, crop_size=64, alignment=alignment)
     path = tmp_path / "videos" / "x.npz"
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)
     pack([path], tmp_path, name="t", crop_size=64, file_format="array_record")
-    [example] = RecordSource(tmp_path, "train").read(np.array([1]), ["landmarks"])
+    [example] = RecordSource(tmp_path, "train").read(np.array([1]), ["landmarks", "box"])
     wanted = template(64)  # where a similarity takes the five; the face is the template, moved
-    if alignment == "box":  # 20, 10, 70, 80: centre (45, 45), side 1.3·70
+    box = np.array([0, -10, 50, 60])  # 20, 10, 70, 80, moved along with it
+    if alignment == "box":  # centre (45, 45), side 1.3·70
         wanted = (wanted + 20 - 45) * 64 / 91 + 32
-    assert example.landmarks.dtype == np.float32
+        box = (box + 20 - 45) * 64 / 91 + 32
+    assert example.landmarks.dtype == example.box.dtype == np.float32
+    np.testing.assert_allclose(example.box, box, atol=1e-3)
     np.testing.assert_allclose(example.landmarks, wanted, atol=1e-3)
 
 
@@ -143,5 +148,6 @@ def test_images_that_were_crops_have_no_landmarks(tmp_path: Path) -> None:
     settings = Settings(detector="none", num_frames=2, crop_size=48)
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)
     build = pack([path], tmp_path, name="t", crop_size=48, file_format="array_record")
-    with pytest.raises(DataError, match="no landmarks are known"):
-        RecordSource(build, "train").read(np.array([0]), ["landmarks"])
+    for field in ("landmarks", "box"):
+        with pytest.raises(DataError, match="no landmarks are known"):
+            RecordSource(build, "train").read(np.array([0]), [field])

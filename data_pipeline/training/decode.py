@@ -63,7 +63,32 @@ def _mask(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndar
 
 
 def _landmarks(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndarray:
-    """In pixels of the crop, where records store those of the frame, as box and detector do."""
+    """In pixels of the crop, where records store those of the frame."""
+    _, points, matrix = _geometry(features, image)
+    return crop_points(points, matrix)
+
+
+def _box(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndarray:
+    """In pixels of the crop too. Where that turned the face, the box stays upright around it."""
+    box, _, matrix = _geometry(features, image)
+    centre = crop_points((box[:2] + box[2:])[None] / 2, matrix)[0]
+    half = (box[2:] - box[:2]) / 2 * np.float32(np.hypot(*matrix[:, 0]))
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def _landmarks_dense(features: Mapping[str, Any], image: np.ndarray, label: int) -> np.ndarray:
+    """They are stored in pixels of the crop."""
+    values = features["landmarks_dense"].float_list.value
+    points = np.array(values, np.float32).reshape(-1, 2)
+    if not len(points) or np.isnan(points).any():
+        raise DataError("no dense landmarks, or some that are not numbers")
+    return points
+
+
+def _geometry(
+    features: Mapping[str, Any], image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Box and landmarks in pixels of the frame, and what takes those to the crop."""
     version = _bytes(features, "crop_version").decode()
     if version not in _ALIGNMENT_OF:
         known = ", ".join(_ALIGNMENT_OF)
@@ -78,7 +103,7 @@ def _landmarks(features: Mapping[str, Any], image: np.ndarray, label: int) -> np
         raise DataError(str(error)) from error
     if matrix is None or np.isnan(points).any():
         raise DataError("no landmarks are known: it was prepared with --detector=none")
-    return crop_points(points, matrix)
+    return box, points, matrix
 
 
 def _bytes(features: Mapping[str, Any], name: str) -> bytes:
@@ -90,4 +115,6 @@ def _bytes(features: Mapping[str, Any], name: str) -> bytes:
 _DECODERS: dict[str, Callable[[Mapping[str, Any], np.ndarray, int], np.ndarray]] = {
     "mask": _mask,
     "landmarks": _landmarks,
+    "landmarks_dense": _landmarks_dense,
+    "box": _box,
 }
