@@ -13,6 +13,10 @@ COMMANDS = Commands(
         "prepare": ("make records of a data set's videos", "data_pipeline.prepare:COMMAND"),
         "train": ("train a detector on records", "matnet_jax.train.command:COMMAND"),
         "eval": ("evaluate it on a split", "matnet_jax.evaluation.command:COMMAND"),
+        "probe": (
+            "fit the baseline: a line through frozen features",
+            "matnet_jax.evaluation.probe.command:COMMAND",
+        ),
         "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
         "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
         "sweep": (

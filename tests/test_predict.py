@@ -185,7 +185,8 @@ def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = predict_files(stub.predictor, paths, out)
     rows = list(csv.DictReader((out / "predictions.csv").open()))
-    assert list(rows[0]) == ["input", "score", "label", "threshold", "frames", "faces", "error"]
+    columns = ["input", "score", "label", "threshold", "frames", "faces", "error", "abstained"]
+    assert list(rows[0]) == columns
     assert [row["input"] for row in rows] == paths and rows[3]["error"] and not rows[3]["score"]
     assert [float(row["score"]) for row in rows[:3]] == [p.score for p in done[:3]]
     details = json.loads((out / "predictions.json").read_text())

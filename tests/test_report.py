@@ -26,6 +26,7 @@ from matnet_jax.report import (
     write_report,
 )
 from matnet_jax.report.__main__ import main
+from matnet_jax.report.comparison import as_text
 from matnet_jax.report.overlays import statistics, tiles
 
 SCRIPT = "<script>alert(1)</script>&$x$.mp4"
@@ -173,7 +174,7 @@ def test_everything_is_there(full: Any) -> None:
     ):
         assert chart in made.text
     # 6 charts, 3 subsets' histograms, 3 training curves.
-    assert made.tags.count("svg") == 12
+    assert made.tags.count("svg") == 13
     assert made.tags.count("img") == 3 * 5
     assert "model.num_attentions" in made.text
     assert "Fitted threshold" in made.text
@@ -231,7 +232,7 @@ def test_one_class_gives_a_message_in_place_of_the_curves(
     assert "ROC curve" in made.text
     assert "—" in made.text and "nan" not in made.text.lower()
     assert ("title", f"there are no {lacks} videos among the 12 scored") in made.attributes
-    assert made.tags.count("svg") == 2  # the histograms of videos and of faces remain
+    assert made.tags.count("svg") == 3  # the histograms remain, and risk against coverage
 
 
 def test_no_faces_give_a_message(tmp_path: Path) -> None:
@@ -478,6 +479,29 @@ def test_comparison_sees_a_detector_blind_to_one_manipulation(tmp_path: Path) ->
     assert made.subsets["Deepfakes"]["B"].difference == 0.0
     write_comparison(tmp_path / "c.html", made)
     assert "AUC by manipulation" in Page((tmp_path / "c.html").read_text()).text
+
+
+def test_seeds_and_several_data_sets_are_on_the_pages(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        first, second = scores(), scores()
+        table = {name: np.concatenate([first[name], second[name]]) for name in first}
+        table["dataset"] = np.repeat(["ffpp", "celeb"], len(first["label"]))
+        table["score"] = np.clip(table["score"] + 0.1 * seed * (table["dataset"] == "celeb"), 0, 1)
+        metrics = summarise(table) | {"config": {"seed": seed, "model": {"name": "mat"}}}
+        write_scores(tmp_path / f"{seed}/scores.csv", table)
+        write_metrics(tmp_path / f"{seed}/metrics.json", metrics)
+    write_report(tmp_path / "one.html", title="x", metrics=metrics, scores=table)
+    assert "Cross-AUC" in Page((tmp_path / "one.html").read_text()).text
+    comparison = compare(load_evaluations([tmp_path / "0", tmp_path / "1"]), num_resamples=5)
+    [group] = comparison.seeds
+    assert group.letters == ("A", "B") and group.seeds == (0, 1)
+    write_comparison(tmp_path / "both.html", comparison)
+    text = Page((tmp_path / "both.html").read_text()).text
+    assert "Over seeds" in text and "Cross-AUC" in text
+    mean, deviation = group.video["auc"].mean, group.video["auc"].deviation
+    assert mean is not None and deviation is not None
+    assert f"{100 * mean:.2f} ± {100 * deviation:.2f} % (2)" in text
+    assert "over seeds: mean ± standard deviation (seeds)" in as_text(comparison)
 
 
 def test_comparison_of_one_class_is_undefined_not_an_error(tmp_path: Path) -> None:

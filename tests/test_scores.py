@@ -49,11 +49,18 @@ def test_scores_come_back_to_the_last_bit(tmp_path: Path, dtype: Any) -> None:
 
 def test_header_is_exactly_the_contract_and_other_columns_stay_out(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
-    write_scores(path, {**columns(), "timestamp": np.zeros(4), "source_id": np.array(["a"] * 4)})
+    write_scores(path, {**columns(), "timestamp": np.zeros(4), "source_id": np.array([""] * 4)})
     lines = path.read_text().splitlines()
     assert lines[0] == HEADER
     assert len(lines) == 5
     assert lines[1].startswith("ffpp,youtube,c23,test,000,0,0,0,0.")
+
+
+def test_people_come_last_where_they_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    write_scores(path, {**columns(), "source_id": np.array(["007", "", "a,b", "c"])})
+    assert path.read_text().splitlines()[0] == HEADER + ",source_id"
+    assert read_scores(path)["source_id"].tolist() == ["007", "", "a,b", "c"]
 
 
 def test_names_with_commas_quotes_newlines_and_leading_zeros_survive(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from absl import flags
 from data_pipeline.commands import Command
 from data_pipeline.files import atomic_folder, write_json
 from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
 from matnet_jax.runtime.workdir import versions
@@ -170,10 +171,12 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     write = export_stablehlo if values.format == "stablehlo" else export_savedmodel
     trained = load_trained(values.workdir, values.checkpoint)
     model = trained.model
+    point = read_operating_point(values.workdir, step=trained.step)
     about = {
         "checkpoint": {"workdir": values.workdir, "step": trained.step},
         "config": trained.metadata["config"],
         "crops": trained.metadata.get("crops"),
+        "operating_point": None if point is None else point.as_json(),
     }
     write(model, trained.variables, values.out, platforms=tuple(values.platforms), about=about)
     shape = f"[b, {model.image_size}, {model.image_size}, 3]"

@@ -25,6 +25,7 @@ from matnet_jax.detectors.fields import (
     Range,
     one_of,
 )
+from matnet_jax.metrics.bootstrap import RESAMPLES
 from matnet_jax.metrics.videos import AGGREGATIONS
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
@@ -43,6 +44,7 @@ _GROUP_WEIGHTS = Range(
     lambda v: all(_is_weight(text) for text in v),
     "of texts such as 'Deepfakes=2': a subset and a number, at least 0",
 )
+_OPEN_SHARE = Range(lambda v: 0 < v < 1, "above 0, below 1")
 
 
 def _is_mixture(texts: Any) -> bool:
@@ -228,8 +230,15 @@ class Eval:
       top_k: frames that "top_k_mean" takes.
       threshold: scores over it are fake.
       log_loss_epsilon: scores are kept so far from 0 and 1.
-      fit_on_validation: threshold and temperature, on data.dir's split val.
+      fit_on_validation: threshold and temperature, on data.dir's split val; the operating point
+        that comes of it is kept in the workdir, and prediction decides by it.
+      false_alarm_rate: share of validation's real videos that may be over the operating point's
+        threshold; it is then fitted. None: the threshold of the best balanced accuracy.
+      max_risk: share of wrong decisions, outside of a band of scores that are called uncertain;
+        it is then fitted. None: there is no band.
+      attributes: CSV file with groups of videos or people, to evaluate apart; "": none.
       num_resamples: bootstrap draws for intervals.
+      resample: what is drawn: "video", or "identity": people with all their videos.
       robustness: disturbances to score again under, or ("all",).
     """
 
@@ -239,7 +248,11 @@ class Eval:
     threshold: Annotated[float, FRACTION] = 0.5
     log_loss_epsilon: Annotated[float, Range(lambda v: 0 < v < 0.5, "above 0, below 0.5")] = 1e-15
     fit_on_validation: bool = False
+    false_alarm_rate: Annotated[float | None, _OPEN_SHARE] = None
+    max_risk: Annotated[float | None, _OPEN_SHARE] = None
+    attributes: str = ""
     num_resamples: Annotated[int, NOT_NEGATIVE] = 0
+    resample: Annotated[str, one_of(*RESAMPLES)] = "video"
     robustness: Annotated[tuple[str, ...], _DISTURBANCES] = ()
 
 

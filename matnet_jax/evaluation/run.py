@@ -1,6 +1,8 @@
 """Evaluation: `evaluate(config, workdir)` scores a split and writes what people read."""
 
 import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,16 @@ from ml_collections import ConfigDict
 from data_pipeline.training.disturb import DISTURBANCES
 from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.operating_point import write_operating_point
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.registry import family
+from matnet_jax.evaluation.attributes import read_attributes
 from matnet_jax.evaluation.robustness import measure_robustness
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
-from matnet_jax.metrics import most_wrong_videos, summarise, video_scores
+from matnet_jax.metrics import OperatingPoint, most_wrong_videos, summarise, video_scores
 from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
@@ -43,7 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint and writes what people read.
 
-    ``scores.csv``, ``metrics.json``, ``report.html`` and ``model-card.md``.
+    ``scores.csv``, ``metrics.json``, ``report.html`` and ``model-card.md``; and the operating point
+    into the workdir, where one is fitted.
 
     Args:
       config: its recipe and model must be the checkpoint's; its data may be another data set.
@@ -81,22 +86,22 @@ def evaluate(
             faces=f"those in {', '.join(config.eval.data_dirs) or config.data.dir}",
         )
     variables = replicate(trained.variables, mesh)
+    attributes = None  # read first: a wrong file is said before anything is scored
+    if config.eval.attributes:
+        attributes = read_attributes(config.eval.attributes, source.columns)
     scorer = Scorer(model, mesh, batch_size=batch_size)
     scores, loss = scorer.score(variables, source)
     protocol = config.eval
     validation = None
-    if protocol.fit_on_validation:
+    if fits_on_validation(config):
         validation, _ = scorer.score(variables, open_source(config, "val", image_size))
     overlays = scorer.overlays(variables, source, sample_rows(scores))
     metrics = {
         **summarise(
             scores,
-            aggregation=protocol.aggregation,
-            top_k=protocol.top_k,
-            threshold=protocol.threshold,
-            log_loss_epsilon=protocol.log_loss_epsilon,
-            num_resamples=protocol.num_resamples,
+            **protocol_arguments(config),
             validation=validation,
+            attributes=attributes,
             coverage=read_coverage(config, split),
         ),
         "loss": loss,
@@ -129,6 +134,7 @@ def evaluate(
         )
     most_wrong = scorer.overlays(variables, source, most_wrong_rows(scores))
     if jax.process_index() == 0:
+        keep_operating_point(metrics, workdir, step=step)
         write_scores(out / "scores.csv", scores)
         write_metrics(out / "metrics.json", metrics)
         write_report(
@@ -149,6 +155,34 @@ def evaluate(
             scores=scores,
         )
     return metrics
+
+
+def fits_on_validation(config: ConfigDict) -> bool:
+    """Whether an evaluation needs the scores of the split val."""
+    protocol = config.eval
+    wanted = (protocol.false_alarm_rate, protocol.max_risk)
+    return protocol.fit_on_validation or any(value is not None for value in wanted)
+
+
+def protocol_arguments(config: ConfigDict) -> dict[str, Any]:
+    """What ``config.eval`` asks of `summarise`."""
+    names = ["aggregation", "top_k", "threshold", "log_loss_epsilon", "num_resamples", "resample"]
+    names += ["false_alarm_rate", "max_risk"]
+    where = "the embedded data set" if config.data.source == "synthetic" else config.data.dir
+    return {
+        **{name: config.eval[name] for name in names},
+        "validation_name": f"split val of {where}",
+    }
+
+
+def keep_operating_point(metrics: Mapping[str, Any], workdir: Path, *, step: int) -> None:
+    """Writes the operating point of `metrics`, if one was fitted, for prediction."""
+    if metrics.get("operating_point") is None:
+        return
+    point = OperatingPoint.from_json(metrics["operating_point"])
+    if point.note:
+        warnings.warn(point.note, stacklevel=2)
+    write_operating_point(workdir, point, step=step)
 
 
 def training_data(workdir: Path, config: ConfigDict) -> str:

@@ -87,7 +87,7 @@ class Scorer:
 
         Of a network without heat maps: [].
         """
-        chosen = _Rows(source, np.asarray(rows, np.int64))
+        chosen = Rows(source, np.asarray(rows, np.int64))
         made: list[Overlay] = []
         # Every process reads these few faces whole, and gives its devices their part of them.
         part = self._batch_size // jax.process_count()
@@ -126,7 +126,7 @@ def sample_rows(columns: Mapping[str, np.ndarray], count: int = SAMPLE_FACES) ->
     return np.array([part[i] for i in range(longest) for part in chosen if i < len(part)], np.int64)
 
 
-class _Rows:
+class Rows:
     """Some rows of a source, as a source."""
 
     def __init__(self, source: Source, rows: np.ndarray) -> None:
@@ -138,6 +138,7 @@ class _Rows:
         return len(self._rows)
 
     def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
+        """See `Source.read`."""
         return self._source.read(self._rows[np.asarray(indices)], fields)
 
 

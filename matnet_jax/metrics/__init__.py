@@ -4,6 +4,7 @@ from matnet_jax.metrics.attention import map_statistics
 from matnet_jax.metrics.base_rates import BASE_RATES, AlarmPrecision, alarm_precision
 from matnet_jax.metrics.binary import METRICS, binary_metrics, decide, reason_undefined
 from matnet_jax.metrics.bootstrap import (
+    RESAMPLES,
     PairedDifference,
     bootstrap_intervals,
     paired_bootstrap,
@@ -15,6 +16,14 @@ from matnet_jax.metrics.calibration import (
     fit_temperature,
     fit_threshold,
 )
+from matnet_jax.metrics.cross import cross_auc
+from matnet_jax.metrics.groups import group_table
+from matnet_jax.metrics.operating_point import (
+    OperatingPoint,
+    fit_operating_point,
+    measure_operating_point,
+)
+from matnet_jax.metrics.risk_coverage import RiskCoverage, risk_coverage
 from matnet_jax.metrics.summary import summarise
 from matnet_jax.metrics.videos import AGGREGATIONS, group_videos, most_wrong_videos, video_scores
 
@@ -22,22 +31,30 @@ __all__ = [
     "AGGREGATIONS",
     "BASE_RATES",
     "METRICS",
+    "RESAMPLES",
     "AlarmPrecision",
+    "OperatingPoint",
     "PairedDifference",
+    "RiskCoverage",
     "alarm_precision",
     "apply_temperature",
     "binary_metrics",
     "bootstrap_intervals",
     "calibration_bins",
+    "cross_auc",
     "decide",
     "expected_calibration_error",
+    "fit_operating_point",
     "fit_temperature",
     "fit_threshold",
+    "group_table",
     "group_videos",
     "map_statistics",
+    "measure_operating_point",
     "most_wrong_videos",
     "paired_bootstrap",
     "reason_undefined",
+    "risk_coverage",
     "summarise",
     "video_scores",
 ]

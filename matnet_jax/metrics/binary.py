@@ -11,6 +11,9 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, ro
 
 from matnet_jax.metrics.calibration import expected_calibration_error
 
+Metric = Callable[[np.ndarray, np.ndarray], float | None]
+"""(labels [N], scores [N]) -> value, None where undefined."""
+
 PARTIAL_AUC_MAX_FPR = 0.1
 
 
@@ -94,7 +97,7 @@ def cross_entropy(labels: np.ndarray, scores: np.ndarray, epsilon: float = 1e-15
     return float(log_loss(labels, clipped, labels=[0, 1]))
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {
+METRICS: dict[str, Metric] = {
     "acc": accuracy,
     "balanced_acc": balanced_accuracy,
     "auc": auc,
@@ -110,7 +113,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {
 
 def metric_functions(
     *, threshold: float = 0.5, log_loss_epsilon: float = 1e-15
-) -> dict[str, Callable[[np.ndarray, np.ndarray], float | None]]:
+) -> dict[str, Metric]:
     """`METRICS` with the decision threshold and the log loss's clipping filled in."""
     return {
         **METRICS,

@@ -18,6 +18,7 @@ from data_pipeline.files import write_csv, write_json
 TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id")
 INTEGER_COLUMNS = ("frame", "face", "label")
 SCORE_COLUMNS = (*TEXT_COLUMNS, *INTEGER_COLUMNS, "score")
+PERSON_COLUMN = "source_id"  # last, and only where somebody's is known
 
 Columns = dict[str, np.ndarray]
 
@@ -61,7 +62,8 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
 
     Args:
       path: the file; its folder is made.
-      scores: columns, each [N]; those outside `SCORE_COLUMNS` are not written.
+      scores: columns, each [N]; those outside `SCORE_COLUMNS` are not written, but for `source_id`
+        where it is known of any row.
 
     Raises:
       ValueError: see `check_columns`. Nothing is written then.
@@ -71,13 +73,17 @@ def write_scores(path: str | os.PathLike, scores: Mapping[str, Any]) -> None:
     texts = [np.asarray(scores[name]).astype(str).tolist() for name in TEXT_COLUMNS]
     integers = [np.asarray(scores[name]).astype(np.int64).tolist() for name in INTEGER_COLUMNS]
     values = [repr(value) for value in np.asarray(scores["score"], np.float64).tolist()]
-    write_csv(path, SCORE_COLUMNS, zip(*texts, *integers, values, strict=True))
+    people = np.asarray(scores.get(PERSON_COLUMN, ())).astype(str)
+    more = {PERSON_COLUMN: people.tolist()} if np.any(people != "") else {}
+    rows = zip(*texts, *integers, values, *more.values(), strict=True)
+    write_csv(path, (*SCORE_COLUMNS, *more), rows)
 
 
 def read_scores(path: str | os.PathLike) -> Columns:
     """Reads `scores.csv`: text columns as str, `frame`, `face`, `label` int32, `score` float64.
 
-    Columns beyond `SCORE_COLUMNS` are ignored. A file of the header alone gives empty columns.
+    `source_id` is str, where the file has it; other columns beyond `SCORE_COLUMNS` are ignored. A
+    file of the header alone gives empty columns.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -95,25 +101,28 @@ def read_scores(path: str | os.PathLike) -> Columns:
                 f"{path} lacks the column(s) {', '.join(missing)}: its header is "
                 f"{','.join(header) or 'empty'}, wanted {','.join(SCORE_COLUMNS)}"
             )
-        position = {name: header.index(name) for name in SCORE_COLUMNS}
-        values: dict[str, list] = {name: [] for name in SCORE_COLUMNS}
+        people = (PERSON_COLUMN,) if PERSON_COLUMN in header else ()
+        wanted = (*SCORE_COLUMNS, *people)
+        position = {name: header.index(name) for name in wanted}
+        values: dict[str, list] = {name: [] for name in wanted}
         for row in reader:
             if not row:
                 continue
             where = f"{path}, line {reader.line_num}"
             if len(row) != len(header):
                 raise ValueError(f"{where}: {len(row)} fields, the header has {len(header)}")
-            for name in SCORE_COLUMNS:
+            for name in wanted:
                 values[name].append(_parse(name, row[position[name]], where))
     return {
         **{name: np.array(values[name], dtype=np.str_) for name in TEXT_COLUMNS},
         **{name: np.array(values[name], dtype=np.int32) for name in INTEGER_COLUMNS},
         "score": np.array(values["score"], dtype=np.float64),
+        **{name: np.array(values[name], dtype=np.str_) for name in people},
     }
 
 
 def _parse(name: str, text: str, where: str) -> str | int | float:
-    if name in TEXT_COLUMNS:
+    if name in TEXT_COLUMNS or name == PERSON_COLUMN:
         return text
     try:
         value = float(text) if name == "score" else int(text)

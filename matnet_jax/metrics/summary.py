@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.metrics.binary import binary_metrics, metric_functions
-from matnet_jax.metrics.bootstrap import bootstrap_intervals
+from matnet_jax.metrics.binary import binary_metrics
+from matnet_jax.metrics.bootstrap import Resample, bootstrap_intervals, resampling_units
 from matnet_jax.metrics.calibration import apply_temperature, fit_temperature, fit_threshold
-from matnet_jax.metrics.scores import Columns, check_columns
-from matnet_jax.metrics.videos import VIDEO_IDENTITY, video_scores
+from matnet_jax.metrics.cross import cross_auc
+from matnet_jax.metrics.groups import group_table
+from matnet_jax.metrics.operating_point import fit_operating_point, measure_operating_point
+from matnet_jax.metrics.risk_coverage import risk_coverage_summary
+from matnet_jax.metrics.scores import PERSON_COLUMN, Columns, check_columns
+from matnet_jax.metrics.videos import VIDEO_IDENTITY, group_videos, video_scores
 
 SCORE_WITHOUT_FACE = 0.5
-INTERVAL_METRICS = ("auc", "acc", "eer", "ap")
 
 
 def summarise(
@@ -24,7 +27,12 @@ def summarise(
     log_loss_epsilon: float = 1e-15,
     coverage: Mapping[str, Any] | None = None,
     validation: Mapping[str, Any] | None = None,
+    validation_name: str = "",
+    false_alarm_rate: float | None = None,
+    max_risk: float | None = None,
+    attributes: Mapping[str, Any] | None = None,
     num_resamples: int = 0,
+    resample: Resample = "video",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Frame and video metrics of scores, overall and per manipulation.
@@ -40,21 +48,27 @@ def summarise(
         None if that is not known.
       validation: scores of the validation split, in columns as `scores`; threshold and temperature
         are fitted on them and applied here.
+      validation_name: what that is, in words.
+      false_alarm_rate, max_risk: of the operating point, see `fit_operating_point`.
+      attributes: name -> a group for each row, str [N], "" where it is not known.
       num_resamples: bootstrap draws for the intervals; 0 for none.
+      resample: what is drawn, "video" or "identity"; the latter needs the column `source_id`.
       seed: of the draws.
 
     Returns:
       A dict that JSON can hold, undefined values None: `frame` and `video` (`binary_metrics`),
       `by_subset` {name: {frame, video}}, each subset's fakes against all reals of the same data set
-      and compression; `by_dataset` the same where there are several; `coverage`; `protocol`; and,
-      where asked for, `intervals` and `fitted`.
+      and compression; `by_dataset` the same where there are several, and `cross` (`cross_auc`);
+      `risk_coverage`; `coverage`; `protocol`; and, where asked for, `intervals`, `by_group`
+      (`group_table`), `fitted` and `operating_point`, None where it can't be fitted.
 
     Raises:
       ValueError: a column is missing, a score is no probability, a video has two labels, an option
         is unknown.
     """
     check_columns(scores, (*VIDEO_IDENTITY, "label", "score"))
-    frames = {name: np.asarray(scores[name]) for name in (*VIDEO_IDENTITY, "label", "score")}
+    names = (*VIDEO_IDENTITY, "label", "score", PERSON_COLUMN)
+    frames = {name: np.asarray(scores[name]) for name in names if name in scores}
     videos = video_scores(frames, aggregation=aggregation, top_k=top_k)
     options = {"threshold": threshold, "log_loss_epsilon": log_loss_epsilon}
 
@@ -78,26 +92,56 @@ def summarise(
             name: both_levels(frames["dataset"] == name, videos["dataset"] == name)
             for name in datasets
         }
+        summary["cross"] = {"frame": cross_auc(frames), "video": cross_auc(videos)}
+    summary["risk_coverage"] = {
+        level: risk_coverage_summary(columns["label"], columns["score"], threshold)
+        for level, columns in (("frame", frames), ("video", videos))
+    }
     summary["coverage"] = _coverage(len(frames["label"]), videos, coverage, options)
     summary["protocol"] = {
         "aggregation": aggregation,
         **({"top_k": top_k} if aggregation == "top_k_mean" else {}),
         **options,
     }
+    draws: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed}
     if validation is not None:
-        fitting_videos = video_scores(validation, aggregation=aggregation, top_k=top_k)
+        fitting = video_scores(validation, aggregation=aggregation, top_k=top_k)
         summary["fitted"] = {
             "frame": _fitted(validation, frames, log_loss_epsilon),
-            "video": _fitted(fitting_videos, videos, log_loss_epsilon),
+            "video": _fitted(fitting, videos, log_loss_epsilon),
+        }
+        point = fit_operating_point(
+            fitting,
+            false_alarm_rate=false_alarm_rate,
+            max_risk=max_risk,
+            aggregation=aggregation,
+            top_k=top_k,
+            fitted_on=validation_name,
+        )
+        summary["operating_point"] = point and {
+            **point.as_json(),
+            "measured": measure_operating_point(point, videos),
+        }
+    if attributes is not None:
+        first_row, _ = group_videos(frames)
+        summary["by_group"] = {
+            name: group_table(
+                videos,
+                np.asarray(groups)[first_row],
+                threshold=threshold,
+                resample=resample,
+                **draws,
+            )
+            for name, groups in attributes.items()
         }
     if num_resamples:
-        functions = metric_functions(**options)
-        functions = {name: functions[name] for name in INTERVAL_METRICS}
-        draws: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed, "confidence": 0.95}
+        draws |= {"confidence": 0.95}
+        options_of_draws = {"threshold": threshold, "resample": resample, **draws}
         summary["intervals"] = {
-            "frame": bootstrap_intervals(frames, functions, **draws),
-            "video": bootstrap_intervals(videos, functions, **draws),
+            "frame": bootstrap_intervals(frames, **options_of_draws),
+            "video": bootstrap_intervals(videos, **options_of_draws),
             **draws,
+            "resample": resampling_units(videos, resample).as_json(resample),
         }
     return summary
 

@@ -83,7 +83,8 @@ def video_scores(
 
     Returns:
       Columns, each [V], sorted by identity whatever the order of the rows: those of
-      `VIDEO_IDENTITY`, `label`, `score` float64, and `num_faces` int32, the rows that made it.
+      `VIDEO_IDENTITY`, `label`, `score` float64, and `num_faces` int32, the rows that made it;
+      `source_id` where the rows have it.
 
     Raises:
       ValueError: the aggregation is unknown, or see `group_videos`.
@@ -102,7 +103,11 @@ def video_scores(
     parts = np.split(values[order], np.cumsum(counts)[:-1]) if len(first_row) else []
     aggregate = AGGREGATIONS[aggregation]
     return {
-        **{name: np.asarray(scores[name])[first_row] for name in (*VIDEO_IDENTITY, "label")},
+        **{
+            name: np.asarray(scores[name])[first_row]
+            for name in (*VIDEO_IDENTITY, "label", "source_id")
+            if name in scores
+        },
         "score": np.array([aggregate(part, top_k) for part in parts], np.float64),
         "num_faces": counts.astype(np.int32),
     }

@@ -24,8 +24,20 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "resume", False, "Skip inputs that an earlier run finished.", flag_values=values
     )
-    flags.DEFINE_float("threshold", 0.5, "Scores over it are fake.", 0.0, 1.0, flag_values=values)
-    flags.DEFINE_string("aggregation", "mean", "Of a person's faces in a file.", flag_values=values)
+    flags.DEFINE_float(
+        "threshold",
+        None,
+        "Scores over it are fake, all others real; default: of the fitted operating point, or 0.5.",
+        0.0,
+        1.0,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "aggregation",
+        None,
+        "Of a person's faces in a file; default: of the operating point, or mean.",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "detector", None, "Face detector; default: of the training's crops.", flag_values=values
     )

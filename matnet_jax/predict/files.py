@@ -112,12 +112,15 @@ def print_summary(predictions: Sequence[Prediction], out: Path) -> int:
       The exit status: 0, or 3 where files have no score.
     """
     unscored = [p for p in predictions if p.score is None]
+    width = max((len(prediction.label) for prediction in predictions[:20]), default=0)
     for prediction in predictions[:20]:
         score = "    --" if prediction.score is None else f"{prediction.score:.4f}"
-        print(f"{score}  {prediction.label:4}  {prediction.input}")
+        print(f"{score}  {prediction.label:{width}}  {prediction.input}")
     if len(predictions) > 20:
         print(f"… and {len(predictions) - 20} more")
     for prediction in unscored[:20]:
         print(f"no score: {prediction.input}: {prediction.error}", file=sys.stderr)
-    print(f"{len(predictions) - len(unscored)} of {len(predictions)} files scored; {out}")
+    uncertain = sum(prediction.abstained for prediction in predictions)
+    left = f", {uncertain} of them uncertain" if uncertain else ""
+    print(f"{len(predictions) - len(unscored)} of {len(predictions)} files scored{left}; {out}")
     return 3 if unscored else 0

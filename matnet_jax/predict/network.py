@@ -14,8 +14,10 @@ from data_pipeline.extract.protocol import CropProtocol
 from matnet_jax.checkpoints.crops import crops_of
 from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE
 from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Preprocess
 from matnet_jax.detectors.inference import infer
+from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -37,6 +39,7 @@ class Network:
       crops: how the faces were cut that it was trained on; None where that is not known.
       run: uint8 [batch_size, S, S, 3] -> scores [batch_size], and heat maps [batch_size, h, w, K]
         by name.
+      operating_point: what an evaluation fitted for its scores; None where none did.
     """
 
     image_size: int
@@ -44,6 +47,7 @@ class Network:
     about: Mapping[str, Any]
     run: Callable[[np.ndarray], tuple[jax.Array, dict[str, jax.Array]]]
     crops: CropProtocol | None = None
+    operating_point: OperatingPoint | None = None
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores up to `batch_size` crops.
@@ -88,6 +92,7 @@ def trained_network(
         about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
         crops=crops_of(trained.metadata),
+        operating_point=read_operating_point(workdir, step=trained.step),
     )
 
 
@@ -118,6 +123,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
         )
     preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
     # Version 0.1 did not say which outputs are heat maps; its only ones were these.
+    point = details.get("operating_point")
     names = details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
 
     @jax.jit
@@ -131,4 +137,5 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
         about={"export": str(folder.absolute()), **details.get("checkpoint", {})},
         run=lambda crops: step(jnp.asarray(crops)),
         crops=crops_of(details),
+        operating_point=None if point is None else OperatingPoint.from_json(point),
     )

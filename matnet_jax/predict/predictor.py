@@ -13,12 +13,13 @@ from data_pipeline.extract.crops import Settings
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.ops import fit_to_size
 from matnet_jax.checkpoints.crops import check_crops
+from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import THUMBNAIL, FaceScore, Prediction, Track
 
-_TOP = 10  # faces that "top_k_mean" takes
+_TOP = 10  # faces that "top_k_mean" takes, unless an operating point says otherwise
 _MIN_SHARE = 0.1
 """A track on fewer of the frames than this does not decide over a file that has longer ones."""
 
@@ -45,8 +46,10 @@ class Predictor:
         trained on, as far as that is known.
       any_crops: takes settings that cut faces otherwise than that.
       detector_weights: the detector's file.
-      threshold: over which a file's label is fake.
-      aggregation: of a track's faces, one of `metrics.videos.AGGREGATIONS`.
+      threshold: over which a file's label is fake; all others are real. None: the network's
+        operating point decides, which may leave some uncertain, or 0.5 without one.
+      aggregation: of a track's faces, one of `metrics.videos.AGGREGATIONS`; None: the operating
+        point's, where it decides, else the mean.
       workers: threads that decode and detect; None for one a core.
       keep_attention: whether faces carry their attention maps and a thumbnail.
     """
@@ -54,8 +57,8 @@ class Predictor:
     network: Network
     settings: Settings | None = None
     detector_weights: Path | None = None
-    threshold: float = 0.5
-    aggregation: str = "mean"
+    threshold: float | None = None
+    aggregation: str | None = None
     workers: int | None = None
     keep_attention: bool = False
     any_crops: bool = False
@@ -69,10 +72,31 @@ class Predictor:
                 faces="those that prediction is told to cut",
                 override="--any_crops (any_crops=True)",
             )
-        if self.aggregation not in AGGREGATIONS:
+        if self.aggregation is not None and self.aggregation not in AGGREGATIONS:
             raise ValueError(
                 f"unknown aggregation '{self.aggregation}'; available: {', '.join(AGGREGATIONS)}"
             )
+        point = self.operating_point
+        if point.aggregation != self.used_aggregation:
+            raise ValueError(
+                f"the network's operating point was fitted with the aggregation "
+                f"'{point.aggregation}', not '{self.aggregation}': leave the aggregation out, or "
+                "give a threshold too"
+            )
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """What decides: that of the threshold, of the network, or 0.5."""
+        fitted = self.network.operating_point
+        if self.threshold is None and fitted is not None:
+            return fitted
+        threshold = 0.5 if self.threshold is None else self.threshold
+        return OperatingPoint(threshold, aggregation=self.aggregation or "mean", top_k=_TOP)
+
+    @property
+    def used_aggregation(self) -> str:
+        """The aggregation, or the operating point's."""
+        return self.aggregation or self.operating_point.aggregation
 
     @property
     def used_settings(self) -> Settings:
@@ -109,11 +133,13 @@ class Predictor:
     @property
     def about(self) -> Mapping[str, Any]:
         """Network and settings as JSON values: predictions are comparable where they are equal."""
+        point = self.operating_point
         return {
             **self.network.about,
             **dataclasses.asdict(self.used_settings),
-            "threshold": self.threshold,
-            "aggregation": self.aggregation,
+            "threshold": point.threshold,
+            **({"uncertain": list(point.uncertain)} if point.uncertain else {}),
+            "aggregation": self.used_aggregation,
         }
 
     def __call__(self, media: Media) -> Prediction:
@@ -176,13 +202,19 @@ class Predictor:
         by_track: dict[int, list[FaceScore]] = {}
         for track, face in faces:
             by_track.setdefault(track, []).append(face)
-        aggregate = AGGREGATIONS[self.aggregation]
+        point, aggregate = self.operating_point, AGGREGATIONS[self.used_aggregation]
         tracks = [
-            Track(number, float(aggregate(np.sort([face.score for face in own]), _TOP)), tuple(own))
+            Track(
+                number,
+                float(aggregate(np.sort([face.score for face in own]), point.top_k)),
+                tuple(own),
+            )
             for number, own in by_track.items()
         ]
         tracks.sort(key=lambda track: -track.score)
         long = [track for track in tracks if len(track.faces) >= _MIN_SHARE * end.frames]
         score = max((track.score for track in long or tracks), default=None)
         problem = end.problem or ("" if tracks else "no face found")
-        return Prediction(name, score, self.threshold, end.frames, tuple(tracks), problem)
+        return Prediction(
+            name, score, point.threshold, end.frames, tuple(tracks), problem, point.uncertain
+        )

@@ -10,8 +10,9 @@ import numpy as np
 
 from data_pipeline.files import atomic_file, write_csv
 
-COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
+COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error", "abstained")
 LABELS = ("real", "fake")
+UNCERTAIN = "uncertain"
 THUMBNAIL = 128  # pixels
 
 
@@ -56,6 +57,7 @@ class Prediction:
       frames: frames that were looked at.
       tracks: the people in it, the highest score first.
       error: why there is no score, or why frames are missing; "" where all went well.
+      uncertain: low and high; a score in [low, high] is called neither. None: there is no band.
     """
 
     input: str
@@ -64,11 +66,22 @@ class Prediction:
     frames: int
     tracks: tuple[Track, ...] = ()
     error: str = ""
+    uncertain: tuple[float, float] | None = None
 
     @property
     def label(self) -> str:
-        """``real``, ``fake``, or ``""`` without a score."""
-        return "" if self.score is None else LABELS[self.score > self.threshold]
+        """``real``, ``fake``, ``uncertain``, or ``""`` without a score."""
+        if self.score is None:
+            return ""
+        return UNCERTAIN if self.abstained else LABELS[self.score > self.threshold]
+
+    @property
+    def abstained(self) -> bool:
+        """Whether there is a score, and it is not enough to decide."""
+        if self.score is None or self.uncertain is None:
+            return False
+        low, high = self.uncertain
+        return low <= self.score <= high
 
     @property
     def faces(self) -> int:
@@ -85,6 +98,8 @@ class Prediction:
             "frames": self.frames,
             "faces": self.faces,
             "error": self.error,
+            "abstained": self.abstained,
+            "uncertain": None if self.uncertain is None else list(self.uncertain),
             "tracks": [
                 {
                     "track": track.number,
@@ -122,7 +137,8 @@ class Prediction:
             for track in values["tracks"]
         )
         fields = {name: values[name] for name in ("input", "score", "threshold", "frames", "error")}
-        return cls(**fields, tracks=tracks)
+        band = values.get("uncertain")  # version 0.1 had none
+        return cls(**fields, tracks=tracks, uncertain=None if band is None else (band[0], band[1]))
 
 
 class Log:
@@ -181,12 +197,16 @@ def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
     return done
 
 
+def _bool(value: bool) -> str:
+    return str(value).lower()
+
+
 def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     """Writes ``predictions.csv``, one row a file, and ``predictions.json``, with every face."""
     predictions = list(predictions)
     scores = ("" if p.score is None else repr(p.score) for p in predictions)
     rows = (
-        (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error)
+        (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error, _bool(p.abstained))
         for p, score in zip(predictions, scores, strict=True)
     )
     write_csv(folder / "predictions.csv", COLUMNS, rows)

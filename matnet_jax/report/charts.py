@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from matnet_jax.metrics import METRICS, calibration_bins, reason_undefined
+from matnet_jax.metrics import risk_coverage as risk_coverage_curve
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.report.drawing import (
     FAKE,
@@ -76,6 +77,33 @@ def calibration(frames: Columns, videos: Columns) -> Chart:
 
     note = "Dots grow with the number of scores; on the dashed line a score is a probability."
     return _ranking_chart("Calibration", videos, draw, note)
+
+
+def risk_coverage(frames: Columns, videos: Columns, threshold: float) -> Chart:
+    """Share of wrong decisions among the most confident ones, against how many these are."""
+    title = "Risk and coverage"
+    curves = [
+        (risk_coverage_curve(c["label"], c["score"], threshold), name, color)
+        for c, name, color in _levels(frames, videos)
+    ]
+    if curves[0][0] is None:
+        return Chart(title, message="Nothing was scored.")
+
+    def draw(axes: Axes) -> None:
+        for found, name, color in curves:
+            if found is not None:
+                label = f"{name}, area {100 * found.area:.2f} %"
+                axes.plot(
+                    found.coverage, found.risk, color=color, drawstyle="steps-pre", label=label
+                )
+        axes.set(xlabel="share decided (coverage)", ylabel="of these wrong (risk)")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.002, None))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0))
+        axes.legend(loc="best")
+
+    note = f"The scores farthest from the threshold, {threshold:g}, are decided first."
+    return Chart(title, drawn(title, draw), note=note)
 
 
 def histogram(columns: Columns, what: str, *, threshold: float, title: str) -> Chart:

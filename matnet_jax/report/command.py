@@ -11,13 +11,23 @@ def _define(values: flags.FlagValues) -> None:
         "num_resamples", 1000, "Draws of the intervals.", lower_bound=1, flag_values=values
     )
     flags.DEFINE_integer("seed", 0, "Of the draws.", flag_values=values)
+    flags.DEFINE_enum(
+        "resample",
+        "video",
+        ["video", "identity"],
+        "What is drawn: videos, or people with all their videos (source_id).",
+        flag_values=values,
+    )
 
 
 def _run(values: flags.FlagValues, folders: list[str]) -> None:
     from matnet_jax.report.comparison import as_text, compare, load_evaluations, write_comparison
 
     comparison = compare(
-        load_evaluations(folders), num_resamples=values.num_resamples, seed=values.seed
+        load_evaluations(folders),
+        num_resamples=values.num_resamples,
+        seed=values.seed,
+        resample=values.resample,
     )
     write_comparison(values.out, comparison)
     print(as_text(comparison))

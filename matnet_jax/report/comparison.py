@@ -11,11 +11,13 @@ import numpy as np
 
 from data_pipeline.files import atomic_file
 from matnet_jax.metrics import PairedDifference, paired_bootstrap, video_scores
-from matnet_jax.metrics.binary import metric_functions
+from matnet_jax.metrics.bootstrap import Resample
 from matnet_jax.metrics.scores import Columns, read_metrics, read_scores
 from matnet_jax.metrics.summary import named_subsets, subset_rows
 from matnet_jax.report import comparison_charts as charts
 from matnet_jax.report.render import METRIC_ROWS, environment
+from matnet_jax.report.seeds import SeedGroup, seed_groups
+from matnet_jax.report.seeds import as_text as spread_text
 
 COMPARED = ("auc", "acc", "eer")
 SHOWN = ("auc", "acc", "eer", "ap", "log_loss")
@@ -53,7 +55,8 @@ class Comparison:
       differences: letter -> metric -> difference over all videos that both have.
       subsets: name of a subset -> letter -> its difference in AUC.
       warnings: what makes the evaluations less than comparable.
-      num_resamples, seed: of the bootstrap.
+      num_resamples, seed, resample: of the bootstrap.
+      seeds: evaluations that differ in their seed alone; [] where none do.
     """
 
     evaluations: list[Evaluation]
@@ -62,6 +65,8 @@ class Comparison:
     warnings: list[str]
     num_resamples: int
     seed: int
+    resample: Resample = "video"
+    seeds: Sequence[SeedGroup] = ()
 
 
 def load_evaluations(folders: Sequence[str | os.PathLike]) -> list[Evaluation]:
@@ -87,28 +92,35 @@ def load_evaluations(folders: Sequence[str | os.PathLike]) -> list[Evaluation]:
 
 
 def compare(
-    evaluations: Sequence[Evaluation], *, num_resamples: int = 1000, seed: int = 0
+    evaluations: Sequence[Evaluation],
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    resample: Resample = "video",
 ) -> Comparison:
     """Sets each evaluation against the first, on the videos that both have.
+
+    Args:
+      evaluations: the first is the baseline.
+      num_resamples, seed, resample: of `paired_bootstrap`.
 
     Raises:
       ValueError: a video is real in one and fake in the other.
     """
     first, others = evaluations[0], evaluations[1:]
-    options = {"num_resamples": num_resamples, "seed": seed}
+    options: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed, "resample": resample}
     # One rule of decision for all: with a threshold each, accuracies would differ by rule alone.
-    functions = metric_functions(threshold=first.protocol["threshold"])
+    options["threshold"] = first.protocol["threshold"]
     differences = {
         other.letter: {
-            name: paired_bootstrap(first.videos, other.videos, functions[name], **options)
-            for name in COMPARED
+            name: paired_bootstrap(first.videos, other.videos, name, **options) for name in COMPARED
         }
         for other in others
     }
     subsets = {
         name: {
             other.letter: paired_bootstrap(
-                _part(first.videos, key), _part(other.videos, key), functions["auc"], **options
+                _part(first.videos, key), _part(other.videos, key), "auc", **options
             )
             for other in others
         }
@@ -121,6 +133,8 @@ def compare(
         _warnings(evaluations, differences),
         num_resamples,
         seed,
+        resample,
+        seed_groups(evaluations, SHOWN),
     )
 
 
@@ -139,6 +153,7 @@ def write_comparison(path: str | os.PathLike, comparison: Comparison) -> None:
             title="Comparison of evaluations",
             comparison=comparison,
             baseline=comparison.evaluations[0],
+            several_datasets=any(e.metrics.get("cross") for e in comparison.evaluations),
             shown=[(key, *names[key]) for key in SHOWN],
             names={key: names[key][0] for key in COMPARED},
             charts=[
@@ -171,6 +186,11 @@ def as_text(comparison: Comparison) -> str:
     for e in comparison.evaluations:
         values = "".join(f"{_number(e.metrics['video'].get(name)):>16}" for name in SHOWN)
         lines.append(f"{e.letter:3}{values}{len(e.videos['label']):>9}")
+    if comparison.seeds:
+        lines += ["", "over seeds: mean ± standard deviation (seeds)"]
+    for group in comparison.seeds:
+        spreads = "  ".join(f"{name} {spread_text(group.video[name])}" for name in SHOWN)
+        lines.append(f"{'+'.join(group.letters)}  {spreads}  {group.name}".rstrip())
     lines += ["", "differences to A on the videos both have, 95 % interval, p"]
     for letter, found in comparison.differences.items():
         for name, d in found.items():

@@ -38,6 +38,12 @@ METRIC_ROWS = (
     ("log_loss", "Log loss", False, "mean surprise, in nats; 0.693 is a coin"),
     ("ece", "Calibration error", True, "mean distance between score and share of fakes"),
 )
+RISK_ROWS = (
+    ("risk", "Wrong decisions", "of all, at the threshold"),
+    ("aurc", "Area under risk and coverage", "mean risk over all shares decided; low is good"),
+    ("coverage_at_risk_1", "Coverage at risk 1 %", "the most confident, at most 1 % of them wrong"),
+    ("coverage_at_risk_5", "Coverage at risk 5 %", "the most confident, at most 5 % of them wrong"),
+)
 FITTED_ROWS = (
     ("threshold", "Fitted threshold", False, "of the best balanced accuracy on validation"),
     ("acc", "Accuracy there", True, "share judged right at the fitted threshold"),
@@ -94,12 +100,14 @@ def write_report(
             rows=METRIC_ROWS,
             fitted=metrics.get("fitted"),
             fitted_rows=FITTED_ROWS,
+            risk_rows=RISK_ROWS,
             threshold=threshold,
             aggregation=protocol.get("aggregation", "mean").replace("_", " "),
             verdict=counts,
             alarms=alarms(counts),
             checkpoint=_checkpoint(metrics.get("checkpoint")),
             why={level: _why(metrics[level], level) for level in ("frame", "video")},
+            few_videos=FEW_VIDEOS,
             few=min(metrics["video"]["n_real"], metrics["video"]["n_fake"]) < FEW_VIDEOS,
             curves=[
                 charts.roc(frames, videos),
@@ -107,6 +115,7 @@ def write_report(
                 charts.histogram(videos, "videos", threshold=threshold, title="Scores of videos"),
                 charts.histogram(frames, "faces", threshold=threshold, title="Scores of faces"),
                 charts.calibration(frames, videos),
+                charts.risk_coverage(frames, videos, threshold),
                 *charts.by_subset(metrics.get("by_subset", {})),
             ],
             subset_histograms=_subset_histograms(videos, threshold),

@@ -1,0 +1,71 @@
+"""Fits a linear probe: the baseline that a detector has to beat.
+
+    matnet probe --config=FILE [--workdir=DIR | --weights=FILE] [--features=network] --out=DIR
+
+Features of a frozen network, or figures of the whole image, go into a logistic regression, fitted
+on the split train and evaluated like a detector. Writes scores.csv, metrics.json and report.html.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from data_pipeline.commands import Command
+
+
+def _define(values: flags.FlagValues) -> None:
+    config_flags.DEFINE_config_file(
+        "config", None, "Config file: the data, and the network.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "features",
+        "network",
+        ["network", "statistics", "sharpness"],
+        "Of a frozen network; or colours, JPEG size and sharpness; or face against background.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("workdir", None, "Training whose network it is.", flag_values=values)
+    flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.", flag_values=values)
+    flags.DEFINE_string("weights", None, "File of weights, in its place.", flag_values=values)
+    flags.DEFINE_enum("split", "test", ["val", "test"], "Split to score.", flag_values=values)
+    flags.DEFINE_integer(
+        "frames_per_video",
+        8,
+        "Of train and val; 0 for all.",
+        lower_bound=0,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "out", None, "Folder for the files; default: WORKDIR/probe/SPLIT.", flag_values=values
+    )
+    flags.mark_flags_as_required(["config"], values)
+
+
+def _run(values: flags.FlagValues, _: list[str]) -> None:
+    if values.out is None and values.workdir is None:
+        raise ValueError("without --workdir, --out=DIR has to say where the files go")
+    from matnet_jax.evaluation.probe.run import probe  # after the flags: --help answers at once
+    from matnet_jax.runtime.compile_cache import use_compile_cache
+
+    use_compile_cache()
+    out = values.out or f"{values.workdir}/probe/{values.split}"
+    metrics = probe(
+        values.config,
+        out,
+        features=values.features,
+        workdir=values.workdir,
+        checkpoint=values.checkpoint,
+        weights=values.weights,
+        split=values.split,
+        frames_per_video=values.frames_per_video or None,
+    )
+    found = metrics["probe"]
+    areas = ", ".join(
+        f"{level} AUC "
+        + ("undefined" if metrics[level]["auc"] is None else f"{metrics[level]['auc']:.4f}")
+        for level in ("frame", "video")
+    )
+    print(f"{found['of']}: {found['dimensions']} features, C = {found['c']:g}; {areas}")
+    print(f"report: {out}/report.html")
+
+
+COMMAND = Command(program="matnet probe", about=__doc__, define=_define, run=_run)

@@ -1,0 +1,94 @@
+"""Features of faces: of a frozen network, or figures of the image as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipeline.training.pipeline import eval_batches
+from data_pipeline.training.sources import Source
+from data_pipeline.training.statistics import image_statistics, sharpness_statistics
+from matnet_jax.detectors.backboned import BackboneDetector
+from matnet_jax.detectors.base import Detector
+from matnet_jax.nn.layers import Dense
+
+STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "statistics": image_statistics,
+    "sharpness": sharpness_statistics,
+}
+_READ_AT_ONCE = 64
+
+
+def statistics_of(source: Source, name: str) -> np.ndarray:
+    """Figures of each image as it is stored, float64 [N, D]; `name` of `STATISTICS`."""
+    parts = []
+    for start in range(0, len(source), _READ_AT_ONCE):
+        rows = np.arange(start, min(start + _READ_AT_ONCE, len(source)))
+        parts += [STATISTICS[name](example.image) for example in source.read(rows)]
+    return np.stack(parts)
+
+
+def network_features(model: Detector, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+    """What a network's classifier would see.
+
+    Args:
+      model: of any family.
+      variables: what its `apply` takes.
+      images: [B, H, W, 3], normalised.
+
+    Returns:
+      float32 [B, D]: the mean over space of the backbone's last stage; of a detector without a
+      backbone, the input of its last dense layer.
+
+    Raises:
+      ValueError: it has neither.
+    """
+    if isinstance(model, BackboneDetector):
+
+        def final(module: Any, images: jax.Array) -> jax.Array:
+            return module.endpoints(images, train=False)["final"]
+
+        stage: Any = model.apply(variables, images, method=final)
+        return jnp.mean(stage.astype(jnp.float32), (1, 2))
+    seen: list[jax.Array] = []
+
+    def keep(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if isinstance(context.module, Dense | nn.Dense) and context.method_name == "__call__":
+            seen.append(args[0])
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(keep):
+        model.apply(variables, images, train=False)
+    if not seen:
+        raise ValueError(
+            f"{model.description} has no backbone and no dense layer to take features of; probe "
+            "another network, or --features=statistics"
+        )
+    return seen[-1].astype(jnp.float32).reshape(len(images), -1)
+
+
+def features_of(
+    source: Source, model: Detector, variables: Mapping[str, Any], *, batch_size: int
+) -> np.ndarray:
+    """`network_features` of every example, float32 [N, D], on one device."""
+
+    @jax.jit
+    def step(variables: Any, images: jax.Array) -> jax.Array:
+        return network_features(model, variables, model.preprocess.normalize(images))
+
+    variables = jax.device_put(variables)
+    found: np.ndarray | None = None
+    for batch in eval_batches(source, batch_size=batch_size, image_size=model.image_size):
+        values = jax.device_get(step(variables, jnp.asarray(batch["image"])))
+        if found is None:
+            found = np.full((len(source), values.shape[1]), np.nan, np.float32)
+        kept = batch["index"] >= 0
+        found[batch["index"][kept]] = values[kept]
+    if found is None or not np.isfinite(found).all():
+        raise ValueError("the network gave features that are not finite, or none")
+    return found

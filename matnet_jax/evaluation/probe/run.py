@@ -1,0 +1,192 @@
+"""`probe(config, …)`: fits a line through frozen features, and evaluates it like a detector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipeline.training.sources import Source
+from matnet_jax.checkpoints.crops import check_crops, crops_of
+from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.config.build import build_model
+from matnet_jax.config.check import validate
+from matnet_jax.config.data import open_evaluation, open_source, read_coverage
+from matnet_jax.config.legacy import upgraded
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.variables import init_variables
+from matnet_jax.evaluation.attributes import read_attributes
+from matnet_jax.evaluation.probe.features import STATISTICS, features_of, statistics_of
+from matnet_jax.evaluation.probe.linear import fit_probe
+from matnet_jax.evaluation.run import NothingToScoreError, fits_on_validation, protocol_arguments
+from matnet_jax.evaluation.scorer import Rows
+from matnet_jax.metrics import summarise
+from matnet_jax.metrics.scores import write_metrics, write_scores
+from matnet_jax.metrics.videos import group_videos
+from matnet_jax.pretrained import initialize, read_weights
+from matnet_jax.pretrained.convert import with_fields
+from matnet_jax.report import write_report
+from matnet_jax.runtime.workdir import versions
+
+FEATURES = ("network", *STATISTICS)
+
+
+def probe(
+    config: ConfigDict,
+    out: str | Path,
+    *,
+    features: str = "network",
+    workdir: str | Path | None = None,
+    checkpoint: str | int = "best",
+    weights: str | Path | None = None,
+    split: str = "test",
+    frames_per_video: int | None = 8,
+) -> dict[str, Any]:
+    """Fits on the split train, chooses the penalty on val, and evaluates on `split`.
+
+    Writes ``scores.csv``, ``metrics.json`` and ``report.html``, as `evaluate` does.
+
+    Args:
+      config: says where the data are, and, without `workdir`, what the network is.
+      out: folder for the files.
+      features: "network", or of `STATISTICS`: figures of the image, without a network.
+      workdir: of a training; its checkpoint is the network.
+      checkpoint: of the workdir: best, latest or a step.
+      weights: a file of weights for the config's network, in place of a workdir; without either,
+        those of ``config.init``, or initial values by ``config.seed``.
+      split: val or test.
+      frames_per_video: of train and val, spread evenly; None for all. Of `split` all are scored.
+
+    Returns:
+      What ``metrics.json`` holds: as `evaluate`'s, and `probe`.
+
+    Raises:
+      ConfigError: the config cannot be run.
+      NothingToScoreError: a split is empty.
+      ValueError: unknown features, or a split of one class; see `fit_probe`.
+    """
+    if features not in FEATURES:
+        raise ValueError(f"features are {features!r}, wanted one of {', '.join(FEATURES)}")
+    validate(config)
+    config, out = upgraded(config), Path(out).absolute()
+    size = build_model(config).image_size
+    train, val = (open_source(config, name, size) for name in ("train", "val"))
+    target = open_evaluation(config, split, size)
+    for name, source in (("train", train), ("val", val), (split, target)):
+        if not len(source):
+            raise NothingToScoreError(f"the split {name!r} of {config.data.dir} has no faces")
+    attributes = None
+    if config.eval.attributes:
+        attributes = read_attributes(config.eval.attributes, target.columns)
+    extract, about = _extractor(config, features, workdir, checkpoint, weights, train)
+    parts = [some_frames(source, frames_per_video) for source in (train, val)]
+    train_features, val_features = (extract(part) for part in parts)
+    protocol = config.eval
+    fitted = fit_probe(
+        train_features,
+        parts[0].columns["label"],
+        val_features,
+        parts[1].columns,
+        aggregation=protocol.aggregation,
+        top_k=protocol.top_k,
+    )
+    scores = {**target.columns, "score": fitted.score(extract(target))}
+    validation = {**parts[1].columns, "score": fitted.score(val_features)}
+    metrics = {
+        **summarise(
+            scores,
+            **protocol_arguments(config),
+            validation=validation if fits_on_validation(config) else None,
+            attributes=attributes,
+            coverage=read_coverage(config, split),
+        ),
+        "probe": {
+            "features": features,
+            "dimensions": int(train_features.shape[1]),
+            "c": fitted.c,
+            "validation_video_auc": {f"{c:g}": auc for c, auc in fitted.validation_auc.items()},
+            "train_faces": len(train_features),
+            "val_faces": len(val_features),
+            "frames_per_video": frames_per_video,
+            **about,
+        },
+        "config": json.loads(config.to_json_best_effort()),
+        "versions": versions(),
+    }
+    write_scores(out / "scores.csv", scores)
+    write_metrics(out / "metrics.json", metrics)
+    write_report(
+        out / "report.html",
+        title=f"Linear probe of {about['of']}: {split}",
+        metrics=metrics,
+        scores=scores,
+    )
+    return metrics
+
+
+def some_frames(source: Source, count: int | None) -> Source:
+    """A source of at most `count` faces a video, spread evenly over it."""
+    if count is None:
+        return source
+    first_row, row_video = group_videos(source.columns)
+    order = np.argsort(row_video, kind="stable")
+    videos = np.split(order, np.cumsum(np.bincount(row_video, minlength=len(first_row)))[:-1])
+    chosen = [
+        rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+        for rows in videos
+    ]
+    return Rows(source, np.sort(np.concatenate(chosen)))
+
+
+def _extractor(
+    config: ConfigDict,
+    features: str,
+    workdir: str | Path | None,
+    checkpoint: str | int,
+    weights: str | Path | None,
+    train: Source,
+) -> tuple[Callable[[Source], np.ndarray], dict[str, Any]]:
+    """Source -> features [N, D]; and what they are of, as JSON values."""
+    if features != "network":
+        return lambda source: statistics_of(source, features), {"of": f"image {features}"}
+    model, variables, about = _network(config, workdir, checkpoint, weights, train)
+    batch_size = config.validation.batch_size
+    return lambda source: features_of(source, model, variables, batch_size=batch_size), about
+
+
+def _network(
+    config: ConfigDict,
+    workdir: str | Path | None,
+    checkpoint: str | int,
+    weights: str | Path | None,
+    train: Source,
+) -> tuple[Detector, dict[str, Any], dict[str, Any]]:
+    if workdir is not None and weights is not None:
+        raise ValueError("there are a workdir and a file of weights: give one of them")
+    if workdir is not None:
+        trained = load_trained(workdir, checkpoint)
+        if config.data.check_crops:
+            check_crops(
+                crops_of(trained.metadata),
+                train.crop_protocol,
+                network=f"the network in {workdir}",
+                faces=f"those in {config.data.dir}",
+            )
+        about = {"of": trained.model.description, "workdir": str(workdir), "step": trained.step}
+        return trained.model, trained.variables, about
+    path = weights or config.init.path
+    if path:
+        read = read_weights(path, sha256=None if weights else config.init.sha256 or None)
+        model = build_model(with_fields(config, read))
+        return (
+            model,
+            initialize(model, read, seed=config.seed),
+            {"of": model.description, "weights": str(path)},
+        )
+    model = build_model(config)
+    about = {"of": model.description, "weights": f"initial values, seed {config.seed}"}
+    return model, init_variables(model, config.seed), about

@@ -1,0 +1,235 @@
+"""Where a detector says "fake", and where it says "uncertain": fitted on validation, then kept.
+
+The threshold keeps a stated rate of false alarms on the reals of validation; the band around it is
+where decisions are wrong more often than a stated risk. Both are of *videos*, as prediction decides
+on them, and hold for videos like those of validation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from matnet_jax.metrics.binary import decide
+from matnet_jax.metrics.calibration import fit_temperature, fit_threshold
+
+REAL, FAKE, UNCERTAIN = 0, 1, -1
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What decides, and what it rests on.
+
+    Attributes:
+      threshold: scores over it are called fake.
+      uncertain: low and high: scores in [low, high] are called neither. At low 0 nothing is called
+        real, at high 1 nothing fake. None: every score is decided.
+      false_alarm_rate: that was asked for, a share of the reals; None: the threshold is that of the
+        best balanced accuracy.
+      max_risk: share of wrong decisions that was asked for; None: there is no band.
+      temperature: that log odds may be divided by to calibrate scores; None where a class was
+        missing. Thresholds are of scores as they are.
+      aggregation: of frames to a video, with which it was fitted.
+      top_k: of that.
+      fitted_on: in words.
+      num_real: videos that it was fitted on.
+      num_fake: videos that it was fitted on.
+      false_alarms: reals of these over the threshold.
+    """
+
+    threshold: float
+    uncertain: tuple[float, float] | None = None
+    false_alarm_rate: float | None = None
+    max_risk: float | None = None
+    temperature: float | None = None
+    aggregation: str = "mean"
+    top_k: int = 10
+    fitted_on: str = ""
+    num_real: int = 0
+    num_fake: int = 0
+    false_alarms: int = 0
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        """Scores [N] -> `REAL`, `FAKE` or `UNCERTAIN`, int32 [N]."""
+        scores = np.asarray(scores, np.float64)
+        called = decide(scores, self.threshold)
+        if self.uncertain is not None:
+            low, high = self.uncertain
+            called[(scores >= low) & (scores <= high)] = UNCERTAIN
+        return called
+
+    @property
+    def note(self) -> str | None:
+        """What there were too few reals for, in words; None if there were enough."""
+        if self.false_alarm_rate is None or self.num_real >= reals_needed(self.false_alarm_rate):
+            return None
+        return (
+            f"a false-alarm rate of {self.false_alarm_rate:g} needs at least "
+            f"{reals_needed(self.false_alarm_rate)} real videos in validation, and there are "
+            f"{self.num_real}: the threshold lies at the highest of their scores, which may be "
+            "exceeded more often than asked for"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values: the fields, what they leave open, and how often false alarms may be."""
+        values = dataclasses.asdict(self)
+        return values | {
+            "uncertain": None if self.uncertain is None else list(self.uncertain),
+            "false_alarm_rate_at_most": rate_at_most(self.false_alarms, self.num_real),
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> OperatingPoint:
+        """What `as_json` gave.
+
+        Raises:
+          ValueError: it did not give this.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        try:
+            fields = {name: values[name] for name in names}
+            band = fields["uncertain"]
+            fields["uncertain"] = None if band is None else (float(band[0]), float(band[1]))
+            return cls(**fields | {"threshold": float(fields["threshold"])})
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(
+                f"no operating point: {error!r}; wanted {', '.join(names)}, got {dict(values)}"
+            ) from error
+
+
+def reals_needed(rate: float) -> int:
+    """Reals that a false-alarm rate can be measured on at all: one of them is that share."""
+    return math.ceil(1 / rate - 1e-9)
+
+
+def rate_at_most(count: int, total: int) -> float | None:
+    """The exact one-sided 95 % bound of a rate (Clopper and Pearson 1934); None of nothing."""
+    if not total:
+        return None
+    return 1.0 if count == total else float(beta.ppf(CONFIDENCE, count + 1, total - count))
+
+
+def threshold_at_false_alarm_rate(reals: np.ndarray, rate: float) -> float | None:
+    """The lowest threshold that at most a share `rate` of the reals' scores [N] is over.
+
+    It is one of the scores: with fewer than 1/rate reals, the highest. None without reals.
+
+    Raises:
+      ValueError: the rate is not in (0, 1).
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"false_alarm_rate is {rate}, wanted a share in (0, 1)")
+    reals = np.sort(np.asarray(reals, np.float64))[::-1]
+    if not len(reals):
+        return None
+    return float(reals[math.floor(rate * len(reals) + 1e-9)])
+
+
+def fit_uncertain(
+    labels: np.ndarray, scores: np.ndarray, threshold: float, max_risk: float
+) -> tuple[float, float] | None:
+    """The narrowest band around a threshold outside which each call is wrong rarely enough.
+
+    The share of reals among scores over it, and of fakes among those under it, are at most
+    `max_risk` each, classes weighing as they do here. An edge lies half-way between two scores, or
+    at the threshold. A side on which no call is safe is uncertain as a whole.
+
+    Returns:
+      low and high, or None if both calls are safe at the threshold.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+    values = np.unique(np.append(scores, threshold))
+    edges = np.append((values[1:] + values[:-1]) / 2, threshold)
+    over, under = edges[edges >= threshold], edges[edges <= threshold]
+    safe_high = [edge for edge in over if _share(labels[scores > edge] == 0) <= max_risk]
+    safe_low = [edge for edge in under if _share(labels[scores < edge] == 1) <= max_risk]
+    low, high = max(safe_low, default=0.0), min(safe_high, default=1.0)
+    return None if low == high else (float(low), float(high))
+
+
+def _share(wrong: np.ndarray) -> float:
+    return float(np.mean(wrong)) if len(wrong) else math.inf  # nothing is known of such scores
+
+
+def fit_operating_point(
+    videos: Mapping[str, Any],
+    *,
+    false_alarm_rate: float | None = None,
+    max_risk: float | None = None,
+    **about: Any,
+) -> OperatingPoint | None:
+    """Fits an operating point on the videos of validation.
+
+    Args:
+      videos: `label` and `score`, [V].
+      false_alarm_rate: for the threshold; None: it is that of the best balanced accuracy.
+      max_risk: for the band; None: there is none.
+      **about: `aggregation`, `top_k`, `fitted_on`.
+
+    Returns:
+      The point, or None where validation lacks the class that it needs: the reals, and the fakes
+      too unless only a false-alarm rate is asked for.
+    """
+    labels, scores = np.asarray(videos["label"]), np.asarray(videos["score"], np.float64)
+    reals = scores[labels == 0]
+    num_fake = int(np.sum(labels == 1))
+    if false_alarm_rate is None:
+        threshold = fit_threshold(labels, scores)
+    else:
+        threshold = threshold_at_false_alarm_rate(reals, false_alarm_rate)
+    if threshold is None or (max_risk is not None and not num_fake):
+        return None
+    return OperatingPoint(
+        threshold=threshold,
+        uncertain=None if max_risk is None else fit_uncertain(labels, scores, threshold, max_risk),
+        false_alarm_rate=false_alarm_rate,
+        max_risk=max_risk,
+        temperature=fit_temperature(labels, scores),
+        num_real=len(reals),
+        num_fake=num_fake,
+        false_alarms=int(np.sum(decide(reals, threshold))),
+        **about,
+    )
+
+
+def measure_operating_point(point: OperatingPoint, videos: Mapping[str, Any]) -> dict[str, Any]:
+    """How an operating point does on other videos.
+
+    Args:
+      point: fitted elsewhere.
+      videos: `label` and `score`, [V].
+
+    Returns:
+      `videos`, `decided`; `coverage`, the share decided; `risk`, the share wrong among these, and
+      `risk_without_abstention` among all at the threshold; `false_alarms`, reals called fake,
+      `false_alarm_rate` of all reals, `tpr` of all fakes; `uncertain_real` and `uncertain_fake`.
+      What is undefined is None.
+    """
+    labels = np.asarray(videos["label"])
+    called = point.decide(videos["score"])
+    decided = called != UNCERTAIN
+    plain = decide(videos["score"], point.threshold)
+    reals, fakes = labels == 0, labels == 1
+
+    def share(of: np.ndarray) -> float | None:
+        return float(np.mean(of)) if len(of) else None
+
+    return {
+        "videos": len(labels),
+        "decided": int(np.sum(decided)),
+        "coverage": share(decided),
+        "risk": share((called != labels)[decided]),
+        "risk_without_abstention": share(plain != labels),
+        "false_alarms": int(np.sum(called[reals] == FAKE)),
+        "false_alarm_rate": share(called[reals] == FAKE),
+        "tpr": share(called[fakes] == FAKE),
+        "uncertain_real": int(np.sum(~decided & reals)),
+        "uncertain_fake": int(np.sum(~decided & fakes)),
+    }

@@ -1,0 +1,140 @@
+"""The linear probe: what it is given decides, and what it leaves is an evaluation like others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from test_evaluate import quick_compilation, untrained
+from test_train import tiny_config, tiny_source
+from tiny import images, tiny_classifier, tiny_model
+
+import matnet_jax.evaluation.probe.run as run
+from data_pipeline.training.sources import ArraySource
+from data_pipeline.training.statistics import image_statistics, sharpness_statistics
+from matnet_jax.detectors.mesonet import Meso4
+from matnet_jax.evaluation.probe.features import network_features
+from matnet_jax.evaluation.probe.linear import fit_probe
+from matnet_jax.evaluation.probe.run import probe, some_frames
+from matnet_jax.metrics.scores import read_scores
+from matnet_jax.model import init_variables
+
+__all__ = ["quick_compilation"]  # a fixture
+
+
+@pytest.fixture
+def tiny_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("open_source", "open_evaluation"):
+        monkeypatch.setattr(run, name, lambda config, split, size: tiny_source(split))
+
+
+def test_statistics_find_a_data_set_that_is_its_class(tiny_sources: Any, tmp_path: Path) -> None:
+    """The tiny set's fakes have a grey patch: colour deviations alone tell them."""
+    metrics = probe(tiny_config(), tmp_path, features="statistics", frames_per_video=2)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert metrics["video"]["auc"] == 1.0
+    found = metrics["probe"]
+    assert found["features"] == "statistics" and found["dimensions"] == 8
+    assert found["train_faces"] == 12 and found["val_faces"] == 10
+    scores = read_scores(tmp_path / "scores.csv")
+    assert len(scores["score"]) == 12
+    assert "Linear probe of image statistics: test" in (tmp_path / "report.html").read_text()
+
+
+def test_a_trained_workdirs_features(tiny_sources: Any, tmp_path: Path) -> None:
+    config = tiny_config()
+    untrained(config, tmp_path / "run")
+    trained = probe(config, tmp_path / "trained", workdir=tmp_path / "run")
+    assert trained["probe"]["step"] == 3 and trained["probe"]["dimensions"] > 8
+    # The workdir holds the initial values of the same seed.
+    initial = probe(config, tmp_path / "initial")
+    assert initial["probe"]["weights"] == "initial values, seed 0"
+    for name in ("auc", "log_loss"):
+        assert initial["frame"][name] == pytest.approx(trained["frame"][name], abs=1e-3)
+    with pytest.raises(ValueError, match="a workdir and a file of weights: give one"):
+        probe(config, tmp_path, workdir=tmp_path / "run", weights="x.pth")
+    with pytest.raises(ValueError, match="features are 'pixels', wanted one of network, stat"):
+        probe(config, tmp_path, features="pixels")
+
+
+def test_features_are_the_backbones_or_what_the_last_layer_sees() -> None:
+    plain = tiny_classifier()
+    faces = images(plain, 2)
+    variables = init_variables(plain, 0)
+    found = network_features(plain, variables, faces)
+    wanted = plain.apply(variables, faces, train=False).global_feature
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    mat = tiny_model()
+    features = network_features(mat, init_variables(mat, 0), images(mat, 2))
+    assert features.shape == found.shape
+    meso = Meso4(image_size=64)
+    variables = init_variables(meso, 0)
+    hidden = network_features(meso, variables, jax.numpy.asarray(faces))
+    assert hidden.shape == (2, 16)
+    last = variables["params"]["logit"]
+    logits = meso.apply(variables, faces, train=False)["logits"][:, 0]
+    np.testing.assert_allclose(hidden @ last["kernel"][:, 0] + last["bias"], logits, rtol=1e-4)
+
+
+def test_the_penalty_is_chosen_on_validation() -> None:
+    draw = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    features = draw.standard_normal((200, 5)) + 0.5 * labels[:, None]
+    text = {name: np.full(200, "") for name in ("dataset", "subset", "compression")}
+    columns = {**text, "video_id": np.arange(200).astype(str), "label": labels}
+    found = fit_probe(
+        features[:100], labels[:100], features[100:], {n: c[100:] for n, c in columns.items()}
+    )
+    areas = found.validation_auc
+    assert areas[found.c] == max(value or 0 for value in areas.values())
+    mean, deviation = features[:100].mean(0), features[:100].std(0)
+    own = LogisticRegression(C=found.c, class_weight="balanced", max_iter=1000)
+    own.fit((features[:100] - mean) / deviation, labels[:100])
+    wanted = own.predict_proba((features[100:] - mean) / deviation)[:, 1]
+    np.testing.assert_allclose(found.score(features[100:]), wanted, rtol=1e-6)
+    # Without both classes in validation there is nothing to choose by.
+    reals = {name: column[labels == 0] for name, column in columns.items()}
+    assert fit_probe(features, labels, features[labels == 0], reals).validation_auc == {1.0: None}
+    with pytest.raises(ValueError, match="100 real and 0 fake faces; a probe needs both"):
+        fit_probe(features[labels == 0], labels[labels == 0], features, columns)
+
+
+def test_frames_are_spread_over_their_video() -> None:
+    source = some_frames(tiny_source("train"), 2)  # 6 videos of 4 frames
+    assert source.columns["frame"].tolist() == [0, 3] * 6
+    assert some_frames(source, None) is source
+    assert len(some_frames(source, 9)) == 12
+
+
+def test_statistics_by_hand() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = (10, 20, 30)
+    found = image_statistics(image)
+    np.testing.assert_allclose(found[:6], [5, 10, 15, 5, 10, 15])
+    np.testing.assert_allclose(sharpness_statistics(np.full((64, 64, 3), 9, np.uint8)), 0)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image = np.full((64, 64, 3), 128, np.uint8)
+    image[24:40, 24:40] = noise[24:40, 24:40]
+    inside = sharpness_statistics(image)
+    assert (inside > 2).all()
+    outside = noise.copy()
+    outside[8:56, 8:56] = 128
+    assert (sharpness_statistics(outside) < -1).all()
+
+
+def test_a_split_of_one_class_is_undefined_not_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = tiny_source("test")
+    real = np.flatnonzero(whole.columns["label"] == 0)
+    faces = np.stack([example.image for example in whole.read(real)])
+    reals = ArraySource(faces, {name: column[real] for name, column in whole.columns.items()})
+    monkeypatch.setattr(run, "open_source", lambda config, split, size: tiny_source(split))
+    monkeypatch.setattr(run, "open_evaluation", lambda config, split, size: reals)
+    metrics = probe(tiny_config(), tmp_path, features="sharpness")
+    assert metrics["video"]["auc"] is None and metrics["video"]["n_real"] == 2
