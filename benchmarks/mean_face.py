@@ -111,7 +111,7 @@ def main(_: list[str]) -> None:
     for path, mesh in meshes.items():
         if groups[path] in _GROUPS.value:
             image = cv2.imread(str(root / path), cv2.IMREAD_COLOR_RGB)
-            faces = detector.detect(image)
+            faces = [] if image is None else detector.detect(image)
             faceless += not faces
             found += [distances(mesh, faces[0].landmarks)] if faces else []
     away, shared = np.array(found).T

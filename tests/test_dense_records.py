@@ -58,7 +58,7 @@ def test_they_are_stored_in_pixels_of_the_crop(tmp_path: Path, margin: float) ->
     np.testing.assert_allclose(dense.min(0), box[:2], atol=1e-3)  # the points span the box
     np.testing.assert_allclose(dense.max(0), box[2:], atol=1e-3)
     stored = Extraction.load(tmp_path / "videos" / "x.npz")
-    np.testing.assert_array_equal(stored.landmarks_dense[1], dense)  # type: ignore[index]
+    np.testing.assert_array_equal(stored.landmarks_dense[1], dense)
     assert Extraction.load(tmp_path / "videos" / "x.npz", crops=False).landmarks_dense is None
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_have_them_is_refused() -> None:
         Settings(landmarks="face_mesh", detector="none")
     with pytest.raises(LandmarkError, match="box or eyes are not known"):
         image, nowhere = np.zeros((9, 9, 3), np.uint8), np.full((5, 2), np.nan)
-        FaceMesh.points(None, image, np.zeros(4), nowhere)  # type: ignore[arg-type]
+        FaceMesh.points(None, image, np.zeros(4), nowhere)
 
 
 @pytest.mark.parametrize(
