@@ -9,7 +9,8 @@ _IBUG_68 = (
     52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
 )
 
-# Each point's nearest partner across the midline of the mean mesh of 899 frontal portraits.
+# The pairs across the midline of a mean mesh whose squared distances are least, all taken together:
+# that of the 700 frontal portraits of `canonical`, see `benchmarks.mean_face`.
 _MEDIAPIPE_468 = (
     0, 1, 2, 248, 4, 5, 6, 249, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 250, 251, 252, 253,
     254, 255, 256, 257, 258, 259, 260, 261, 262, 263, 264, 265, 266, 267, 268, 269, 270, 271, 272,
@@ -41,6 +42,7 @@ _MEDIAPIPE_468 = (
 MIRRORED: dict[int, tuple[int, ...]] = {
     5: (1, 0, 2, 4, 3),
     68: _IBUG_68,
+    81: (*_IBUG_68, *range(80, 67, -1)),  # the forehead runs from ear to ear
     468: _MEDIAPIPE_468,
 }
 """By the number of landmarks: which point takes the place of each in a mirror."""
