@@ -45,7 +45,8 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
-TINY = {"mat": BACKBONE | {"mid_dims": 8}, "classifier": BACKBONE}
+XCEPTION = {"width_coefficient": 0.02, "middle_blocks": 0}
+TINY = {"mat": BACKBONE | {"mid_dims": 8}, "classifier": BACKBONE, "f3net": XCEPTION}
 """Fields that make a family's network small; one that is not here is so by default."""
 
 NAMES = (*FAMILIES, "example")

@@ -15,7 +15,7 @@ from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
-TINY: dict[str, dict[str, Any]] = {}
+TINY: dict[str, dict[str, Any]] = {"f3net": {"width_coefficient": 0.02, "middle_blocks": 0}}
 """By config: fields of the model that make it small, where its images' size alone does not."""
 
 SYSTEMS = sorted(set(FAMILIES) - {"mat", "classifier"})

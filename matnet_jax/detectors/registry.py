@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from matnet_jax.detectors import classifier, mesonet
+from matnet_jax.detectors import classifier, f3net, mesonet
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
 
 FAMILIES: dict[str, Family] = {
     "mat": mat.FAMILY,
     "classifier": classifier.FAMILY,
+    "f3net": f3net.FAMILY,
     "meso4": mesonet.MESO4,
     "mesoinception4": mesonet.MESOINCEPTION4,
 }
