@@ -44,7 +44,7 @@ def noise() -> np.ndarray:
     return x.transpose(0, 2, 3, 1)
 
 
-def filters(drawn: bool) -> tuple[Any, Any]:
+def filters(drawn: bool) -> Any:
     """Variables of both heads: zeros, or what the golden's were filled with."""
     draw = np.random.RandomState(7)
     whole, local = (0.1 * draw.standard_normal(s) for s in ((4, 299, 299), (6, 10, 10)))
@@ -165,8 +165,7 @@ def in_numpy(images: Any, variables: Any, model: F3Net) -> Any:
 
     def finish(x: Any, trunk: Any) -> Any:
         block = trunk.child("block4")
-        x = reference.xception_block(x, block, convs=2, stride=2, starts_with_relu=True)
-        return x
+        return reference.xception_block(x, block, convs=2, stride=2, starts_with_relu=True)
 
     def tail(x: Any, trunk: Any) -> Any:
         for i in (3, 4):
@@ -176,9 +175,9 @@ def in_numpy(images: Any, variables: Any, model: F3Net) -> Any:
         return x.mean((1, 2))
 
     trunks = scope.child("fad_trunk"), scope.child("lfs_trunk")
-    streams = start(order, trunks[0], 2), start(local, trunks[1], 1)
-    streams = mixed(*streams, scope.child("mix_1"))
-    streams = mixed(*map(finish, streams, trunks), scope.child("mix_2"))
+    fad, lfs = start(order, trunks[0], 2), start(local, trunks[1], 1)
+    fad, lfs = mixed(fad, lfs, scope.child("mix_1"))
+    streams = mixed(finish(fad, trunks[0]), finish(lfs, trunks[1]), scope.child("mix_2"))
     return scope.dense(np.concatenate(list(map(tail, streams, trunks)), axis=-1), "head")[:, 0]
 
 

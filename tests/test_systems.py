@@ -15,7 +15,13 @@ from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
-TINY: dict[str, dict[str, Any]] = {"f3net": {"width_coefficient": 0.02, "middle_blocks": 0}}
+_SMALL = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
+TINY: dict[str, dict[str, Any]] = {
+    "f3net": {"width_coefficient": 0.02, "middle_blocks": 0},
+    "face_xray": _SMALL,
+    "fwa": _SMALL,
+    "dsp_fwa": _SMALL,
+}
 """By config: fields of the model that make it small, where its images' size alone does not."""
 
 SYSTEMS = sorted(set(FAMILIES) - {"mat", "classifier"})
