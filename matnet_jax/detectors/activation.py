@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,6 @@ def evidence_of_places(features: jax.Array, head: nn.Module) -> jax.Array:
     return logits[..., -1:] - logits[..., :1] if logits.shape[-1] == 2 else logits
 
 
-def class_activation(out: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def class_activation(out: Any) -> dict[str, jax.Array]:
     """The heat map of an output that has ``class_activation``: the places that say fake."""
     return {NAME: nn.relu(out[NAME])}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones import find_backbone
+from matnet_jax.detectors.activation import class_activation, evidence_of_places
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics, build
 from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE
@@ -57,9 +58,20 @@ class PlainClassifier(BackboneDetector):
         """
         del labels, center_rate
         final = self.endpoints(images, train=train, weight=weight)["final"]
-        pooled = jnp.mean(final.astype(jnp.float32), (1, 2))
+        final = final.astype(jnp.float32)
+        pooled = jnp.mean(final, (1, 2))
         features = self.dropout(pooled, deterministic=not train)
-        return MATOutput(logits=self.head(features).astype(jnp.float32), global_feature=pooled)
+        return MATOutput(
+            logits=self.head(features).astype(jnp.float32),
+            global_feature=pooled,
+            class_activation=evidence_of_places(final, self.head)
+            if self.num_classes == 2
+            else None,
+        )
+
+    def heatmaps(self, out: Any) -> dict[str, jax.Array]:
+        """See `Detector.heatmaps`."""
+        return class_activation(out) if "class_activation" in out else {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax
 class MATOutput:
     """``out.logits`` and ``out["logits"]``; ``dict(out)`` has the fields that are not None.
 
-    A plain classifier has logits and global_feature only.
+    A plain classifier has logits, global_feature and class_activation only.
 
     Attributes:
       logits: [B, num_classes] float32; class 1 is fake.
@@ -23,6 +23,8 @@ class MATOutput:
       centers: c^t, [M, N], with its gradient; None unless training with labels.
       ams_centers: learned class centers of the AMS loss, [M, N]; None without them, and unless
         training.
+      class_activation: what each place says for fake, [B, h, w, 1] float32; its mean is the
+        difference of the logits, but for dropout.
     """
 
     logits: jax.Array
@@ -32,6 +34,7 @@ class MATOutput:
     region_features: jax.Array | None = None
     centers: jax.Array | None = None
     ams_centers: jax.Array | None = None
+    class_activation: jax.Array | None = None
 
     def keys(self) -> list[str]:
         """Names of the fields that are not None."""
