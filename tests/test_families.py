@@ -53,7 +53,7 @@ TINY = {
     "f3net": XCEPTION,
     "face_xray": {"backbone": "resnet-50", **RESNET},
     "fwa": RESNET,
-    "dsp_fwa": RESNET,
+    "dsp_fwa": BACKBONE,
 }
 """Fields that make a family's network small; one that is not here is so by default."""
 

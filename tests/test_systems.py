@@ -32,8 +32,11 @@ def test_its_config_starts(path: Path, tmp_path: Path) -> None:
     config = runpy.run_path(str(path))["get_config"]()
     validate(config)
     fields = {"model.image_size": tiny.SIZE, "data.source": "synthetic", "data.real_repeat": 1}
-    fields |= {"data.synthetic_identities": 2, "train.batch_size": 8, "validation.batch_size": 8}
+    fields |= {"data.synthetic_identities": 4, "train.batch_size": 8, "validation.batch_size": 8}
     fields |= {"train.duration": "1 step", "validation.every": "1 step"}
+    if config.data.mixture:  # pairs stay whole on eight devices
+        fields |= {"train.batch_size": 16, "validation.batch_size": 16}
+    fields |= {"data.crop_margin": None, "face_xray.outline": "five", "fwa.outline": "five"}
     fields |= {f"model.{key}": value for key, value in TINY.get(path.stem, {}).items()}
     config.update_from_flattened_dict(fields)
     assert train(config, tmp_path)["step"] == 1

@@ -204,7 +204,7 @@ _ADAM: Mapping[str, Any] = {"learning_rate": 2e-4, "weight_decay": 0.0}
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
         "train": {"batch_size": 32, "duration": "200000 steps"},
-        "optimizer": _ADAM,
+        "optimizer": {**_ADAM, "schedule": "linear", "hold": "150000 steps"},
     },
     "public": {
         "model": {"head": "public", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
