@@ -41,6 +41,9 @@ PARAMETERS = {
     "efficientnet-lite4": 11_725_568,
     "convnext-tiny": 27_820_128,
     "convnext-base": 87_566_464,
+    "resnet-50": 23_508_032,
+    "resnet-50-slim": 23_508_032,
+    "hrnet-w48": 67_374_120,
 }
 
 
@@ -109,7 +112,7 @@ def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> No
 def test_native_sizes() -> None:
     sizes = [find_backbone(name).native_size for name in BACKBONES]
     assert sizes[:8] == [224, 240, 260, 300, 380, 456, 528, 600]
-    assert sizes[8:] == [299, 224, 240, 260, 280, 300, 224, 224]
+    assert sizes[8:] == [299, 224, 240, 260, 280, 300, 224, 224, 224, 224, 224]
     with pytest.raises(ValueError, match=r"efficientnet-b8.*efficientnet-b0"):
         find_backbone("efficientnet-b8")
 

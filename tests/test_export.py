@@ -164,6 +164,7 @@ def test_outputs_are_float32_whatever_the_network_computes_in() -> None:
         "logits": "float32",
         "score": "float32",
         "global_feature": "float32",
+        "class_activation": "float32",
     }
 
 

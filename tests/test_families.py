@@ -45,7 +45,16 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
-TINY = {"mat": BACKBONE | {"mid_dims": 8}, "classifier": BACKBONE}
+RESNET = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
+XCEPTION = {"width_coefficient": 0.02, "middle_blocks": 0}
+TINY = {
+    "mat": BACKBONE | {"mid_dims": 8},
+    "classifier": BACKBONE,
+    "f3net": XCEPTION,
+    "face_xray": {"backbone": "resnet-50", **RESNET},
+    "fwa": RESNET,
+    "dsp_fwa": BACKBONE,
+}
 """Fields that make a family's network small; one that is not here is so by default."""
 
 NAMES = (*FAMILIES, "example")

@@ -274,6 +274,12 @@ def test_classifier_is_pooling_and_dense() -> None:
     np.testing.assert_allclose(out.logits, want, rtol=1e-4, atol=1e-5)
     absent = (out.attention_maps, out.texture_matrix, out.region_features, out.centers)
     assert absent == (None,) * 4
+    # Each place's part of the verdict; heat maps are what of it says fake.
+    evidence = np.asarray(out.class_activation)
+    margin = out.logits[:, 1] - out.logits[:, 0]
+    np.testing.assert_allclose(evidence.mean((1, 2, 3)), margin, rtol=1e-4, atol=1e-5)
+    heat = model.heatmaps(out)["class_activation"]
+    np.testing.assert_array_equal(heat, np.maximum(evidence, 0))
     assert "feature_centers" not in init_variables(model, 0)
 
 

@@ -15,7 +15,13 @@ from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
-TINY: dict[str, dict[str, Any]] = {}
+_SMALL = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
+TINY: dict[str, dict[str, Any]] = {
+    "f3net": {"width_coefficient": 0.02, "middle_blocks": 0},
+    "face_xray": _SMALL,
+    "fwa": _SMALL,
+    "dsp_fwa": _SMALL,
+}
 """By config: fields of the model that make it small, where its images' size alone does not."""
 
 SYSTEMS = sorted(set(FAMILIES) - {"mat", "classifier"})
@@ -26,8 +32,11 @@ def test_its_config_starts(path: Path, tmp_path: Path) -> None:
     config = runpy.run_path(str(path))["get_config"]()
     validate(config)
     fields = {"model.image_size": tiny.SIZE, "data.source": "synthetic", "data.real_repeat": 1}
-    fields |= {"data.synthetic_identities": 2, "train.batch_size": 8, "validation.batch_size": 8}
+    fields |= {"data.synthetic_identities": 4, "train.batch_size": 8, "validation.batch_size": 8}
     fields |= {"train.duration": "1 step", "validation.every": "1 step"}
+    if config.data.mixture:  # pairs stay whole on eight devices
+        fields |= {"train.batch_size": 16, "validation.batch_size": 16}
+    fields |= {"data.crop_margin": None, "face_xray.outline": "five", "fwa.outline": "five"}
     fields |= {f"model.{key}": value for key, value in TINY.get(path.stem, {}).items()}
     config.update_from_flattened_dict(fields)
     assert train(config, tmp_path)["step"] == 1

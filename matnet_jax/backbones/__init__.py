@@ -9,6 +9,8 @@ from matnet_jax.backbones.base import Backbone
 from matnet_jax.backbones.convnext import CONVNEXTS
 from matnet_jax.backbones.efficientnet import EFFICIENTNETS, VARIANTS, EfficientNet
 from matnet_jax.backbones.efficientnet_lite import EFFICIENTNET_LITES
+from matnet_jax.backbones.hrnet import HRNETS
+from matnet_jax.backbones.resnet import RESNETS
 from matnet_jax.backbones.xception import XCEPTION, Xception
 
 BACKBONES: dict[str, Backbone] = {
@@ -16,6 +18,8 @@ BACKBONES: dict[str, Backbone] = {
     "xception": XCEPTION,
     **EFFICIENTNET_LITES,
     **CONVNEXTS,
+    **RESNETS,
+    **HRNETS,
 }
 
 

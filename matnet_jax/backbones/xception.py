@@ -20,13 +20,13 @@ class Block(NamedTuple):
     starts_with_relu: bool = True
 
 
-BLOCKS = (
+ENTRY = (
     Block((128, 128), 2, starts_with_relu=False),
     Block((256, 256), 2),
     Block((728, 728), 2),
-    *[Block((728, 728, 728), 1)] * 8,
-    Block((728, 1024), 2),
 )
+MIDDLE = Block((728, 728, 728), 1)
+EXIT = Block((728, 1024), 2)
 
 
 def max_pool(x: jax.Array, same: bool) -> jax.Array:
@@ -83,13 +83,18 @@ class XceptionBlock(nn.Module):
 
 
 class Xception(nn.Module):
-    """Images [B, H, W, 3] -> {"b0", …, "b12", "final"}: each [B, h, w, C].
+    """Images [B, H, W, C] -> {"b0", …, "b12", "final"}: each [B, h, w, C].
+
+    `stem`, `blocks` and `tail` are its parts, for networks that do something between two blocks.
 
     Attributes:
       same_max_pool: pads max-pools as TensorFlow's SAME does; Keras's weights were made so, with
         `bn_epsilon` 1e-3.
       remat: keeps only what goes from block to block, and computes the rest again.
       bn_group_size: see `BatchNorm`, as for `weight` in the call.
+      stem_stride: of the first convolution.
+      width: factor of all channels.
+      middle_blocks: blocks of the middle flow, between the three that halve the image and the last.
     """
 
     same_max_pool: bool = False
@@ -98,45 +103,70 @@ class Xception(nn.Module):
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
+    stem_stride: int = 2
+    width: float = 1.0
+    middle_blocks: int = 8
+
+    @property
+    def plan(self) -> tuple[Block, ...]:
+        """The blocks in order, "b1" the first."""
+        blocks = (*ENTRY, *[MIDDLE] * self.middle_blocks, EXIT)
+        return tuple(
+            block._replace(channels=tuple(map(self._scaled, block.channels))) for block in blocks
+        )
+
+    def _scaled(self, channels: int) -> int:
+        return max(round(channels * self.width), 1)
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
         """Channels of every endpoint, known without running the network."""
-        channels = {f"b{i}": block.channels[-1] for i, block in enumerate(BLOCKS, start=1)}
-        return {"b0": 64} | channels | {"final": 2048}
+        channels = {f"b{i}": block.channels[-1] for i, block in enumerate(self.plan, start=1)}
+        return {"b0": self._scaled(64)} | channels | {"final": self._scaled(2048)}
 
-    @nn.compact
+    def setup(self) -> None:
+        """Makes the submodules."""
+        valid = ((0, 0), (0, 0))
+        self.conv1 = Conv(
+            self._scaled(32), stride=self.stem_stride, padding=valid, dtype=self.dtype
+        )
+        self.conv2 = Conv(self._scaled(64), padding=valid, dtype=self.dtype)
+        block_type = nn.remat(XceptionBlock, static_argnums=(2,)) if self.remat else XceptionBlock
+        norms = (self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size)
+        for i, block in enumerate(self.plan, start=1):
+            setattr(self, f"block{i}", block_type(block, self.same_max_pool, *norms))
+        self.conv3 = SeparableConv(self._scaled(1536), self.dtype)
+        self.conv4 = SeparableConv(self._scaled(2048), self.dtype)
+        for i in (1, 2, 3, 4):
+            setattr(self, f"bn{i}", BatchNorm(*norms))
+
+    def stem(self, images: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """Images [B, H, W, C] -> "b0"."""
+        x = nn.relu(self.bn1(self.conv1(images), train=train, weight=weight))
+        return nn.relu(self.bn2(self.conv2(x), train=train, weight=weight))
+
+    def blocks(
+        self, x: jax.Array, first: int, last: int, train: bool, weight: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
+        """Blocks `first` to `last`, which is among them, of the output of the one before."""
+        endpoints = {}
+        for i in range(first, last + 1):
+            x = endpoints[f"b{i}"] = getattr(self, f"block{i}")(x, train, weight)
+        return endpoints
+
+    def tail(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """The last block's output -> "final"."""
+        x = nn.relu(self.bn3(self.conv3(x), train=train, weight=weight))
+        return nn.relu(self.bn4(self.conv4(x), train=train, weight=weight))
+
     def __call__(
         self, images: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         """See the class."""
-
-        def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(
-                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
-            )
-            return nn.relu(layer(y, train=train, weight=weight))
-
-        valid = ((0, 0), (0, 0))
-        conv1 = Conv(32, stride=2, padding=valid, dtype=self.dtype, name="conv1")
-        conv2 = Conv(64, padding=valid, dtype=self.dtype, name="conv2")
-        x = norm(conv2(norm(conv1(images), "bn1")), "bn2")
-        endpoints = {"b0": x}
-        block_type = nn.remat(XceptionBlock, static_argnums=(2,)) if self.remat else XceptionBlock
-        for i, block in enumerate(BLOCKS, start=1):
-            x = block_type(
-                block,
-                self.same_max_pool,
-                self.bn_momentum,
-                self.bn_epsilon,
-                self.dtype,
-                self.bn_group_size,
-                name=f"block{i}",
-            )(x, train, weight)
-            endpoints[f"b{i}"] = x
-        x = norm(SeparableConv(1536, self.dtype, name="conv3")(x), "bn3")
-        x = norm(SeparableConv(2048, self.dtype, name="conv4")(x), "bn4")
-        return endpoints | {"final": x}
+        last = len(self.plan)
+        x = self.stem(images, train, weight)
+        endpoints = {"b0": x} | self.blocks(x, 1, last, train, weight)
+        return endpoints | {"final": self.tail(endpoints[f"b{last}"], train, weight)}
 
 
 def _make(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from matnet_jax.backbones import find_backbone
 from matnet_jax.detectors import fine_map as fine_map_lib
+from matnet_jax.detectors.activation import class_activation, evidence_of_places
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import (
     Batch,
@@ -73,17 +74,22 @@ class PlainClassifier(BackboneDetector):
         """
         del labels, center_rate
         stages = self.endpoints(images, train=train, weight=weight)
-        pooled = jnp.mean(stages["final"].astype(jnp.float32), (1, 2))
+        final = stages["final"].astype(jnp.float32)
+        pooled = jnp.mean(final, (1, 2))
         features = self.dropout(pooled, deterministic=not train)
         return MATOutput(
             logits=self.head(features).astype(jnp.float32),
             global_feature=pooled,
+            class_activation=evidence_of_places(final, self.head)
+            if self.num_classes == 2
+            else None,
             boundary_logits=None if self.boundary is None else self.boundary(stages),
         )
 
     def heatmaps(self, out: Any) -> dict[str, jax.Array]:
-        """The fine map, if there is one."""
-        return fine_map_lib.heatmap(out)
+        """Class activation, and the fine map if there is one."""
+        activation = class_activation(out) if "class_activation" in out else {}
+        return activation | fine_map_lib.heatmap(out)
 
 
 @dataclasses.dataclass(frozen=True)

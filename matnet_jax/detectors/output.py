@@ -12,7 +12,8 @@ import jax
 class MATOutput:
     """``out.logits`` and ``out["logits"]``; ``dict(out)`` has the fields that are not None.
 
-    A plain classifier has logits, global_feature and, with a fine map, boundary_logits.
+    A plain classifier has logits, global_feature, class_activation and, with a fine map,
+    boundary_logits.
 
     Attributes:
       logits: [B, num_classes] float32; class 1 is fake.
@@ -24,6 +25,8 @@ class MATOutput:
       ams_centers: learned class centers of the AMS loss, [M, N]; None without them, and unless
         training.
       boundary_logits: of the blending boundary, [B, h, w] float32; None without a fine map.
+      class_activation: what each place says for fake, [B, h, w, 1] float32; its mean is the
+        difference of the logits, but for dropout.
     """
 
     logits: jax.Array
@@ -34,6 +37,7 @@ class MATOutput:
     centers: jax.Array | None = None
     ams_centers: jax.Array | None = None
     boundary_logits: jax.Array | None = None
+    class_activation: jax.Array | None = None
 
     def keys(self) -> list[str]:
         """Names of the fields that are not None."""

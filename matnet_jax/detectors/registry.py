@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from matnet_jax.detectors import classifier, mesonet
+from matnet_jax.detectors import classifier, f3net, face_xray, fwa, mesonet
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
 
 FAMILIES: dict[str, Family] = {
     "mat": mat.FAMILY,
     "classifier": classifier.FAMILY,
+    "f3net": f3net.FAMILY,
+    "face_xray": face_xray.FAMILY,
+    "fwa": fwa.FWA_FAMILY,
+    "dsp_fwa": fwa.DSP_FWA_FAMILY,
     "meso4": mesonet.MESO4,
     "mesoinception4": mesonet.MESOINCEPTION4,
 }

@@ -1,8 +1,8 @@
 """Resizing of [B, H, W, C] maps as two small matrix products, with PyTorch's sampling rules.
 
-`jax.image.resize` samples half-pixel centres; the network is defined with aligned corners, bins of
-adaptive average pooling and floor-nearest. The weights are constants, so XLA sees plain products,
-whose gradients are products too (no gather, no scatter).
+`jax.image.resize` antialiases; the networks are defined without, with aligned corners, bins of
+adaptive average pooling and floor-nearest, and some with half-pixel centres. The weights are
+constants, so XLA sees plain products, whose gradients are products too (no gather, no scatter).
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ def bilinear_weights(source: int, target: int) -> np.ndarray:
     fraction = positions - low
     np.add.at(weights, (np.arange(target), low), 1 - fraction)
     np.add.at(weights, (np.arange(target), high), fraction)
+    return weights
+
+
+@functools.cache
+def centred_weights(source: int, target: int) -> np.ndarray:
+    """[target, source] linear interpolation between centres of pixels, borders continued."""
+    weights = np.zeros((target, source))
+    positions = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    low = positions.astype(int)
+    high = np.minimum(low + 1, source - 1)
+    np.add.at(weights, (np.arange(target), low), 1 - (positions - low))
+    np.add.at(weights, (np.arange(target), high), positions - low)
     return weights
 
 
@@ -63,6 +75,14 @@ def _separable(x: jax.Array, size: Size, weights_of: Callable[[int, int], np.nda
 def resize_bilinear(x: jax.Array, size: Size) -> jax.Array:
     """Bilinear, aligned corners, no antialiasing: [B, H, W, C] -> [B, *size, C]."""
     return _separable(x, size, bilinear_weights)
+
+
+def resize_centred(x: jax.Array, size: Size) -> jax.Array:
+    """Bilinear, pixels as squares, no antialiasing: [B, H, W, C] -> [B, *size, C].
+
+    PyTorch's default, which it calls align_corners=False.
+    """
+    return _separable(x, size, centred_weights)
 
 
 def adaptive_average_pool(x: jax.Array, size: Size) -> jax.Array:

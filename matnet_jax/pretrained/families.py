@@ -15,6 +15,7 @@ from matnet_jax.pretrained import (
     convnext_names,
     keras_names,
     mesonet_names,
+    residual_names,
     timm_names,
     torch_mat,
 )
@@ -77,6 +78,13 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = timm_names.convert(state)
         fields = _CENTERED if _is_advprop(path) else _IMAGENET
         return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+    if residual_names.is_dsp_fwa(state):
+        arrays, unexpected = residual_names.convert_dsp_fwa(state)
+        fields = {"mean": residual_names.CAFFE_MEAN, "std": (1 / 255,) * 3}
+        return Weights("the authors' DSP-FWA", arrays, tuple(unexpected), fields, is_backbone=False)
+    if (network := residual_names.name(state)) is not None:
+        arrays, unexpected = residual_names.convert(state)
+        return Weights(network, arrays, tuple(unexpected), _IMAGENET)
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
@@ -84,8 +92,9 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         f"{path} is of no network this library knows. It has {len(state)} arrays"
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
-        "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, Keras's "
-        "EfficientNet and Xception, MesoNet's authors' files"
+        "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, "
+        "torchvision's ResNet-50, HRNet, Keras's EfficientNet and Xception, the authors' files of "
+        "MesoNet and DSP-FWA"
     )
 
 
