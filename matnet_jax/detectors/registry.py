@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from matnet_jax.detectors import classifier, mesonet
+from matnet_jax.detectors import (
+    classifier,
+    mesonet,
+    multi_task,
+)
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
 
@@ -13,6 +17,7 @@ FAMILIES: dict[str, Family] = {
     "classifier": classifier.FAMILY,
     "meso4": mesonet.MESO4,
     "mesoinception4": mesonet.MESOINCEPTION4,
+    "multi_task": multi_task.FAMILY,
 }
 
 

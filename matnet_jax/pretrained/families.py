@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from matnet_jax.pretrained import (
     convnext_names,
     keras_names,
     mesonet_names,
+    multi_task_names,
     timm_names,
     torch_mat,
 )
@@ -77,6 +78,10 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = timm_names.convert(state)
         fields = _CENTERED if _is_advprop(path) else _IMAGENET
         return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+    if (part := multi_task_names.part(state)) is not None:
+        arrays, unexpected = multi_task_names.convert(state)
+        family = f"the authors' Multi-task {part}"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
@@ -85,7 +90,30 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, Keras's "
-        "EfficientNet and Xception, MesoNet's authors' files"
+        "EfficientNet and Xception, the authors' files of MesoNet, Multi-task"
+    )
+
+
+def join(parts: Sequence[Weights]) -> Weights:
+    """One network's checkpoint from the files that hold its parts.
+
+    Raises:
+      CheckpointFileError: two of them have the same array.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for part in parts:
+        if twice := sorted(arrays.keys() & part.arrays.keys()):
+            raise CheckpointFileError(
+                f"the files are not parts of one network: {twice[0]} and {len(twice) - 1} more "
+                f"arrays are in two of them ({', '.join(p.family for p in parts)})"
+            )
+        arrays |= part.arrays
+    return Weights(
+        " and ".join(part.family for part in parts),
+        arrays,
+        tuple(key for part in parts for key in part.unexpected),
+        {name: value for part in parts for name, value in part.fields.items()},
+        is_backbone=all(part.is_backbone for part in parts),
     )
 
 
