@@ -45,7 +45,11 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
-TINY = {"mat": BACKBONE | {"mid_dims": 8}, "classifier": BACKBONE}
+TINY = {
+    "mat": BACKBONE | {"mid_dims": 8},
+    "classifier": BACKBONE,
+    "capsule_v2": {"num_capsules": 3},
+}
 """Fields that make a family's network small; one that is not here is so by default."""
 
 NAMES = (*FAMILIES, "example")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matnet_jax.detectors import (
+    capsule,
     classifier,
     mesonet,
     multi_task,
@@ -18,6 +19,8 @@ FAMILIES: dict[str, Family] = {
     "meso4": mesonet.MESO4,
     "mesoinception4": mesonet.MESOINCEPTION4,
     "multi_task": multi_task.FAMILY,
+    "capsule_v1": capsule.V1,
+    "capsule_v2": capsule.V2,
 }
 
 

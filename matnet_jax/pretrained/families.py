@@ -12,12 +12,14 @@ import numpy as np
 
 from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import (
+    capsule_names,
     convnext_names,
     keras_names,
     mesonet_names,
     multi_task_names,
     timm_names,
     torch_mat,
+    vgg_names,
 )
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
@@ -82,6 +84,13 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = multi_task_names.convert(state)
         family = f"the authors' Multi-task {part}"
         return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
+    if (version := capsule_names.version(state)) is not None:
+        arrays, unexpected = capsule_names.convert(state)
+        family = f"the authors' Capsule-Forensics v{version}"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
+    if vgg_names.is_vgg19(state):
+        arrays, unexpected = vgg_names.convert(state)
+        return Weights("torchvision's VGG-19", arrays, tuple(unexpected), _IMAGENET)
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
@@ -90,7 +99,8 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, Keras's "
-        "EfficientNet and Xception, the authors' files of MesoNet, Multi-task"
+        "EfficientNet and Xception, torchvision's VGG-19, the authors' files of MesoNet, "
+        "Multi-task and Capsule-Forensics"
     )
 
 
