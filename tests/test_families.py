@@ -49,6 +49,8 @@ TINY = {
     "mat": BACKBONE | {"mid_dims": 8},
     "classifier": BACKBONE,
     "capsule_v2": {"num_capsules": 3},
+    "xception_ela": BACKBONE,
+    "xception_pafilters": BACKBONE,
 }
 """Fields that make a family's network small; one that is not here is so by default."""
 

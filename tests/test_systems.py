@@ -15,7 +15,8 @@ from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
-TINY: dict[str, dict[str, Any]] = {}
+BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
+TINY: dict[str, dict[str, Any]] = {"xception_ela": BACKBONE, "xception_pafilters": BACKBONE}
 """By config: fields of the model that make it small, where its images' size alone does not."""
 
 SYSTEMS = sorted(set(FAMILIES) - {"mat", "classifier"})

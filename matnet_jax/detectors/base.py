@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from matnet_jax.detectors.fields import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, one_of
 
@@ -74,6 +75,15 @@ class Detector(nn.Module):
         """Where the network looked: [B, h, w, K], not negative, by name; empty by default."""
         del out
         return {}
+
+    @property
+    def trunks(self) -> tuple[str, ...]:
+        """Its parts that start from a plain classifier's backbone."""
+        return ("features",)
+
+    def adopt(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A plain classifier's arrays by our path, "params/features/…", as those of `trunks`."""
+        return dict(arrays)
 
     def watch(self, variables: Mapping[str, Any]) -> dict[str, float | None]:
         """Numbers of its variables that are worth a curve in training; none by default."""

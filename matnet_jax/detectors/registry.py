@@ -9,6 +9,8 @@ from matnet_jax.detectors import (
     classifier,
     mesonet,
     multi_task,
+    xception_ela,
+    xception_pafilters,
 )
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
@@ -21,6 +23,8 @@ FAMILIES: dict[str, Family] = {
     "multi_task": multi_task.FAMILY,
     "capsule_v1": capsule.V1,
     "capsule_v2": capsule.V2,
+    "xception_ela": xception_ela.FAMILY,
+    "xception_pafilters": xception_pafilters.FAMILY,
 }
 
 

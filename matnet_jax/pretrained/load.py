@@ -76,8 +76,9 @@ def initialize(
       model: its variables say what is wanted.
       source: as in `read_weights`, or what that gave.
       prefixes: parts to take, such as ["features"] (in every collection) or ["params/head"];
-        within them every array must agree. By default everything, or the features alone where the
-        source is a plain classifier and the model is a MAT or has another number of classes.
+        within them every array must agree. By default everything, or the model's `trunks` alone
+        where the source is a plain classifier and the model is of another family or has another
+        number of classes.
       strict: refuse differences. Otherwise every array of equal path and shape is taken, as the
         authors' script does, and a warning lists what keeps its initial value.
       seed: of the initial values.
@@ -100,7 +101,7 @@ def initialize(
         prefixes = default_prefixes(weights, model)
     variables = assemble(
         model,
-        weights.arrays,
+        model.adopt(weights.arrays) if weights.is_backbone else weights.arrays,
         unexpected=weights.unexpected,
         prefixes=prefixes,
         strict=strict,
@@ -150,7 +151,7 @@ def default_prefixes(weights: Weights, model: Detector) -> tuple[str, ...] | Non
     same_head = (
         isinstance(model, PlainClassifier) and head is not None and len(head) == model.num_classes
     )
-    return None if same_head else ("features",)
+    return None if same_head else model.trunks
 
 
 def left_at_random(model: Detector, prefixes: Sequence[str] | None) -> tuple[str, ...]:
