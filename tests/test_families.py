@@ -54,6 +54,9 @@ TINY = {
     "face_xray": {"backbone": "resnet-50", **RESNET},
     "fwa": RESNET,
     "dsp_fwa": BACKBONE,
+    "capsule_v2": {"num_capsules": 3},
+    "xception_ela": BACKBONE,
+    "xception_pafilters": BACKBONE,
 }
 """Fields that make a family's network small; one that is not here is so by default."""
 

@@ -16,11 +16,14 @@ from matnet_jax.train.run import train
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
 _SMALL = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
+BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
 TINY: dict[str, dict[str, Any]] = {
     "f3net": {"width_coefficient": 0.02, "middle_blocks": 0},
     "face_xray": _SMALL,
     "fwa": _SMALL,
     "dsp_fwa": _SMALL,
+    "xception_ela": BACKBONE,
+    "xception_pafilters": BACKBONE,
 }
 """By config: fields of the model that make it small, where its images' size alone does not."""
 

@@ -180,6 +180,12 @@ def create_classifier(
     return model
 
 
+def check_backbone(model: PlainClassifier, **sections: Any) -> None:
+    """Raises ValueError where the model's fields describe no backbone; a `Family.check`."""
+    del sections
+    model.make_backbone()
+
+
 FAMILY = Family(
     title="Plain classifier",
     model=PlainClassifier,

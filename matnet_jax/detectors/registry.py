@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from matnet_jax.detectors import classifier, f3net, face_xray, fwa, mesonet
+from matnet_jax.detectors import (
+    capsule,
+    classifier,
+    f3net,
+    face_xray,
+    fwa,
+    mesonet,
+    multi_task,
+    xception_ela,
+    xception_pafilters,
+)
 from matnet_jax.detectors.base import Detector, Family
 from matnet_jax.detectors.mat import family as mat
 
@@ -17,6 +27,11 @@ FAMILIES: dict[str, Family] = {
     "dsp_fwa": fwa.DSP_FWA_FAMILY,
     "meso4": mesonet.MESO4,
     "mesoinception4": mesonet.MESOINCEPTION4,
+    "multi_task": multi_task.FAMILY,
+    "capsule_v1": capsule.V1,
+    "capsule_v2": capsule.V2,
+    "xception_ela": xception_ela.FAMILY,
+    "xception_pafilters": xception_pafilters.FAMILY,
 }
 
 

@@ -123,17 +123,19 @@ class Constant(Initializer):
 
 @dataclasses.dataclass(frozen=True)
 class Normal(Initializer):
-    """Normal with mean 0 and standard deviation `std`."""
+    """Normal with standard deviation `std`, around 0 unless `mean` is given."""
 
     std: float
+    mean: float = 0.0
 
     def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
         """See `Initializer.sample`."""
-        return self.std * jax.random.normal(_needed(key), shape, dtype)
+        return self.mean + self.std * jax.random.normal(_needed(key), shape, dtype)
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
         """See `Initializer.draw`."""
-        return (self.std * generator.standard_normal(shape, np.float32)).astype(dtype)
+        values = self.mean + self.std * generator.standard_normal(shape, np.float32)
+        return values.astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True)

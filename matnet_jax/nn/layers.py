@@ -91,6 +91,42 @@ class Conv(nn.Module):
         )
 
 
+class ConvTranspose(nn.Module):
+    """Transposed convolution: [B, H, W, C_in] -> [B, stride·H, stride·W, features].
+
+    The gradient of a `Conv` of that stride with padding (k − 1)/2, as in PyTorch with
+    ``padding=(k − 1)/2`` and ``output_padding=stride − 1``. Its kernel [k, k, C_in, features] is
+    that of a plain convolution over the image with zeros between its pixels: PyTorch's, turned by
+    180°.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Init = CONV
+    bias_init: Init = ZEROS
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
+        k, reach = self.kernel_size, self.kernel_size // 2
+        kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,))
+        x = x.astype(self.dtype)
+        # The zeros are written out: XLA's convolution that implies them is twice as slow on CPUs.
+        sides = (reach, reach + self.stride - 1, self.stride - 1)
+        x = lax.pad(x, jnp.zeros((), self.dtype), ((0, 0, 0), sides, sides, (0, 0, 0)))
+        y = lax.conv_general_dilated(
+            x,
+            kernel.astype(self.dtype),
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return y + bias.astype(self.dtype)
+
+
 class DepthwiseConv(nn.Module):
     """One k×k filter a channel: [B, H, W, C] -> [B, H', W', C]. Kernel [k, k, C]."""
 

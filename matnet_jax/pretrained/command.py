@@ -21,7 +21,9 @@ _MODEL_FLAGS = ("backbone", "image_size", "num_attentions", "texture_stage", "at
 
 
 def _define_source(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("sha256", None, "Hash that the file must have.", flag_values=values)
+    flags.DEFINE_string(
+        "sha256", None, "Hash that the file must have; A,B of two.", flag_values=values
+    )
     flags.DEFINE_string("cache_dir", None, "Where downloads are kept.", flag_values=values)
 
 
@@ -72,14 +74,14 @@ def _inspect(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 def _convert(values: flags.FlagValues, arguments: list[str]) -> None:
-    source, out = arguments
+    *sources, out = arguments
     made = convert(
-        source,
+        sources,
         out,
         _config(values),
         prefixes=values.prefixes,
         strict=not values["no-strict"].value,
-        sha256=values.sha256,
+        sha256=values.sha256 and values.sha256.split(","),
         cache_dir=values.cache_dir,
     )
     preprocess = made.model.preprocess
@@ -134,13 +136,13 @@ CONVERT = Command(
     program="python -m matnet_jax.pretrained convert",
     about="""Makes a checkpoint of ours from another.
 
-    convert IN OUT [--model=released | --family=NAME | --config=FILE]
+    convert IN [IN …] OUT [--model=released | --family=NAME | --config=FILE]
 
-IN is a file, a folder or a URL; OUT is the workdir to make.
+IN is a file, a folder or a URL, or several that hold a network's parts; OUT is the workdir to make.
 """,
     define=_define_convert,
     run=_convert,
-    arguments="IN OUT",
+    arguments="IN OUT …",
     usage_status=2,
 )
 COMMANDS = Commands(

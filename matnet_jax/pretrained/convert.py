@@ -16,7 +16,7 @@ from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.base import Detector
-from matnet_jax.pretrained.families import Weights
+from matnet_jax.pretrained.families import Weights, join
 from matnet_jax.pretrained.load import (
     default_prefixes,
     differing_fields,
@@ -45,27 +45,30 @@ class Converted:
 
 
 def convert(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     out: str | Path,
     config: ConfigDict,
     *,
     prefixes: Sequence[str] | None = None,
     strict: bool = True,
-    sha256: str | None = None,
+    sha256: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
 ) -> Converted:
     """Writes a checkpoint, step 0 of the workdir `out`, with a source's weights.
 
     Args:
-      source: as in `read_weights`.
+      source: as in `read_weights`; or several, that hold one network's parts.
       out: a workdir without checkpoints; made when it is not there.
       config: its recipe and model are the network's. Fields of `config.model` that the weights ask
         for (mean, std, batch norm's epsilon) are set where they are None.
       prefixes, strict: as in `initialize`.
-      sha256, cache_dir: as in `read_weights`.
+      sha256: that the source must have; of several, one each.
+      cache_dir: as in `read_weights`.
 
     Raises:
-      WeightsMismatchError, CheckpointFileError: as in `initialize`.
+      WeightsMismatchError, CheckpointFileError: as in `initialize`; or two sources have the same
+        array.
+      ValueError: there are more or fewer hashes than sources.
       ConfigError: the config has no such network.
       FileExistsError: `out` has checkpoints already.
       CheckpointError: the checkpoint could not be written.
@@ -73,7 +76,17 @@ def convert(
     out = Path(out).absolute()
     if any((out / "checkpoints").glob("*")):
         raise FileExistsError(f"{out} has checkpoints already; give another folder")
-    weights = read_weights(source, sha256=sha256, cache_dir=cache_dir)
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    hashes: Sequence[str | None]
+    hashes = [sha256] if isinstance(sha256, str) else sha256 or [None] * len(sources)
+    if len(hashes) != len(sources):
+        raise ValueError(f"{len(hashes)} sha256 for {len(sources)} files; give one a file")
+    weights = join(
+        [
+            read_weights(part, sha256=wanted, cache_dir=cache_dir)
+            for part, wanted in zip(sources, hashes, strict=True)
+        ]
+    )
     config = with_fields(config, weights)
     model = build_model(config)
     if prefixes is None and strict:
@@ -83,7 +96,11 @@ def convert(
         "config": json.loads(config.to_json_best_effort()),
         "preprocess": dataclasses.asdict(model.preprocess),
         "versions": versions(),
-        "converted_from": {"source": str(source), "family": weights.family, "sha256": sha256},
+        "converted_from": {
+            "source": ", ".join(map(str, sources)),
+            "family": weights.family,
+            "sha256": sha256,
+        },
     }
     state = TrainState(
         step=np.zeros((), np.int32),  # type: ignore[arg-type]

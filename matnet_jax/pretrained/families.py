@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ import numpy as np
 
 from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import (
+    capsule_names,
     convnext_names,
     keras_names,
     mesonet_names,
+    multi_task_names,
     residual_names,
     timm_names,
     torch_mat,
+    vgg_names,
 )
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
@@ -85,6 +88,17 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     if (network := residual_names.name(state)) is not None:
         arrays, unexpected = residual_names.convert(state)
         return Weights(network, arrays, tuple(unexpected), _IMAGENET)
+    if (part := multi_task_names.part(state)) is not None:
+        arrays, unexpected = multi_task_names.convert(state)
+        family = f"the authors' Multi-task {part}"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
+    if (version := capsule_names.version(state)) is not None:
+        arrays, unexpected = capsule_names.convert(state)
+        family = f"the authors' Capsule-Forensics v{version}"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
+    if vgg_names.is_vgg19(state):
+        arrays, unexpected = vgg_names.convert(state)
+        return Weights("torchvision's VGG-19", arrays, tuple(unexpected), _IMAGENET)
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
@@ -93,8 +107,31 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, "
-        "torchvision's ResNet-50, HRNet, Keras's EfficientNet and Xception, the authors' files of "
-        "MesoNet and DSP-FWA"
+        "torchvision's ResNet-50 and VGG-19, HRNet, Keras's EfficientNet and Xception, the "
+        "authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA"
+    )
+
+
+def join(parts: Sequence[Weights]) -> Weights:
+    """One network's checkpoint from the files that hold its parts.
+
+    Raises:
+      CheckpointFileError: two of them have the same array.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for part in parts:
+        if twice := sorted(arrays.keys() & part.arrays.keys()):
+            raise CheckpointFileError(
+                f"the files are not parts of one network: {twice[0]} and {len(twice) - 1} more "
+                f"arrays are in two of them ({', '.join(p.family for p in parts)})"
+            )
+        arrays |= part.arrays
+    return Weights(
+        " and ".join(part.family for part in parts),
+        arrays,
+        tuple(key for part in parts for key in part.unexpected),
+        {name: value for part in parts for name, value in part.fields.items()},
+        is_backbone=all(part.is_backbone for part in parts),
     )
 
 

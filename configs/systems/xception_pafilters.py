@@ -1,0 +1,19 @@
+r"""Xception-PAFilters, a reconstruction, trained on FaceForensics++ as the other systems are.
+
+    python run_train.py --config=configs/systems/xception_pafilters.py --workdir=runs/pafilters \
+        --config.data.dir=DIR --config.init.path=xception-b5690688.pth
+
+DIR holds crops by `--alignment=box --crop_size=299`. The file is Cadene's Xception of ImageNet; the
+paper's row starts from it.
+"""
+
+from ml_collections import ConfigDict
+
+from matnet_jax.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Xception on four JPEG-phase-aware filters: Adam at 2e-4, cross entropy, flips."""
+    config = default_config("paper", "xception_pafilters")
+    config.data.dir = "data/ffpp-box"
+    return config
