@@ -1,4 +1,4 @@
-"""Frames that somebody has extracted: a folder of images, an archive of them, or one image."""
+"""Frames that somebody has extracted: a folder of images, or an archive of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from data_pipeline.datasets.files import IMAGE_SUFFIXES
 from data_pipeline.extract.frames import Broken, Choice, Frame, FrameStream, VideoError
-from data_pipeline.training.decode import decode_image
-from data_pipeline.training.errors import DataError
+from data_pipeline.extract.images import decode_still
+from data_pipeline.extract.limits import Limits, Stopwatch
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 _RATE = 25.0  # frames a second: stills do not tell
 
 
-def open_image(path: Path) -> FrameStream:
-    """The one frame of an image file."""
-    return FrameStream(path, [0], lambda: _decode(path.name, [(0, path.read_bytes())]))
-
-
-def open_folder(path: Path, choose: Choice) -> FrameStream:
+def open_folder(path: Path, choose: Choice, limits: Limits) -> FrameStream:
     """Chosen frames of the images in and below a folder, in the order of their numbers.
 
     Raises:
@@ -33,12 +28,13 @@ def open_folder(path: Path, choose: Choice) -> FrameStream:
 
     def read() -> Iterator[Frame]:
         there = [(number, images[number]) for number in wanted if number in images]
-        return _decode(path.name, ((number, files[name].read_bytes()) for number, name in there))
+        encoded = ((number, files[name].read_bytes()) for number, name in there)
+        return _decode(path.name, encoded, limits)
 
     return FrameStream(path, wanted, read)
 
 
-def open_archive(path: Path, choose: Choice) -> FrameStream:
+def open_archive(path: Path, choose: Choice, limits: Limits) -> FrameStream:
     """As `open_folder`, of a tar file; only the chosen images are decoded.
 
     Raises:
@@ -57,7 +53,8 @@ def open_archive(path: Path, choose: Choice) -> FrameStream:
         names = set(there.values())
         with tarfile.open(path) as archive:
             data = {m.name: _content(archive, m) for m in archive if m.name in names}
-        return _decode(path.name, [(number, data[name]) for number, name in there.items()])
+        encoded = [(number, data[name]) for number, name in there.items()]
+        return _decode(path.name, encoded, limits)
 
     return FrameStream(path, wanted, read)
 
@@ -90,15 +87,19 @@ def _numbered(names: list[str]) -> dict[int, str]:
     return dict(zip(numbers, names, strict=True))
 
 
-def _decode(where: str, files: Iterable[tuple[int, bytes]]) -> Iterator[Frame]:
-    bad: list[int] = []
-    for number, data in files:
-        try:
-            image = decode_image(data)
-        except DataError:
-            bad.append(number)
-        else:
-            yield Frame(number, number / _RATE, image)
+def _decode(where: str, files: Iterable[tuple[int, bytes]], limits: Limits) -> Iterator[Frame]:
+    bad: dict[int, str] = {}
+
+    def decoded() -> Iterator[Frame]:
+        for number, data in files:
+            try:
+                image = decode_still(data, limits)
+            except VideoError as error:
+                bad[number] = str(error)
+            else:
+                yield Frame(number, number / _RATE, image)
+
+    yield from Stopwatch(limits.max_seconds).over(decoded())
     if bad:
-        shown = ", ".join(map(str, bad[:5]))
-        raise Broken(f"damaged images in {where}: frame {shown}")
+        shown = ", ".join(map(str, list(bad)[:5]))
+        raise Broken(f"damaged images in {where}: frame {shown} ({next(iter(bad.values()))})")
