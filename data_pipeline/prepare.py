@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
-from tqdm import tqdm
 
 from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
@@ -34,6 +33,7 @@ from data_pipeline.extract.crops import IMAGE_FORMATS, ORIGINALS, Settings, extr
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
 from data_pipeline.pack import FORMATS, pack
+from data_pipeline.progress import Progress
 
 _SHOWN = 10
 
@@ -102,7 +102,7 @@ def prepare(
         listing, maskless = _with_masks(listing, dataset)
     create_detector(settings.detector, weights)  # says what is wrong before any work starts
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
-    with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
+    with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
         extract(
             listing.present,
             settings,

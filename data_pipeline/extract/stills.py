@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,9 @@ def open_folder(path: Path, choose: Choice, limits: Limits) -> FrameStream:
 
     Raises:
       VideoError: there are none.
+      OSError: the folder cannot be read.
     """
+    os.scandir(path).close()  # rglob says nothing of a folder that may not be read
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     images = _numbered(_in_order(files, path))
     wanted = choose(list(images))

@@ -1,5 +1,6 @@
 """What comes of a file, and the files that keep it."""
 
+import csv
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ import numpy as np
 
 from data_pipeline.files import atomic_file, write_csv
 
-COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
+COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error", "skipped")
 LABELS = ("real", "fake")
 THUMBNAIL = 128  # pixels
 
@@ -56,6 +57,7 @@ class Prediction:
       frames: frames that were looked at.
       tracks: the people in it, the highest score first.
       error: why there is no score, or why frames are missing; "" where all went well.
+      skipped: why the file was left out and not looked at, as one that is no picture or video.
     """
 
     input: str
@@ -64,6 +66,7 @@ class Prediction:
     frames: int
     tracks: tuple[Track, ...] = ()
     error: str = ""
+    skipped: str = ""
 
     @property
     def label(self) -> str:
@@ -85,6 +88,7 @@ class Prediction:
             "frames": self.frames,
             "faces": self.faces,
             "error": self.error,
+            "skipped": self.skipped,
             "tracks": [
                 {
                     "track": track.number,
@@ -122,7 +126,7 @@ class Prediction:
             for track in values["tracks"]
         )
         fields = {name: values[name] for name in ("input", "score", "threshold", "frames", "error")}
-        return cls(**fields, tracks=tracks)
+        return cls(**fields, tracks=tracks, skipped=values.get("skipped", ""))
 
 
 class Log:
@@ -184,12 +188,20 @@ def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
 def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     """Writes ``predictions.csv``, one row a file, and ``predictions.json``, with every face."""
     predictions = list(predictions)
-    scores = ("" if p.score is None else repr(p.score) for p in predictions)
-    rows = (
-        (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error)
-        for p, score in zip(predictions, scores, strict=True)
-    )
-    write_csv(folder / "predictions.csv", COLUMNS, rows)
-    with atomic_file(folder / "predictions.json") as file:
+    write_csv(folder / "predictions.csv", COLUMNS, map(_row, predictions))
+    # What of a file's name is no UTF-8 becomes the escape by which JSON writes it.
+    with atomic_file(folder / "predictions.json", errors="backslashreplace") as file:
         json.dump([p.as_json() for p in predictions], file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+def append_prediction(folder: Path, prediction: Prediction) -> None:
+    """Adds a row to ``predictions.csv``, as it comes."""
+    path = folder / "predictions.csv"
+    with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(_row(prediction))
+
+
+def _row(p: Prediction) -> tuple[Any, ...]:
+    score = "" if p.score is None else repr(p.score)
+    return p.input, score, p.label, p.threshold, p.frames, p.faces, p.error, p.skipped
