@@ -141,23 +141,23 @@ def film(path: Path, codec: str, *, pix_fmt: str = "yuv420p", **options: str) ->
 QUIET = "log-level=none"
 
 
-@pytest.mark.parametrize(
-    ("ending", "codec", "options"),
-    [
-        ("mov", "libx264", {}),
-        ("mkv", "libx265", {"x265-params": QUIET, "preset": "ultrafast"}),
-        ("mp4", "libx265", {"x265-params": QUIET, "preset": "ultrafast", "pix_fmt": "yuv420p10le"}),
-        ("mp4", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
-        ("webm", "libvpx-vp9", {"cpu-used": "8"}),
-        ("avi", "mjpeg", {"pix_fmt": "yuvj420p"}),
-        ("mov", "prores_ks", {"pix_fmt": "yuv422p10le"}),
-        ("mpg", "mpeg2video", {}),
-        ("m2ts", "mpeg2video", {}),
-        ("wmv", "wmv2", {}),
-        ("flv", "flv1", {}),
-        ("mkv", "ffv1", {}),
-    ],
-)
+FILMS: list[tuple[str, str, dict[str, str]]] = [
+    ("mov", "libx264", {}),
+    ("mkv", "libx265", {"x265-params": QUIET, "preset": "ultrafast"}),
+    ("mp4", "libx265", {"x265-params": QUIET, "preset": "ultrafast", "pix_fmt": "yuv420p10le"}),
+    ("mp4", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
+    ("webm", "libvpx-vp9", {"cpu-used": "8"}),
+    ("avi", "mjpeg", {"pix_fmt": "yuvj420p"}),
+    ("mov", "prores_ks", {"pix_fmt": "yuv422p10le"}),
+    ("mpg", "mpeg2video", {}),
+    ("m2ts", "mpeg2video", {}),
+    ("wmv", "wmv2", {}),
+    ("flv", "flv1", {}),
+    ("mkv", "ffv1", {}),
+]
+
+
+@pytest.mark.parametrize(("ending", "codec", "options"), FILMS)
 def test_videos(tmp_path: Path, ending: Any, codec: Any, options: Any) -> None:
     path = film(tmp_path / f"a.{ending}", codec, **options)
     assert kind_of(path) == "video"
