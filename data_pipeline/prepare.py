@@ -10,13 +10,12 @@ cores. The same command again continues: videos that are done are not decoded ag
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
 from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
@@ -167,7 +166,7 @@ def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
       PrepareError: not one fake has a mask.
     """
     fakes = [video for video in listing.present if video.label]
-    maskless = [video for video in fakes if video.mask is None or not is_present(video.mask)]
+    maskless = [video for video in fakes if video.mask is None or not _is_whole(video.mask)]
     if fakes and len(maskless) == len(fakes):
         looked = next((video.mask for video in fakes if video.mask), None)
         if looked is None:
@@ -183,14 +182,17 @@ def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
     return dataclasses.replace(listing, present=present), maskless
 
 
+def _is_whole(mask: Path) -> bool:
+    """Whether there is something: what a broken download leaves has no bytes."""
+    return is_present(mask) and (mask.is_dir() or mask.stat().st_size > 0)
+
+
 def _boxes_from(value: str) -> str:
     """A folder's name is made absolute: workers may run elsewhere."""
     return value if value in ("", ORIGINALS) else str(Path(value).expanduser().absolute())
 
 
 def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
-    logging.set_verbosity(logging.WARNING)  # TFDS tells every phase of a build
     if any(not option.startswith("--") for option in beam_options):
         raise ValueError(f"not a flag: {' '.join(beam_options)}; flags are written --name=value")
     settings = Settings(
@@ -207,24 +209,20 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         boxes_from=_boxes_from(values.boxes_from),
         masks=values.masks,
     )
-    try:
-        report = prepare(
-            values.dataset,
-            Path(values.root).expanduser().absolute(),
-            Path(values.out).expanduser().absolute(),
-            settings=settings,
-            options=given_options(values),
-            compression=values.compression,
-            splits=tuple(values.split or SPLITS),
-            weights=Path(values.detector_weights).expanduser() if values.detector_weights else None,
-            allow_missing=values.allow_missing,
-            file_format=values.format,
-            workers=values.workers,
-            beam_options=beam_options,
-        )
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues with the videos left", file=sys.stderr)
-        return 1
+    report = prepare(
+        values.dataset,
+        Path(values.root).expanduser().absolute(),
+        Path(values.out).expanduser().absolute(),
+        settings=settings,
+        options=given_options(values),
+        compression=values.compression,
+        splits=tuple(values.split or SPLITS),
+        weights=Path(values.detector_weights).expanduser() if values.detector_weights else None,
+        allow_missing=values.allow_missing,
+        file_format=values.format,
+        workers=values.workers,
+        beam_options=beam_options,
+    )
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
         where = Path(values.out) / "failures.csv"

@@ -14,6 +14,7 @@ from data_pipeline.extract.images import decode_still
 from data_pipeline.extract.limits import Limits, Stopwatch
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+_LARGEST = 2**31 - 1  # number of a frame that records hold: others are times, or hashes
 _RATE = 25.0  # frames a second: stills do not tell
 
 
@@ -76,16 +77,16 @@ def _in_order(names: Iterable[str], path: Path) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sorts img2 before img10."""
-    parts = re.split(r"(\d+)", name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+    """Sorts img2 before img10, however long the numbers are."""
+    parts = [part.lstrip("0") if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+    return [(part.isdecimal(), len(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _numbered(names: list[str]) -> dict[int, str]:
     """Names by the numbers in them, where each image has one of its own; else by position."""
-    found = [re.findall(r"\d+", PurePosixPath(name).stem) for name in names]
-    numbers = [int(digits[-1]) if digits else -1 for digits in found]
-    if len(set(numbers)) < len(names) or min(numbers) < 0:
+    found = [re.findall(r"[0-9]+", PurePosixPath(name).stem) for name in names]
+    numbers = [int(digits[-1][-20:]) if digits else -1 for digits in found]
+    if len(set(numbers)) < len(names) or min(numbers) < 0 or max(numbers) > _LARGEST:
         numbers = list(range(len(names)))
     return dict(zip(numbers, names, strict=True))
 
