@@ -87,9 +87,11 @@ def fuzz(name: str, files: int, *, seed: int = 0, out: Path | None = None) -> Ta
             )
             child.start()
             theirs.close()
-            first = _follow(child, ours, tally, first)
-            child.kill()
-            child.join()
+            try:
+                first = _follow(child, ours, tally, first, Path(folder) / "stderr")
+            finally:
+                child.kill()
+                child.join()
         for number, _ in tally.failures if out is not None else ():
             out.mkdir(parents=True, exist_ok=True)
             seeds = _seeds(name, Path(folder) / "kept")
@@ -103,21 +105,33 @@ def _follow(
     words: multiprocessing.connection.Connection,
     tally: Tally,
     first: int,
+    said: Path,
 ) -> int:
-    """Counts what a child says of its files; the number that the next child begins with."""
-    current = first
+    """Counts what a child says of its files; the number that the next child begins with.
+
+    Raises:
+      RuntimeError: the child does not even read whole files.
+    """
+    current, begun = first, False
     while True:
         try:
-            if not words.poll(_PATIENCE):
+            if begun and not words.poll(_PATIENCE):
                 tally.failures.append((current, f"no answer in {_PATIENCE:g} seconds"))
                 return current + 1
-            number, word, megabytes, seconds = words.recv()
+            word = words.recv()
         except EOFError:
             child.join()
+            last = said.read_text(errors="replace").strip() if said.exists() else ""
+            if not begun:
+                raise RuntimeError(f"whole files are not read: {last}") from None
             if child.exitcode == 0:
                 return sys.maxsize
-            tally.failures.append((current, f"the reader died: status {child.exitcode}"))
+            tally.failures.append((current, f"{last}\nthe reader died: status {child.exitcode}"))
             return current + 1
+        if word == "begun":
+            begun = True
+            continue
+        number, word, megabytes, seconds = word
         current = number + 1
         tally.megabytes = max(tally.megabytes, megabytes)
         tally.seconds = max(tally.seconds, seconds)
@@ -138,9 +152,9 @@ def _read_all(
     """In a child: makes and reads the ruins from `first` on, and says what came of each."""
     from fuzz_seeds import TARGETS
 
-    null = os.open(os.devnull, os.O_WRONLY)  # C libraries talk
-    os.dup2(null, 1)
-    os.dup2(null, 2)
+    said = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)  # C libraries talk
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     target = TARGETS[name]
@@ -151,6 +165,7 @@ def _read_all(
     size = _memory()[0] + _SPARE
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     before = _memory()[1]
+    words.send("begun")
     for number in range(first, files):
         path, data = _made(seeds, seed, number, content)
         path.write_bytes(data)

@@ -128,7 +128,7 @@ def read_records(path: Path) -> int:
     from data_pipeline.training.sources import RecordSource
 
     source = RecordSource(path.parent, "train")
-    return len(source.read(np.arange(len(source)), source.fields))
+    return len(source.read(np.arange(len(source))))
 
 
 def extractions(folder: Path) -> list[Path]:
