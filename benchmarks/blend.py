@@ -1,9 +1,10 @@
-"""Self-blended pairs a second on one core, against augmenting two images.
+"""Pairs of a real and a fake a second on one core: against augmenting two images, and in batches.
 
-    python -m benchmarks.blend [--images=DIR] [--landmarks=yunet|face_mesh] [--image_size=380]
+    python -m benchmarks.blend [--kind=self_blended|face_xray|fwa] [--images=DIR]
+        [--landmarks=yunet|face_mesh] [--image_size=380]
 
 With --images, faces are found in the first images of a folder; without, they are drawn, with 5
-landmarks each. Reading and finding are not timed.
+landmarks each. Reading and finding are not timed. A donor is the next face.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ from absl import app, flags
 from benchmarks.lines import cores, emit
 from data_pipeline.landmarks.find import FINDERS, landmark_finder
 from data_pipeline.synthetic import synthetic_source
-from data_pipeline.training.blend import SelfBlend
+from data_pipeline.training.blend import PAIRS, PairOp, Pairs
 from data_pipeline.training.blend.sheet import image_files, read_faces
 from data_pipeline.training.example import Example
+from data_pipeline.training.mixture import Mixture, Share
 from data_pipeline.training.ops import PRESETS, apply_ops, fit_example
+from data_pipeline.training.pipeline import train_batches
+from data_pipeline.training.sources import ArraySource
 
+_KIND = flags.DEFINE_enum("kind", "self_blended", list(PAIRS), "Of fakes.")
 _IMAGES = flags.DEFINE_string("images", None, "Folder with images of faces.")
 _LANDMARKS = flags.DEFINE_enum("landmarks", "yunet", list(FINDERS), "With --images.")
 _DETECTOR_WEIGHTS = flags.DEFINE_string("detector_weights", None, "YuNet's file, with --images.")
@@ -63,14 +68,51 @@ def rate(made_of: Sequence[Example], make: Callable[[Example, int], object]) -> 
     return statistics.median(rounds)
 
 
+def batch_rate(fitted: Sequence[Example], op: PairOp, kind: str, batch_size: int = 32) -> float:
+    """Pairs a second in batches, as training gets them: the median of three rounds."""
+    landmarks = np.stack([np.asarray(example.landmarks, np.float32) for example in fitted])
+    source = ArraySource(
+        np.stack([example.image for example in fitted]),
+        {"label": np.zeros(len(fitted), np.int32)},
+        landmarks=landmarks,
+    )
+    mixture = Mixture(
+        {kind: Share(1, 1)},
+        batch_size=batch_size,
+        seed=0,
+        records=None,
+        labels=source.columns["label"],
+    )
+    batches = train_batches(
+        source,
+        mixture,
+        ops=(),
+        image_size=op.size,
+        pairs={kind: Pairs(source, op, kind)},
+        workers=1,
+    )
+    for _ in range(3):
+        next(batches)
+    rounds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(8):
+            next(batches)
+        rounds.append(8 * batch_size / 2 / (time.perf_counter() - start))
+    batches.close()
+    return statistics.median(rounds)
+
+
 def main(_: list[str]) -> None:
     """Runs the command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     made_of = examples()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     cv2.setNumThreads(1)
-    op = SelfBlend(size=_SIZE.value)
-    pairs = rate(made_of, lambda example, i: op.pair(example, np.random.default_rng(i)))
+    kind = _KIND.value
+    op: PairOp = PAIRS[kind](size=_SIZE.value, outline="five")  # whatever landmarks they are
+    donors = [*made_of[1:], made_of[0]]
+    pairs = rate(made_of, lambda e, i: op.pair(e, np.random.default_rng(i), donors[i]))
     fitted = [fit_example(example, _SIZE.value) for example in made_of]
     plain = [Example(example.image, 0) for example in fitted]
     images = rate(plain, lambda example, i: apply_ops(example, PRESETS["standard"], i))
@@ -80,9 +122,23 @@ def main(_: list[str]) -> None:
         "pairs/s a core",
         ratio=pairs / (images / 2),
         reference="two images through the standard augmentation",
+        kind=kind,
         image_size=_SIZE.value,
         landmarks=len(np.asarray(made_of[0].landmarks)),
         source_size=statistics.median(max(e.image.shape[:2]) for e in made_of),
+        faces=len(made_of),
+        device=cores(1),
+    )
+    donors = [*fitted[1:], fitted[0]]
+    alone = rate(fitted, lambda e, i: op.pair(e, np.random.default_rng(i), donors[i]))
+    batched = batch_rate(fitted, op, kind)
+    emit(
+        "blend_batches",
+        batched,
+        "pairs/s a core",
+        ratio=batched / alone,
+        reference="the same pairs outside of batches",
+        image_size=_SIZE.value,
         faces=len(made_of),
         device=cores(1),
     )

@@ -32,6 +32,7 @@ def pack(
     image_format: str = "jpeg",
     file_format: str,
     masks: bool = False,
+    num_dense: int = 0,
     protocol: CropProtocol | None = None,
 ) -> Path | None:
     """Builds the records of all crops in `files`, split by split.
@@ -44,6 +45,7 @@ def pack(
       image_format: of the crops, "jpeg" or "png".
       file_format: "array_record" (read by index) or "tfrecord" (for `tfds.load`).
       masks: whether each crop has one, which becomes the feature `mask`, a PNG.
+      num_dense: dense landmarks of each crop, which become the feature `landmarks_dense`.
       protocol: how the faces were cut; written beside the records, also of a build that is there
         already and has none.
 
@@ -70,10 +72,14 @@ def pack(
         return None
     building = out / f".building-{name}"
     shutil.rmtree(building, ignore_errors=True)
-    images = {"image": {"shape": (crop_size, crop_size, 3), "encoding_format": image_format}}
-    if masks:
-        images["mask"] = {"shape": (crop_size, crop_size, 1), "encoding_format": "png"}
-    _write(building, name, by_split, images, file_format)
+    _write(
+        building,
+        name,
+        by_split,
+        _pictures(crop_size, image_format, masks=masks),
+        file_format,
+        num_dense=num_dense,
+    )
     built = building / name / VERSION
     if protocol is not None:
         write_crop_protocol(built, protocol)
@@ -85,16 +91,29 @@ def pack(
     return target
 
 
+def _pictures(size: int, image_format: str, *, masks: bool) -> dict[str, dict[str, Any]]:
+    """The features that are images, by name."""
+    crop = {"image": {"shape": (size, size, 3), "encoding_format": image_format}}
+    mask = {"mask": {"shape": (size, size, 1), "encoding_format": "png"}}
+    return {**crop, **(mask if masks else {})}
+
+
 def _write(
     building: Path,
     name: str,
     by_split: dict[str, list[Path]],
     images: dict[str, dict[str, Any]],
     file_format: str,
+    *,
+    num_dense: int,
 ) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
+    dense: dict[str, Any] = {}
+    if num_dense:
+        shape = (num_dense, 2)
+        dense["landmarks_dense"] = tfds.features.Tensor(shape=shape, dtype=np.float32)
     features = tfds.features.FeaturesDict(
         {
             **{name: tfds.features.Image(**image) for name, image in images.items()},
@@ -104,6 +123,7 @@ def _write(
             "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
             "landmarks": tfds.features.Tensor(shape=(5, 2), dtype=np.float32),
             "detector_score": np.float32,
+            **dense,
         }
     )
     examples = {split: _Examples(by_split[split]) for split in SPLITS if split in by_split}
@@ -115,7 +135,8 @@ def _write(
             split_datasets=examples,
             data_dir=str(building),
             description="Face crops with their video, frame and label; box and landmarks are in "
-            "pixels of the frame, a mask is 255 where its crop is forged.",
+            "pixels of the frame, dense landmarks in pixels of the crop, a mask is 255 where its "
+            "crop is forged.",
             file_format=file_format,
             # In the order of the files, not of hashes: the index below is then known beforehand.
             disable_shuffling=True,
@@ -136,9 +157,11 @@ class _Examples:
         key = 0
         for path in self._paths:
             extraction = Extraction.load(path)
-            masks = [{"mask": mask} for mask in extraction.masks] or [{}] * len(extraction)
-            for row, crop, mask in zip(_rows(extraction), extraction.crops, masks, strict=True):
-                yield key, {"image": crop, **row, **mask}
+            lists = {"mask": extraction.masks, "landmarks_dense": extraction.landmarks_dense}
+            held = {name: values for name, values in lists.items() if values is not None}
+            for i, (row, crop) in enumerate(zip(_rows(extraction), extraction.crops, strict=True)):
+                extras = {name: values[i] for name, values in held.items() if len(values)}
+                yield key, {"image": crop, **row, **extras}
                 key += 1
 
 

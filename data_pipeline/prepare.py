@@ -27,10 +27,17 @@ from data_pipeline.datasets.option_flags import (
     given_options,
 )
 from data_pipeline.detectors import DETECTORS, create_detector
-from data_pipeline.extract.crop import ALIGNMENTS
-from data_pipeline.extract.crops import IMAGE_FORMATS, ORIGINALS, Settings, extraction_path
+from data_pipeline.extract.crop import ALIGNMENTS, MARGIN
+from data_pipeline.extract.crops import (
+    DENSE_LANDMARKS,
+    IMAGE_FORMATS,
+    ORIGINALS,
+    Settings,
+    extraction_path,
+)
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
+from data_pipeline.landmarks.face_mesh import FaceMesh
 from data_pipeline.pack import FORMATS, pack
 from data_pipeline.progress import Progress
 
@@ -62,6 +69,7 @@ def prepare(
     compression: str = "c23",
     splits: tuple[str, ...] = SPLITS,
     weights: Path | None = None,
+    landmark_weights: Path | None = None,
     allow_missing: bool = False,
     file_format: str = "array_record",
     workers: int | None = None,
@@ -80,7 +88,8 @@ def prepare(
       options: of the data set.
       compression: of FaceForensics++.
       splits: to prepare.
-      weights: the detector's file.
+      weights, landmark_weights: files of the detector and of the dense landmarks; None fetches
+        them once.
       allow_missing: whether to go on where videos are missing.
       file_format: of the records.
       workers: processes; None for one a core.
@@ -89,7 +98,8 @@ def prepare(
     Raises:
       PrepareError: videos are missing and `allow_missing` is not set, masks are asked for and there
         are none, or there is not one face.
-      DataSetError, DetectorError: the data set or the detector cannot be opened.
+      DataSetError, DetectorError, LandmarkError: the data set, the detector or what finds dense
+        landmarks cannot be opened.
     """
     from data_pipeline.extract.beam import extract  # seconds to import: not for --help or a typo
 
@@ -100,6 +110,8 @@ def prepare(
     if settings.masks:
         listing, maskless = _with_masks(listing, dataset)
     create_detector(settings.detector, weights)  # says what is wrong before any work starts
+    if settings.landmarks:
+        FaceMesh(landmark_weights)  # likewise
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
     with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
         extract(
@@ -107,6 +119,7 @@ def prepare(
             settings,
             out,
             weights=weights,
+            landmark_weights=landmark_weights,
             workers=workers,
             beam_options=beam_options,
             progress=bar.update,
@@ -131,6 +144,7 @@ def prepare(
         image_format=settings.image_format,
         file_format=file_format,
         masks=settings.masks,
+        num_dense=DENSE_LANDMARKS[settings.landmarks],
         protocol=settings.protocol,
     )
     if records is None:
@@ -187,6 +201,10 @@ def _is_whole(mask: Path) -> bool:
     return is_present(mask) and (mask.is_dir() or mask.stat().st_size > 0)
 
 
+def _file(value: str | None) -> Path | None:
+    return Path(value).expanduser().absolute() if value else None
+
+
 def _boxes_from(value: str) -> str:
     """A folder's name is made absolute: workers may run elsewhere."""
     return value if value in ("", ORIGINALS) else str(Path(value).expanduser().absolute())
@@ -195,6 +213,8 @@ def _boxes_from(value: str) -> str:
 def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
     if any(not option.startswith("--") for option in beam_options):
         raise ValueError(f"not a flag: {' '.join(beam_options)}; flags are written --name=value")
+    if values.margin is not None and values.detector == "none":
+        raise PrepareError("--margin says how faces are cut, and --detector=none cuts none")
     settings = Settings(
         detector=values.detector,
         num_frames=values.num_frames,
@@ -208,6 +228,8 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         quality=values.quality,
         boxes_from=_boxes_from(values.boxes_from),
         masks=values.masks,
+        margin=MARGIN if values.margin is None else values.margin,
+        landmarks=values.landmarks or "",
     )
     report = prepare(
         values.dataset,
@@ -217,7 +239,8 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         options=given_options(values),
         compression=values.compression,
         splits=tuple(values.split or SPLITS),
-        weights=Path(values.detector_weights).expanduser() if values.detector_weights else None,
+        weights=_file(values.detector_weights),
+        landmark_weights=_file(values.landmark_weights),
         allow_missing=values.allow_missing,
         file_format=values.format,
         workers=values.workers,
@@ -247,6 +270,23 @@ def _define(values: flags.FlagValues) -> None:
         [a for a in ALIGNMENTS if a != "none"],
         "How faces are cut.",
         flag_values=values,
+    )
+    flags.DEFINE_float(
+        "margin",
+        None,
+        f"Side of the crop in sides of the face; default: {MARGIN}.",
+        lower_bound=1.0,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "landmarks",
+        None,
+        [name for name in DENSE_LANDMARKS if name],
+        "Store dense landmarks too.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "landmark_weights", None, "Their file; fetched once by default.", flag_values=values
     )
     flags.DEFINE_enum(
         "faces",

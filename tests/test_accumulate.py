@@ -160,4 +160,27 @@ def test_what_cannot_be_accumulated_is_refused() -> None:
 
     with pytest.raises(ValueError, match="2 devices times 3 accumulated parts; take 6 or 12"):
         check_divisible(8, 2, parts=3)
+    with pytest.raises(ValueError, match="2 accumulated parts in whole groups of 2; take 8 or 16"):
+        check_divisible(12, 2, parts=2, group=2)
     assert replicate(jnp.ones(2), data_mesh(jax.devices()[:2])).shape == (2,)
+
+
+def test_a_part_holds_whole_groups() -> None:
+    def seen(params: Any, collections: Any, part: Any, key: Any, rate: Any) -> Any:
+        return collections, jnp.zeros(()), {"gap": jnp.abs(part["x"][::2] - part["x"][1::2]).max()}
+
+    whole = {"x": jnp.arange(12.0) // 2}  # pairs of equal numbers
+    for parts in (2, 3):
+        apart, together = (
+            accumulated(seen, parts, group)(0.0, 0.0, whole, jax.random.key(0), 0.0)[2]["gap"]
+            for group in (1, 2)
+        )
+        assert together == 0 < apart
+    draw = np.random.default_rng(0)
+    batch = {"x": draw.normal(size=(12, 3)).astype("f"), "y": draw.normal(size=12).astype("f")}
+    args = (jnp.ones(3), jnp.zeros(3), batch, jax.random.key(0), 0.1)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        jax.jit(accumulated(linear, 3, group=2))(*args),
+        linear(*args),
+    )

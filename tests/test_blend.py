@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from faces import face, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,17 +21,6 @@ from data_pipeline.training.blend.regions import LAYOUTS, REGIONS, dense_points,
 from data_pipeline.training.example import Example
 
 SIZE = 64
-
-
-def picture(seed: int, height: int = 90, width: int = 80) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 255, (9, 8, 3)).astype(np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def face(count: int = 81, size: float = 0.45, at: tuple[float, float] = (12, 18)) -> np.ndarray:
-    """Landmarks of a face about 37 pixels wide."""
-    points = canonical.POINTS * np.float32(size) + np.float32(at)
-    return canonical.five_points(points) if count == 5 else points[:count]
 
 
 def example(count: int = 68, seed: int = 0) -> Example:
@@ -156,6 +146,23 @@ def test_a_pair_is_a_real_and_a_fake_and_follows_its_seed(count: int) -> None:
     np.testing.assert_array_equal(made_of.image, image)
 
 
+def test_dense_landmarks_are_taken_before_the_five_and_all_of_it_moves_along() -> None:
+    five = canonical.five_points(face())
+    made_of = dataclasses.replace(
+        example(68), landmarks=five, landmarks_dense=face(68), box=np.array([14, 24, 60, 78.0])
+    )
+    for seed in range(4):
+        real, fake = pair(made_of, seed)
+        alone, _ = pair(dataclasses.replace(made_of, landmarks=None), seed)
+        np.testing.assert_array_equal(real.image, alone.image)  # the five decide nothing
+        np.testing.assert_allclose(
+            canonical.five_points(real.landmarks_dense), real.landmarks, atol=1e-3
+        )
+        assert real.landmarks_dense.shape == (68, 2) and real.box.shape == (4,)
+        for name in ("landmarks", "landmarks_dense", "box"):
+            np.testing.assert_array_equal(getattr(real, name), getattr(fake, name))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_pair_shares_what_is_drawn_after_blending(seed: int) -> None:
     """A source that is the target leaves nothing but the shared changes."""
@@ -240,9 +247,9 @@ def test_a_mask_is_softened_inwards() -> None:
 
 
 def test_what_makes_no_pair_is_refused() -> None:
-    with pytest.raises(ValueError, match="label 1: self-blended images are made of real ones"):
+    with pytest.raises(ValueError, match="label 1: SelfBlend makes fakes of real ones"):
         pair(dataclasses.replace(example(), label=1))
-    with pytest.raises(ValueError, match="no landmarks: self-blended images need 5, 68, 81 or 468"):
+    with pytest.raises(ValueError, match="no landmarks: SelfBlend needs 5, 68, 81 or 468"):
         pair(Example(picture(0), 0))
     with pytest.raises(ValueError, match="of 6 landmarks"):
         pair(Example(picture(0), 0, np.zeros((6, 2), np.float32)), mirror=0.0)

@@ -40,7 +40,16 @@ def runnable() -> Any:
     return config
 
 
-CONFIGS = ("demo", "ffpp", "ffpp_c40", "ffpp_released", "ffpp_released_pretrain")
+CONFIGS = (
+    "demo",
+    "ffpp",
+    "ffpp_c40",
+    "ffpp_released",
+    "ffpp_released_pretrain",
+    "mat_sbi",
+    "sbi_b4",
+    "sbi_lite0",
+)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

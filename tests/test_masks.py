@@ -68,7 +68,7 @@ def test_a_mask_lies_where_its_crop_is_forged(tmp_path: Path, alignment: Any) ->
     assert not extraction.problem and Extraction.load(path).masks == extraction.masks
     pack([path], tmp_path, name="t", crop_size=64, file_format="array_record", masks=True)
     source = RecordSource(tmp_path, "train")
-    assert source.fields == ("mask", "landmarks")
+    assert source.fields == ("mask", "landmarks", "box")
     for example in source.read(np.arange(4), ["mask"]):
         bright = example.image.mean(axis=2) > 120
         assert set(np.unique(example.mask)) == {0, 255} and example.landmarks is None

@@ -113,7 +113,15 @@ def marked(height: int, width: int) -> Example:
     blob = (np.hypot(rows - 0.55 * height, cols - 0.4 * width) < 0.2 * width).astype(np.uint8) * 255
     centre = np.array([np.flatnonzero(blob.any(0)).mean(), np.flatnonzero(blob.any(1)).mean()])
     points = centre + np.array([[-5, -5], [5, -6], [0, 0], [-4, 7], [4, 8]])
-    return Example(np.repeat(blob[..., None], 3, -1), 1, points.astype(np.float32), blob)
+    corners = np.tile(centre, 2) + np.array([-6, -9, 8, 10])
+    return Example(
+        np.repeat(blob[..., None], 3, -1),
+        1,
+        points.astype(np.float32),
+        blob,
+        landmarks_dense=np.tile(centre, (68, 1)).astype(np.float32),
+        box=corners.astype(np.float32),
+    )
 
 
 def centre_of(mask: np.ndarray) -> np.ndarray:
@@ -144,6 +152,11 @@ def test_geometric_ops_move_mask_and_landmarks_along(op: Any, shape: Any) -> Non
         assert ((done.mask > 0) != bright).mean() < 0.02
         if not (bright[0].any() or bright[-1].any() or bright[:, 0].any() or bright[:, -1].any()):
             np.testing.assert_allclose(done.landmarks[2], centre_of(bright), atol=0.6)
+            np.testing.assert_allclose(done.landmarks_dense[9], done.landmarks[2], atol=1e-3)
+        width, height = done.box[2:] - done.box[:2]
+        assert width / height == pytest.approx(14 / 19, rel=0.05)
+        left = 8 if isinstance(op, ops.Flip) else 6  # in a mirror the sides change places
+        assert (done.landmarks[2, 0] - done.box[0]) / width == pytest.approx(left / 14, abs=0.01)
     np.testing.assert_array_equal(example.mask, before[0])
     np.testing.assert_array_equal(example.landmarks, before[1])
 
@@ -155,6 +168,8 @@ def test_only_geometric_ops_move_anything(op: Any) -> None:
     moves = isinstance(op, ops.Flip | ops.RandomCrop)
     assert (done.mask is example.mask) != moves
     assert (done.landmarks is example.landmarks) != moves
+    assert (done.landmarks_dense is example.landmarks_dense) != moves
+    assert (done.box is example.box) != moves
 
 
 def test_in_a_mirror_left_is_right() -> None:
@@ -168,6 +183,7 @@ def test_in_a_mirror_left_is_right() -> None:
     assert done.landmarks[0, 0] < done.landmarks[1, 0]
     again = ops.Flip().apply(done, np.random.default_rng(0))
     np.testing.assert_array_equal(again.landmarks, example.landmarks)
+    np.testing.assert_allclose(again.box, example.box, atol=1e-4)
     many = dataclasses.replace(example, landmarks=np.zeros((7, 2), np.float32))
     with pytest.raises(ValueError, match=r"cannot mirror 7 landmarks: .* known of 5"):
         ops.Flip().apply(many, np.random.default_rng(0))
@@ -181,6 +197,9 @@ def test_fitting_moves_mask_and_landmarks_along(height: Any, width: Any, size: A
     bright = done.image[..., 0] > 127
     assert done.mask.shape == (size, size) and ((done.mask > 0) != bright).mean() < 0.02
     np.testing.assert_allclose(done.landmarks[2], centre_of(bright), atol=0.6)
+    np.testing.assert_allclose(done.landmarks_dense[9], done.landmarks[2], atol=1e-3)
+    sides = (done.box[2:] - done.box[:2]) * min(height, width) / size
+    np.testing.assert_allclose(sides, (14, 19), rtol=1e-4)
 
 
 def test_what_has_its_size_is_not_copied() -> None:

@@ -103,8 +103,8 @@ def test_unknown_freeze_prefix_lists_what_is_there() -> None:
 def test_unknown_names_list_the_known() -> None:
     with pytest.raises(ValueError, match="adam, adamw, sgd; got 'lion'"):
         create_optimizer("lion", 0.1)
-    with pytest.raises(ValueError, match="constant, step, cosine; got 'linear'"):
-        create_schedule("linear", 0.1, total_steps=10)
+    with pytest.raises(ValueError, match="constant, step, cosine, linear; got 'quadratic'"):
+        create_schedule("quadratic", 0.1, total_steps=10)
     with pytest.raises(ValueError, match="decay_steps >= 1"):
         create_schedule("step", 0.1, total_steps=10)
 
@@ -121,6 +121,16 @@ def test_cosine_with_warmup() -> None:
     cosine = 2.0 * (0.9 * 0.5 * (1 + np.cos(np.pi * steps / 100)) + 0.1)
     want = cosine * np.minimum(1, (steps + 1) / 10)
     np.testing.assert_allclose([float(schedule(int(s))) for s in steps], want, rtol=1e-5)
+
+
+def test_linear_holds_and_then_falls_to_the_end() -> None:
+    fields = {"total_steps": 20, "hold_steps": 12, "final_fraction": 0.25}
+    schedule = create_schedule("linear", 2.0, **fields, warmup_steps=4)
+    want = [0.5, 1.0, 1.5, *[2.0] * 10, *np.linspace(2.0, 0.5, 9)[1:], 0.5]
+    np.testing.assert_allclose([float(schedule(step)) for step in range(22)], want, rtol=1e-6)
+    # Without the hold, a line from the first step; with one that outlasts the run, a constant.
+    assert float(create_schedule("linear", 2.0, total_steps=20)(5)) == 1.5
+    assert float(create_schedule("linear", 2.0, total_steps=20, hold_steps=30)(20)) == 2.0
 
 
 @pytest.mark.parametrize(

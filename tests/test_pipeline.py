@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from records import read_images, write_records
 
+from data_pipeline.training.example import FIELDS
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import eval_batches, train_batches
 from data_pipeline.training.sampler import Sampler
@@ -115,12 +116,17 @@ def test_a_bad_record_is_named_through_tf_data(
 
 @pytest.fixture(scope="module")
 def extras(records: Any) -> Any:
-    """Arrays with masks and 7 landmarks, which only ops that do not mirror can take."""
+    """Arrays with all fields, and 7 landmarks, which only ops that do not mirror can take."""
     count, draw = len(records), np.random.default_rng(0)
     mask = np.where(draw.random((count, 48, 48)) < 0.3, 255, 0).astype(np.uint8)
     landmarks = draw.uniform(0, 47, (count, 7, 2)).astype(np.float32)
     return ArraySource(
-        np.stack(read_images(records)), records.columns, mask=mask, landmarks=landmarks
+        np.stack(read_images(records)),
+        records.columns,
+        mask=mask,
+        landmarks=landmarks,
+        landmarks_dense=draw.uniform(0, 47, (count, 68, 2)).astype(np.float32),
+        box=draw.uniform(0, 47, (count, 4)).astype(np.float32),
     )
 
 
@@ -139,7 +145,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_batches_hold_what_is_read(extras: Any) -> None:
     sampler = Sampler(extras.columns["label"], batch_size=4, seed=7)
-    reads = ("mask", "landmarks")
+    reads = FIELDS
     batches = train_batches(extras, sampler, ops=(), image_size=48, reads=reads)
     plain = train_batches(extras, sampler, ops=(), image_size=48)
     for _ in range(3):
@@ -147,10 +153,11 @@ def test_batches_hold_what_is_read(extras: Any) -> None:
         assert set(batch) == {"image", "label", "index", *reads}
         np.testing.assert_array_equal(batch["image"], images_alone["image"])
         assert batch["mask"].shape == (4, 48, 48) and batch["mask"].dtype == np.uint8
-        assert batch["landmarks"].shape == (4, 7, 2) and batch["landmarks"].dtype == np.float32
+        for name, shape in {"landmarks": (7, 2), "landmarks_dense": (68, 2), "box": (4,)}.items():
+            assert batch[name].shape == (4, *shape) and batch[name].dtype == np.float32
         for i, example in enumerate(extras.read(batch["index"], reads)):
-            np.testing.assert_array_equal(batch["mask"][i], example.mask)
-            np.testing.assert_array_equal(batch["landmarks"][i], example.landmarks)
+            for name in reads:
+                np.testing.assert_array_equal(batch[name][i], getattr(example, name))
     batches.close()
     plain.close()
 
@@ -180,18 +187,19 @@ def test_masks_come_the_same_through_tf_data_and_through_threads(masked: Any) ->
 
 def test_padding_has_the_shapes_of_what_it_pads(extras: Any) -> None:
     """Also where a process has nothing but padding."""
-    reads = ("mask", "landmarks")
+    reads = ("mask", "landmarks", "box")
     rows = ArraySource(
         np.stack(read_images(extras, np.arange(2))),
         {"label": extras.columns["label"][:2]},
         mask=np.ones((2, 48, 48), np.uint8),
         landmarks=np.ones((2, 7, 2), np.float32),
+        box=np.ones((2, 4), np.float32),
     )
     options = {"batch_size": 8, "image_size": 48, "reads": reads, "process_count": 2}
     [own], [other] = (list(eval_batches(rows, **options, process_index=i)) for i in range(2))
     assert list(own["weight"]) == [1, 1, 0, 0] and list(other["weight"]) == [0] * 4
     assert {name: a.shape for name, a in own.items()} == {n: a.shape for n, a in other.items()}
-    assert not any(other[name].any() for name in ("image", "mask", "landmarks"))
+    assert not any(other[name].any() for name in ("image", *reads))
     assert not own["mask"][2:].any() and own["landmarks"][:2].all()
 
 

@@ -74,18 +74,20 @@ def test_differences_name_both_values() -> None:
         Settings(),
         Settings(detector="yunet", crop_size=256, alignment="box"),
         Settings(detector="none", crop_size=64),
+        Settings(detector="yunet", alignment="box", margin=2.6),
     ],
 )
 def test_settings_come_back_from_their_protocol(settings: Any) -> None:
-    assert settings.protocol.margin == (1.0 if settings.detector == "none" else MARGIN)
+    assert settings.protocol.margin == (1.0 if settings.detector == "none" else settings.margin)
+    assert settings.margin in (MARGIN, 2.6)
     assert Settings.from_protocol(settings.protocol) == settings
     more = Settings.from_protocol(settings.protocol, num_frames=3, faces="all")
     assert more == dataclasses.replace(settings, num_frames=3, faces="all")
 
 
 def test_a_protocol_of_another_time_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"margin: 1\.5 against 1\.3"):
-        Settings.from_protocol(dataclasses.replace(PROTOCOL, margin=1.5))
+    with pytest.raises(ValueError, match="crop_version: a0 against a1"):
+        Settings.from_protocol(dataclasses.replace(PROTOCOL, crop_version="a0"))
     with pytest.raises(ValueError, match="unknown alignment 'mesh'; available: similarity"):
         Settings.from_protocol(dataclasses.replace(PROTOCOL, alignment="mesh"))
 
@@ -116,7 +118,7 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
         for name, protocol in (("a", PROTOCOL), ("b", PROTOCOL), ("c", boxes), ("d", None))
     )
     joined = Joined([first, same])
-    assert joined.crop_protocol == PROTOCOL and joined.fields == ("landmarks",)
+    assert joined.crop_protocol == PROTOCOL and joined.fields == ("landmarks", "box")
     assert Joined([first, older]).crop_protocol is None
     with pytest.raises(DataError) as raised:
         Joined([older, first, other])
@@ -124,17 +126,30 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
     assert "alignment: similarity against box" in str(raised.value)
 
 
+@pytest.mark.parametrize("margin", [MARGIN, 2.0])
 @pytest.mark.parametrize("alignment", ["similarity", "box"])
-def test_landmarks_of_records_are_in_pixels_of_the_crop(tmp_path: Path, alignment: Any) -> None:
-    settings = Settings(num_frames=2, crop_size=64, alignment=alignment)
+def test_landmarks_and_boxes_of_records_are_in_pixels_of_the_crop(
+    tmp_path: Path, alignment: Any, margin: Any
+) -> None:
+    settings = Settings(num_frames=2, crop_size=64, alignment=alignment, margin=margin)
     path = tmp_path / "videos" / "x.npz"
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)
-    pack([path], tmp_path, name="t", crop_size=64, file_format="array_record")
-    [example] = RecordSource(tmp_path, "train").read(np.array([1]), ["landmarks"])
-    wanted = template(64)  # where a similarity takes the five; the face is the template, moved
-    if alignment == "box":  # 20, 10, 70, 80: centre (45, 45), side 1.3·70
-        wanted = (wanted + 20 - 45) * 64 / 91 + 32
-    assert example.landmarks.dtype == np.float32
+    pack(
+        [path],
+        tmp_path,
+        name="t",
+        crop_size=64,
+        file_format="array_record",
+        protocol=settings.protocol,
+    )
+    [example] = RecordSource(tmp_path, "train").read(np.array([1]), ["landmarks", "box"])
+    face, box = template(64) + 20, np.array([[20, 10], [70, 80]])  # as `OneFace` finds them
+    if alignment == "box":  # centre (45, 45), the longer side 70
+        wanted, box = ((p - 45) * 64 / (margin * 70) + 32 for p in (face, box))
+    else:  # the face is the template of the usual margin, moved
+        wanted, box = ((p - 52) * MARGIN / margin + 32 for p in (face, box))
+    assert example.landmarks.dtype == example.box.dtype == np.float32
+    np.testing.assert_allclose(example.box, box.ravel(), atol=1e-3)
     np.testing.assert_allclose(example.landmarks, wanted, atol=1e-3)
 
 
@@ -143,5 +158,6 @@ def test_images_that_were_crops_have_no_landmarks(tmp_path: Path) -> None:
     settings = Settings(detector="none", num_frames=2, crop_size=48)
     extract_video(video(write_clip(tmp_path / "a.mp4", 8)), settings, OneFace()).save(path)
     build = pack([path], tmp_path, name="t", crop_size=48, file_format="array_record")
-    with pytest.raises(DataError, match="no landmarks are known"):
-        RecordSource(build, "train").read(np.array([0]), ["landmarks"])
+    for field in ("landmarks", "box"):
+        with pytest.raises(DataError, match="neither landmarks nor box are known"):
+            RecordSource(build, "train").read(np.array([0]), [field])

@@ -125,6 +125,25 @@ def test_arrays_refuse_masks_and_landmarks_that_do_not_fit() -> None:
         ArraySource(images, columns, mask=np.zeros((3, 8), np.uint8))
     with pytest.raises(DataError, match=r"landmarks must be float32 \[3, K, 2\], not float64"):
         ArraySource(images, columns, landmarks=np.zeros((3, 5, 2)))
+    with pytest.raises(DataError, match=r"landmarks_dense must be float32 \[3, K, 2\], not"):
+        ArraySource(images, columns, landmarks_dense=np.zeros((2, 68, 2), np.float32))
+    with pytest.raises(DataError, match=r"box must be float32 \[3, 4\], not float32 \[3, 2\]"):
+        ArraySource(images, columns, box=np.zeros((3, 2), np.float32))
+
+
+def test_arrays_give_back_what_they_were_given() -> None:
+    draw = np.random.default_rng(0)
+    given = {
+        "landmarks": draw.random((3, 5, 2), np.float32),
+        "landmarks_dense": draw.random((3, 68, 2), np.float32),
+        "box": draw.random((3, 4), np.float32),
+    }
+    source = ArraySource(np.zeros((3, 8, 8, 3), np.uint8), {"label": [0, 1, 1]}, **given)
+    assert source.fields == tuple(given)
+    [example] = source.read(np.array([2]), ("box", "landmarks_dense"))
+    assert example.landmarks is None
+    np.testing.assert_array_equal(example.box, given["box"][2])
+    np.testing.assert_array_equal(example.landmarks_dense, given["landmarks_dense"][2])
 
 
 def test_a_real_record_without_a_mask_has_an_empty_one() -> None:

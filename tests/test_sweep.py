@@ -140,6 +140,21 @@ def test_others_are_marked_and_missing_cells_say_so() -> None:
     assert "† Published figures of other systems, not run here." in lines
 
 
+def test_a_column_without_published_figures_is_ours_alone() -> None:
+    rows = (Row("a", (Cell(None, "first", "x", "video.auc"), Cell(90.0))),)
+    rows += (Row("b", (None, Cell(None, "first", "x", "by_subset.warp.video.auc"))),)
+    sweep = Sweep("t", ("AUC", "other"), (Run("first", "x"),), rows)
+    metrics = {
+        "video": {"auc": 0.75},
+        "intervals": {"video": {"auc": [0.5, 1.0]}},
+        "by_subset": {"warp": {"video": {"auc": 0.25}}},
+    }
+    table = as_markdown(sweep, {("first", "x"): metrics}, description="toy").splitlines()
+    assert "|  | AUC | other, paper | other, ours |" in table
+    assert "| a | 75.00 [50.00, 100.00] | 90.00 † | – |" in table
+    assert "| b | – | – | 25.00 |" in table
+
+
 def small_sweep(**changes: Any) -> Any:
     """One run that trains, and one that starts from it."""
     runs = (Run("first", "a", changes), Run("second", "b", starts_from="first"))

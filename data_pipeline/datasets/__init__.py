@@ -17,6 +17,7 @@ from data_pipeline.datasets.dfdc_preview import DFDCPreview
 from data_pipeline.datasets.ffiw import FFIW
 from data_pipeline.datasets.ffpp import FaceForensics
 from data_pipeline.datasets.folder import Folder
+from data_pipeline.datasets.portraits import Portraits
 from data_pipeline.datasets.synthetic import Synthetic
 from data_pipeline.datasets.wilddeepfake import WildDeepfake
 
@@ -32,6 +33,7 @@ DATA_SETS: dict[str, Callable[..., DataSet]] = {
     "ffiw": FFIW,
     "df40": DF40,
     "deepfakebench": DeepfakeBench,
+    "portraits": Portraits,
     "folder": Folder,
     "synthetic": Synthetic,
 }

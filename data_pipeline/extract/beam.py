@@ -29,6 +29,7 @@ from data_pipeline.detectors import Detector, create_detector
 from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_attempts
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path, failed
 from data_pipeline.extract.footage import box_files, stored_boxes
+from data_pipeline.landmarks.face_mesh import FaceMesh
 
 _HARNESS = "apache_beam.runners.worker.sdk_worker_main"
 _POLL_SECONDS = 0.5
@@ -51,6 +52,7 @@ def extract(
     out: Path,
     *,
     weights: Path | None = None,
+    landmark_weights: Path | None = None,
     workers: int | None = None,
     beam_options: Sequence[str] = (),
     progress: Callable[[int], object] = lambda more: None,
@@ -64,7 +66,7 @@ def extract(
       videos: each gets one file, `extraction_path`.
       settings: of all of them.
       out: folder of the files; on a cluster, one that all workers see under this path.
-      weights: the detector's file; seen by all workers too.
+      weights, landmark_weights: files of detector and dense landmarks; seen by all workers too.
       workers: local processes; None for one a core.
       beam_options: as Beam takes them, such as ``--runner=FlinkRunner``; none for local processes.
       progress: is told of finished videos as they come, so many at a time.
@@ -87,7 +89,7 @@ def extract(
             pipeline
             | beam.Create([(video, boxes.get(video)) for video in ready.values()])
             | beam.Reshuffle()  # else one worker gets them all
-            | beam.ParDo(_Extract(settings, out, weights))
+            | beam.ParDo(_Extract(settings, out, weights, landmark_weights))
         )
         try:
             _run(pipeline, watched=not beam_options, tick=counter.tick)
@@ -111,13 +113,23 @@ def extract(
 class _Extract(beam.DoFn):
     """Writes the file of each video."""
 
-    def __init__(self, settings: Settings, out: Path, weights: Path | None) -> None:
-        self._settings, self._out, self._weights = settings, out, weights
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        weights: Path | None,
+        landmark_weights: Path | None = None,
+    ) -> None:
+        self._settings, self._out = settings, out
+        self._weights, self._landmark_weights = weights, landmark_weights
         self._detector: Detector | None = None
+        self._mesh: FaceMesh | None = None
 
     def setup(self) -> None:
         cv2.setNumThreads(1)  # a process a core: OpenCV's own threads would only fight them
         self._detector = create_detector(self._settings.detector, self._weights)
+        if self._settings.landmarks:
+            self._mesh = FaceMesh(self._landmark_weights)
 
     def process(self, item: tuple[Video, Path | None]) -> None:
         video, boxes = item
@@ -133,7 +145,11 @@ class _Extract(beam.DoFn):
             assert self._detector is not None
             try:
                 extraction = extract_video(
-                    video, self._settings, self._detector, boxes=stored_boxes(boxes)
+                    video,
+                    self._settings,
+                    self._detector,
+                    boxes=stored_boxes(boxes),
+                    mesh=self._mesh,
                 )
             except Exception as error:  # one odd file must not end a run over thousands
                 reason = f"unexpected {type(error).__name__}: {error}"

@@ -11,6 +11,7 @@ ALIGNMENTS = {"similarity": "a1", "box": "b1", "none": "n1"}
 """Ways to crop, and the version that records carry; "none" is for images that are crops."""
 
 MARGIN = 1.3
+"""The crop's side in sides of the face, where nothing else is said."""
 _TEMPLATE_SIZE = 112
 # Eyes, nose and mouth corners, left to right on the image, in a 112 px box.
 _TEMPLATE = np.array(
@@ -24,9 +25,9 @@ _TEMPLATE = np.array(
 )
 
 
-def template(size: int) -> np.ndarray:
+def template(size: int, margin: float = MARGIN) -> np.ndarray:
     """Where the 5 landmarks belong in a crop of `size` pixels: [5, 2] (x, y)."""
-    return (_TEMPLATE - _TEMPLATE_SIZE / 2) / (_TEMPLATE_SIZE * MARGIN) * size + size / 2
+    return (_TEMPLATE - _TEMPLATE_SIZE / 2) / (_TEMPLATE_SIZE * margin) * size + size / 2
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -53,10 +54,10 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def box_transform(box: np.ndarray, size: int) -> np.ndarray:
-    """Takes the upright square of side 1.3·max(w, h) around a box (x0, y0, x1, y1) to the crop."""
+def box_transform(box: np.ndarray, size: int, margin: float = MARGIN) -> np.ndarray:
+    """Takes the upright square of side margin·max(w, h) around a box x0, y0, x1, y1 to the crop."""
     x0, y0, x1, y1 = np.asarray(box, np.float64)
-    scale = size / max(MARGIN * max(x1 - x0, y1 - y0), 1e-6)
+    scale = size / max(margin * max(x1 - x0, y1 - y0), 1e-6)
     centre = ((x0 + x1) / 2, (y0 + y1) / 2)
     return np.array(
         [[scale, 0, size / 2 - scale * centre[0]], [0, scale, size / 2 - scale * centre[1]]]
@@ -64,7 +65,12 @@ def box_transform(box: np.ndarray, size: int) -> np.ndarray:
 
 
 def crop_matrix(
-    box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+    box: np.ndarray,
+    landmarks: np.ndarray,
+    *,
+    size: int,
+    alignment: str,
+    margin: float = MARGIN,
 ) -> np.ndarray | None:
     """What takes a pixel of the frame to its place in the crop.
 
@@ -73,6 +79,7 @@ def crop_matrix(
       landmarks: [5, 2], left eye, right eye, nose, left and right mouth corner on the image.
       size: of the crop in pixels.
       alignment: "similarity", "box", or "none".
+      margin: the crop's side in sides of the face: of its box, or of the template of 5 landmarks.
 
     Returns:
       [2, 3] for `cv2.warpAffine`; None for "none": the centre square of the whole image.
@@ -83,18 +90,24 @@ def crop_matrix(
     if alignment not in ALIGNMENTS:
         raise ValueError(f"unknown alignment '{alignment}'; available: {', '.join(ALIGNMENTS)}")
     if alignment == "similarity":
-        return similarity_transform(landmarks, template(size))
-    return box_transform(box, size) if alignment == "box" else None
+        return similarity_transform(landmarks, template(size, margin))
+    return box_transform(box, size, margin) if alignment == "box" else None
 
 
 def crop_face(
-    image: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+    image: np.ndarray,
+    box: np.ndarray,
+    landmarks: np.ndarray,
+    *,
+    size: int,
+    alignment: str,
+    margin: float = MARGIN,
 ) -> np.ndarray:
     """A face crop; outside the image its border is reflected.
 
     Args:
       image: uint8 RGB [H, W, 3].
-      box, landmarks, size, alignment: see `crop_matrix`.
+      box, landmarks, size, alignment, margin: see `crop_matrix`.
 
     Returns:
       uint8 RGB [size, size, 3].
@@ -102,22 +115,24 @@ def crop_face(
     Raises:
       ValueError: see `crop_matrix`.
     """
-    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment)
-    if matrix is None:
-        return fit_to_size(image, size)
-    return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment, margin=margin)
+    return fit_to_size(image, size) if matrix is None else warp(image, matrix, size)
 
 
 def crop_mask(
-    mask: np.ndarray, box: np.ndarray, landmarks: np.ndarray, *, size: int, alignment: str
+    mask: np.ndarray,
+    box: np.ndarray,
+    landmarks: np.ndarray,
+    *,
+    size: int,
+    alignment: str,
+    margin: float = MARGIN,
 ) -> np.ndarray:
     """A mask cut as `crop_face` cuts its image, by the nearest pixel; outside the image it is 0.
 
     Args:
       mask: uint8 [H, W].
-      box, landmarks, size, alignment: see `crop_matrix`.
+      box, landmarks, size, alignment, margin: see `crop_matrix`.
 
     Returns:
       uint8 [size, size].
@@ -125,9 +140,21 @@ def crop_mask(
     Raises:
       ValueError: see `crop_matrix`.
     """
-    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment)
+    matrix = crop_matrix(box, landmarks, size=size, alignment=alignment, margin=margin)
     if matrix is None:
         return centre_square(*mask.shape).cut_mask(mask, (size, size))
+    return warp_mask(mask, matrix, size)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """What a `crop_matrix` takes to the crop: uint8 [size, size, 3], the border reflected."""
+    return cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def warp_mask(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """As `warp`, of a mask, by the nearest pixel: uint8 [size, size], outside the image 0."""
     return cv2.warpAffine(
         mask, matrix, (size, size), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
     )

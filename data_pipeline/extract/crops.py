@@ -13,15 +13,25 @@ import numpy as np
 
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
-from data_pipeline.extract.crop import ALIGNMENTS, MARGIN, crop_face, crop_mask
+from data_pipeline.extract.crop import (
+    ALIGNMENTS,
+    MARGIN,
+    crop_face,
+    crop_mask,
+    crop_matrix,
+    crop_points,
+)
 from data_pipeline.extract.extraction import FORMAT, Extraction
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.locate import Boxes, Located, locate, place
 from data_pipeline.extract.masks import Masks, encode_mask
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.extract.video import open_frames
+from data_pipeline.landmarks.face_mesh import NUM_POINTS, FaceMesh
 
 IMAGE_FORMATS = ("jpeg", "png")
+DENSE_LANDMARKS = {"": 0, "face_mesh": NUM_POINTS}
+"""How many dense landmarks a crop has, by what finds them; "" for none."""
 ORIGINALS = "originals"
 """Value of `Settings.boxes_from`: a fake gets the boxes of its real video."""
 
@@ -44,6 +54,11 @@ class Settings:
       boxes_from: "", `ORIGINALS`, or the folder of an earlier run whose boxes are taken for the
         same video in any compression, or for fakes of it. A video without such boxes is searched.
       masks: whether the forged region's masks are cut along; frames without one are left out.
+      margin: the crop's side in sides of the face; it says nothing where nothing is cut.
+      landmarks: of `DENSE_LANDMARKS`, what is stored beside the detector's 5.
+
+    Raises:
+      ValueError: unknown landmarks, or some that need a detector where there is none.
     """
 
     detector: str = "mtcnn"
@@ -58,10 +73,21 @@ class Settings:
     quality: int = 95
     boxes_from: str = ""
     masks: bool = False
+    margin: float = MARGIN
+    landmarks: str = ""
 
     def __post_init__(self) -> None:
         if self.detector == "none":
             object.__setattr__(self, "alignment", "none")
+        if self.landmarks not in DENSE_LANDMARKS:
+            known = ", ".join(filter(None, DENSE_LANDMARKS))
+            raise ValueError(f"unknown landmarks '{self.landmarks}'; available: {known}")
+        if self.landmarks and self.alignment == "none":
+            raise ValueError(
+                f"landmarks '{self.landmarks}' need a detector that says where the face and its "
+                "eyes are, and with detector 'none' images are taken as they are: choose another "
+                "detector, such as yunet, or no landmarks"
+            )
 
     @property
     def crop_version(self) -> str:
@@ -73,7 +99,7 @@ class Settings:
         """How a face lies in the crops of these settings."""
         return CropProtocol(
             alignment=self.alignment,
-            margin=1.0 if self.alignment == "none" else MARGIN,
+            margin=1.0 if self.alignment == "none" else self.margin,
             crop_size=self.crop_size,
             crop_version=self.crop_version,
             detector=self.detector,
@@ -87,6 +113,7 @@ class Settings:
           ValueError: this version of the project cuts in another way; the message has both values.
         """
         settings = cls(
+            margin=MARGIN if protocol.alignment == "none" else protocol.margin,
             detector=protocol.detector,
             crop_size=protocol.crop_size,
             alignment=protocol.alignment,
@@ -105,13 +132,20 @@ class Settings:
     def as_text(self) -> str:
         """For fingerprints: equal settings give equal text."""
         fields = {**dataclasses.asdict(self), "version": self.crop_version, "format": FORMAT}
-        if not self.masks:
-            del fields["masks"]  # files from before there were masks keep their names
+        # Files from before there were these fields keep their names.
+        for name, before in (("masks", False), ("margin", MARGIN), ("landmarks", "")):
+            if fields[name] == before:
+                del fields[name]
         return json.dumps(fields)
 
 
 def extract_video(
-    video: Video, settings: Settings, detector: Detector, *, boxes: Boxes | None = None
+    video: Video,
+    settings: Settings,
+    detector: Detector,
+    *,
+    boxes: Boxes | None = None,
+    mesh: FaceMesh | None = None,
 ) -> Extraction:
     """Decodes, detects and crops; what goes wrong with a video is in `problem`, never raised.
 
@@ -120,9 +154,10 @@ def extract_video(
       settings: of all videos.
       detector: finds faces where `boxes` is None.
       boxes: found earlier on the same footage.
+      mesh: finds the dense landmarks, where the settings ask for them.
     """
     problems: list[str] = []
-    crops = _Crops(settings)
+    crops = _Crops(settings, mesh)
     read = 0
     try:
         frames = open_frames(video.path, settings.num_frames)
@@ -153,15 +188,38 @@ def find(frames: Iterable[Frame], detector: Detector, settings: Settings) -> Ite
 def cut(image: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     """The crop of a face with these settings: for records and for prediction alike."""
     return crop_face(
-        image, face.box, face.landmarks, size=settings.crop_size, alignment=settings.alignment
+        image,
+        face.box,
+        face.landmarks,
+        size=settings.crop_size,
+        alignment=settings.alignment,
+        margin=settings.margin,
     )
 
 
 def cut_mask(mask: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     """The mask of a face's crop: uint8 [H, W] of the frame to [size, size]."""
     return crop_mask(
-        mask, face.box, face.landmarks, size=settings.crop_size, alignment=settings.alignment
+        mask,
+        face.box,
+        face.landmarks,
+        size=settings.crop_size,
+        alignment=settings.alignment,
+        margin=settings.margin,
     )
+
+
+def cut_points(points: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
+    """Where points [K, 2] of the frame are in a face's crop, which something was cut for."""
+    matrix = crop_matrix(
+        face.box,
+        face.landmarks,
+        size=settings.crop_size,
+        alignment=settings.alignment,
+        margin=settings.margin,
+    )
+    assert matrix is not None  # `Settings` refuses landmarks where nothing is cut
+    return crop_points(points, matrix)
 
 
 def failed(video: Video, settings: Settings, problem: str) -> Extraction:
@@ -172,11 +230,12 @@ def failed(video: Video, settings: Settings, problem: str) -> Extraction:
 class _Crops:
     """Collects crops and where they come from."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, mesh: FaceMesh | None = None) -> None:
+        self._settings, self._mesh = settings, mesh
         self._rows: list[tuple[int, float, int, Face]] = []
         self._images: list[bytes] = []
         self._masks: list[bytes] = []
+        self._dense: list[np.ndarray] = []
         self._size = (0, 0)
         self.faceless = 0
 
@@ -189,6 +248,9 @@ class _Crops:
         if masks and mask is None:
             return  # in records with masks, each has one
         for track, face in faces:
+            if self._mesh is not None:
+                points = self._mesh.points(frame.image, face.box, face.landmarks)
+                self._dense.append(cut_points(points, face, self._settings))
             crop = cut(frame.image, face, self._settings)
             self._images.append(encode(crop, self._settings.image_format, self._settings.quality))
             if mask is not None:
@@ -204,6 +266,7 @@ class _Crops:
             )
         }
         faces = [face for *_, face in self._rows]
+        count = DENSE_LANDMARKS[self._settings.landmarks]
         return Extraction(
             meta={**meta, "crop_version": self._settings.crop_version},
             crops=self._images,
@@ -216,6 +279,9 @@ class _Crops:
             size=np.array(self._size, np.int32),
             problem=problem,
             masks=self._masks,
+            landmarks_dense=np.array(self._dense, np.float32).reshape(-1, count, 2)
+            if count
+            else None,
         )
 
 

@@ -16,6 +16,9 @@ FORMAT = 2
 """Of the files; another one makes other file names, so old files are not mistaken for new."""
 
 
+_BULK = ("crops", "masks", "landmarks_dense")
+
+
 @dataclasses.dataclass(frozen=True)
 class Extraction:
     """The crops of one video.
@@ -27,6 +30,7 @@ class Extraction:
       size: width and height of the frames in pixels, 0 where there were none.
       problem: why frames or faces are missing, or "".
       masks: encoded PNGs, one a crop, or [] where none were asked for.
+      landmarks_dense: [n, K, 2] in pixels of the crops; None where none were asked for.
     """
 
     meta: dict[str, Any]
@@ -40,6 +44,7 @@ class Extraction:
     size: np.ndarray
     problem: str
     masks: list[bytes] = dataclasses.field(default_factory=list)
+    landmarks_dense: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -52,12 +57,16 @@ class Extraction:
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all."""
+        dense = self.landmarks_dense
+        extras: dict[str, Any] = {} if dense is None else {"landmarks_dense": dense}
+        if self.masks:
+            extras |= _joined("masks", "mask_lengths", self.masks)
         with atomic_file(path, "wb") as file:
             np.savez(
                 file,
                 meta=json.dumps({**self.meta, "problem": self.problem}),
                 **_joined("crops", "lengths", self.crops),
-                **(_joined("masks", "mask_lengths", self.masks) if self.masks else {}),
+                **extras,
                 frame=self.frame,
                 timestamp=self.timestamp,
                 face=self.face,
@@ -73,14 +82,15 @@ class Extraction:
 
         Args:
           path: the file.
-          crops: False leaves `crops` and `masks` empty, and the bulk of the file unread.
+          crops: False leaves the bulk of the file unread, and `crops`, `masks` and
+            `landmarks_dense` empty.
 
         Raises:
           ValueError: the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                wanted = [name for name in stored.files if crops or name not in ("crops", "masks")]
+                wanted = [name for name in stored.files if crops or name not in _BULK]
                 fields = {name: stored[name] for name in wanted}
             meta = json.loads(str(fields.pop("meta")))
             problem = meta.pop("problem")

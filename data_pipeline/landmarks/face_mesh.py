@@ -64,7 +64,12 @@ class FaceMesh:
 
         Returns:
           float32 [468, 2], x and y in pixels of the image.
+
+        Raises:
+          LandmarkError: box or landmarks are not known (NaN).
         """
+        if not (np.isfinite(box).all() and np.isfinite(landmarks).all()):
+            raise LandmarkError("no mesh of a face whose box or eyes are not known (NaN)")
         matrix = _input_matrix(box, landmarks)
         size = (_INPUT_SIZE, _INPUT_SIZE)
         face = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)

@@ -41,7 +41,7 @@ class Disturbance:
 class Disturbed:
     """A source whose images are disturbed; a pure function of source, name and strength.
 
-    Masks and landmarks stay: no disturbance moves pixels.
+    Masks, landmarks and boxes stay: no disturbance moves pixels.
 
     Args:
       source: the images.

@@ -5,23 +5,28 @@ A batch is a dict of arrays, b the process's part of the global batch and S the 
 - image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
 - in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
   training batch has no weight: each of its examples counts;
-- what `reads` names: mask uint8 [b, S, S], landmarks float32 [b, K, 2] in pixels of the image.
+- what `reads` names, in pixels of the image: mask uint8 [b, S, S], landmarks and landmarks_dense
+  float32 [b, K, 2], box float32 [b, 4].
 
 Normalisation happens on the device.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
 import numpy as np
 
+from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.errors import DataError
+from data_pipeline.training.example import Example
+from data_pipeline.training.mixture import RECORDS, Mixture
 from data_pipeline.training.ops import Op, apply_ops
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import RecordSource, Source, check_fields
@@ -40,16 +45,20 @@ _TYPES = {
     "weight": np.float32,
     "mask": np.uint8,
     "landmarks": np.float32,
+    "landmarks_dense": np.float32,
+    "box": np.float32,
 }
 
 
 def train_batches(
     source: Source,
-    sampler: Sampler,
+    sampler: Sampler | Mixture,
     *,
     ops: Sequence[Op],
     image_size: int,
     reads: Sequence[str] = (),
+    pairs: Mapping[str, Pairs] | None = None,
+    pair_ops: Sequence[Op] = (),
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
@@ -65,24 +74,47 @@ def train_batches(
       sampler: of the global batch.
       ops: augmentations, in order, each seeded by the sampler.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
-      reads: what the batches hold beside image and label: "mask", "landmarks".
+      reads: what the batches hold beside image and label: fields of `example.FIELDS`.
+      pairs: of the source, by kind, for a `Mixture`; both of a pair stand together, the real one
+        first, and have its row as their index.
+      pair_ops: augmentations of pairs, in place of `ops`; both of a pair get the same draws.
       start_step: of the first batch.
       process_index, process_count: this process takes its contiguous part of each batch.
       workers: batches made at the same time; None for as many as the machine has cores.
 
     Raises:
-      ValueError: the processes cannot share the batch equally.
+      ValueError: the processes cannot share the batch equally, or not in whole pairs.
       DataError: the source has not what `reads` names; or a record cannot be read, which is raised
         when its batch's turn comes.
     """
     part = _own_part(sampler.batch_size, process_index, process_count)
+    if isinstance(sampler, Mixture):
+        kinds = tuple((kind, (pairs or {}).get(kind)) for kind in sampler.kinds)
+        _check_mixed(source, kinds, part, reads)
+    else:
+        check_fields(source, reads)
 
     def make(step: int) -> Batch:
-        rows, seeds = sampler.batch(step)
-        return make_batch(source, rows[part], seeds[part], ops, image_size, reads=reads)
+        rows, seeds = (values[part] for values in sampler.batch(step))
+        if not isinstance(sampler, Mixture):
+            return make_batch(source, rows, seeds, ops, image_size, reads=reads)
+        examples: dict[int, Example] = {}
+        layout = sampler.layout(step)[part]
+        for number, (_, made) in enumerate(kinds):
+            where = np.flatnonzero(layout == number)
+            if not len(where):
+                continue
+            if made is None:
+                own, own_ops = _read_masked(source, rows[where], reads), ops
+            else:
+                both = made(rows[where[::2]], seeds[where[::2]], reads)
+                own, own_ops = [example for pair in both for example in pair], pair_ops
+            for i, example in zip(where, own, strict=True):
+                fitted = fit_example(example, image_size)
+                examples[int(i)] = apply_ops(fitted, own_ops, int(seeds[i]))
+        return _collate(rows, examples, reads)
 
     names = ("image", "label", "index", *reads)
-    check_fields(source, reads)
     return _in_order(source, make, range(start_step, _ENDLESS), workers, names)
 
 
@@ -142,26 +174,61 @@ def make_batch(
       image_size: pixels.
       reads: what the batch holds beside image, label and index.
     """
-    present = rows >= 0
-    where = np.flatnonzero(present)
+    where = np.flatnonzero(rows >= 0)
+    if not len(where):
+        # Padding alone has shapes too, so some example has to tell how many landmarks there are.
+        [example] = source.read(np.zeros(1, np.int64), reads)
+        batch = _collate(rows, {0: fit_example(example, image_size)}, reads)
+        return {**{k: np.zeros_like(v) for k, v in batch.items()}, "index": batch["index"]}
+    examples = {
+        int(i): apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
+        for i, example in zip(where, source.read(rows[where], reads), strict=True)
+    }
+    return _collate(rows, examples, reads)
+
+
+def _collate(rows: np.ndarray, examples: Mapping[int, Example], reads: Sequence[str]) -> Batch:
+    """Examples by their place in the batch; the other places are zeros."""
     batch: Batch = {
-        "image": np.zeros((len(rows), image_size, image_size, 3), np.uint8),
-        "label": np.where(present, source.columns["label"][rows], 0).astype(np.int32),
+        "label": np.zeros(len(rows), np.int32),
         "index": rows.astype(np.int32),
     }
-    if "mask" in reads:
-        batch["mask"] = np.zeros((len(rows), image_size, image_size), np.uint8)
-    # Padding alone has shapes too, so some example has to tell how many landmarks there are.
-    examples = source.read(rows[where] if len(where) else np.zeros(1, np.int64), reads)
-    if examples[0].landmarks is not None:
-        shape = (len(rows), *examples[0].landmarks.shape)
-        batch["landmarks"] = np.zeros(shape, np.float32)
-    for i, example in zip(where, examples, strict=len(where) > 0):
-        example = apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
-        batch["image"][i] = example.image
-        for name in reads:
+    for name in ("image", *reads):
+        shape = np.shape(getattr(next(iter(examples.values())), name))
+        batch[name] = np.zeros((len(rows), *shape), _TYPES[name])
+    for i, example in examples.items():
+        batch["label"][i] = example.label
+        for name in ("image", *reads):
             batch[name][i] = getattr(example, name)
     return batch
+
+
+def _check_mixed(
+    source: Source,
+    kinds: Sequence[tuple[str, Pairs | None]],
+    part: slice,
+    reads: Sequence[str],
+) -> None:
+    missing = [kind for kind, made in kinds if made is None and kind != RECORDS]
+    if missing:
+        raise ValueError(f"nothing makes the pairs of {', '.join(missing)}")
+    size = part.stop - part.start
+    if size % 2:
+        raise ValueError(f"the {size} examples of a process's part of a batch are no whole pairs")
+    # Pairs have masks of their own, and a real example's is empty: fakes of records need them.
+    fakes = any(made is None for _, made in kinds) and bool(np.any(source.columns["label"] == 1))
+    check_fields(source, [name for name in reads if name != "mask" or fakes])
+
+
+def _read_masked(source: Source, rows: np.ndarray, reads: Sequence[str]) -> list[Example]:
+    """As the source reads; where it has no masks, its examples are real and get empty ones."""
+    examples = source.read(rows, [name for name in reads if name in source.fields])
+    if "mask" not in reads or "mask" in source.fields:
+        return examples
+    return [
+        dataclasses.replace(example, mask=np.zeros(example.image.shape[:2], np.uint8))
+        for example in examples
+    ]
 
 
 def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:

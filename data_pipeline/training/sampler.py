@@ -84,6 +84,11 @@ class Sampler:
         return self._batch_size
 
     @property
+    def epoch_size(self) -> int:
+        """Examples in an epoch."""
+        return self._epoch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps after which every example was seen: the epoch's size in batches, rounded up."""
         return -(-self._epoch_size // self._batch_size)
@@ -97,16 +102,22 @@ class Sampler:
         Returns:
           Rows of the source, int64 [B], and a seed for each row's augmentation, uint32 [B].
         """
-        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
-        if self._balance == "batch":
-            half = self._batch_size // 2
-            reals, fakes = (self._draw(label, step * half, half) for label in (0, 1))
-            rows = np.stack([reals, fakes], axis=1).reshape(-1)
-        else:
-            rows = self._draw(-1, positions[0], self._batch_size)
+        rows = self.rows(step * self._batch_size, self._batch_size)
         # One stream of seeds a step: a batch's augmentation replays without the steps before it.
         seeds = np.random.SeedSequence([self._seed, step]).generate_state(self._batch_size)
-        return rows.astype(np.int64), seeds.astype(np.uint32)
+        return rows, seeds.astype(np.uint32)
+
+    def rows(self, start: int, count: int) -> np.ndarray:
+        """Rows of the source from a position of the endless sequence of epochs, int64 [count].
+
+        Args:
+          start: even for balance "batch", as `count` is: real and fake take turns.
+          count: of rows.
+        """
+        if self._balance == "batch":
+            reals, fakes = (self._draw(label, start // 2, count // 2) for label in (0, 1))
+            return np.stack([reals, fakes], axis=1).reshape(-1).astype(np.int64)
+        return self._draw(-1, start, count).astype(np.int64)
 
     def _count(self) -> int:
         if self._balance == "batch":
@@ -121,7 +132,7 @@ class Sampler:
     def _draw(self, pool: int, start: int, count: int) -> np.ndarray:
         """`count` entries from position `start` of the endless sequence of a pool's epochs."""
         size = self._epoch_size if pool < 0 else len(self._pools[pool])
-        rows: list[np.ndarray] = []
+        rows: list[np.ndarray] = [np.zeros(0, np.int64)]
         while count:
             epoch, offset = divmod(start, size)
             part = self._epoch(pool, epoch, size)[offset : offset + count]
@@ -132,15 +143,16 @@ class Sampler:
     def _epoch(self, pool: int, epoch: int, size: int) -> np.ndarray:
         """The order of one epoch; the latest two of a pool are kept."""
         key = (pool, epoch)
-        if key not in self._cache:
+        order = self._cache.get(key)
+        if order is None:
             draw = np.random.default_rng([self._seed, epoch, pool + 1])
             if pool < 0:
                 order = draw.permutation(self._listed(draw, self._members(pool, epoch)))[:size]
             else:
                 order = self._members(pool, epoch)[draw.permutation(size)]
-            self._cache = {k: v for k, v in self._cache.items() if k == (pool, epoch - 1)}
-            self._cache[key] = order
-        return self._cache[key]
+            kept = {k: v for k, v in self._cache.items() if k[0] != pool or k[1] == epoch - 1}
+            self._cache = {**kept, key: order}  # replaced, not changed: threads read it
+        return order
 
     def _listed(self, draw: np.random.Generator, members: np.ndarray) -> np.ndarray:
         """Rows by their repeats; the fractional parts are shared out by systematic sampling."""

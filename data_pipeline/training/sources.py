@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from data_pipeline.extract.crop import MARGIN
 from data_pipeline.extract.protocol import CropProtocol, read_crop_protocol
 from data_pipeline.training.decode import decode_example
 from data_pipeline.training.errors import DataError
@@ -22,8 +23,8 @@ TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "source
 INT_COLUMNS = ("frame", "face", "label")
 COLUMNS = (*TEXT_COLUMNS, *INT_COLUMNS, "timestamp")
 _REMEDY = (
-    "Records hold masks after `python -m data_pipeline.prepare … --masks`, and landmarks unless it "
-    "was with --detector=none; an ArraySource is given both as arrays"
+    "Records hold masks after `python -m data_pipeline.prepare … --masks`, and landmarks and the "
+    "face's box unless it was with --detector=none; an ArraySource is given all of them as arrays"
 )
 
 
@@ -86,7 +87,8 @@ class ArraySource:
       columns: at least `label`; text columns that are missing are empty, numbers 0 (`video_id` and
         `frame` count the examples, so that each is a video of its own).
       mask: uint8 [N, H, W], 255 where an image is forged.
-      landmarks: float32 [N, K, 2], x and y in pixels of the image.
+      landmarks, landmarks_dense: float32 [N, K, 2], x and y in pixels of the image.
+      box: float32 [N, 4], x0, y0, x1, y1 of the face's box in pixels of the image.
 
     Raises:
       DataError: shapes, types or lengths do not fit together.
@@ -101,6 +103,8 @@ class ArraySource:
         *,
         mask: np.ndarray | None = None,
         landmarks: np.ndarray | None = None,
+        landmarks_dense: np.ndarray | None = None,
+        box: np.ndarray | None = None,
     ) -> None:
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(
@@ -115,13 +119,21 @@ class ArraySource:
         if mask is not None and (mask.shape != images.shape[:3] or mask.dtype != np.uint8):
             wanted = f"uint8 {list(images.shape[:3])}"
             raise DataError(f"masks must be {wanted}, not {mask.dtype} {list(mask.shape)}")
-        if landmarks is not None and (
-            landmarks.shape != (count, *landmarks.shape[1:2], 2) or landmarks.dtype != np.float32
-        ):
-            found = f"{landmarks.dtype} {list(landmarks.shape)}"
-            raise DataError(f"landmarks must be float32 [{count}, K, 2], not {found}")
+        for name, points in (("landmarks", landmarks), ("landmarks_dense", landmarks_dense)):
+            if points is not None and (
+                points.shape != (count, *points.shape[1:2], 2) or points.dtype != np.float32
+            ):
+                found = f"{points.dtype} {list(points.shape)}"
+                raise DataError(f"{name} must be float32 [{count}, K, 2], not {found}")
+        if box is not None and (box.shape != (count, 4) or box.dtype != np.float32):
+            raise DataError(f"box must be float32 [{count}, 4], not {box.dtype} {list(box.shape)}")
         self._images = images
-        extras = {"mask": mask, "landmarks": landmarks}
+        extras = {
+            "mask": mask,
+            "landmarks": landmarks,
+            "landmarks_dense": landmarks_dense,
+            "box": box,
+        }
         self._extras = {name: array for name, array in extras.items() if array is not None}
         self.columns = complete_columns(columns, count)
 
@@ -210,7 +222,7 @@ class RecordSource:
         return f"the records in {self._directory}"
 
     def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
-        """See `Source.read`; landmarks come in pixels of the crop, whatever the records store.
+        """See `Source.read`; landmarks and box are in pixels of the crop, whatever records store.
 
         Raises:
           DataError: a record that cannot be read or decoded; the message names it. Or the records
@@ -229,7 +241,12 @@ class RecordSource:
 
     def _decode(self, record: Any, row: int, fields: Sequence[str]) -> Example:
         try:
-            return decode_example(record.features.feature, int(self.columns["label"][row]), fields)
+            return decode_example(
+                record.features.feature,
+                int(self.columns["label"][row]),
+                fields,
+                margin=MARGIN if self.crop_protocol is None else self.crop_protocol.margin,
+            )
         except DataError as error:
             where = {k: self.columns[k][row] for k in ("subset", "video_id", "frame")}
             raise DataError(
@@ -237,11 +254,11 @@ class RecordSource:
             ) from error
 
     def _fields(self, features: Any) -> tuple[str, ...]:
-        known = ["mask"] if "mask" in features else []
+        known = [name for name in ("mask", "landmarks_dense") if name in features]
         aligned = self.crop_protocol is None or self.crop_protocol.alignment != "none"
         if aligned and {"box", "landmarks", "crop_version"} <= set(features):
-            known.append("landmarks")
-        return tuple(known)
+            known += ["landmarks", "box"]
+        return tuple(name for name in FIELDS if name in known)
 
     def _stored_columns(self, split: str, count: int) -> dict[str, np.ndarray] | None:
         path = self._directory / f"columns-{split}.npz"

@@ -1,4 +1,4 @@
-"""A rectangle cut out of an example and resized: image, mask and landmarks alike."""
+"""A rectangle cut out of an example and resized: image, mask, landmarks and box alike."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ class Window(NamedTuple):
     def apply(self, example: Example, size: tuple[int, int], interpolation: int) -> Example:
         """The example of the rectangle."""
         return dataclasses.replace(
-            example,
+            example.with_points(lambda points: self.move(points, size)),
             image=self.cut(example.image, size, interpolation),
             mask=None if example.mask is None else self.cut_mask(example.mask, size),
-            landmarks=None if example.landmarks is None else self.move(example.landmarks, size),
         )
 
 
@@ -63,7 +62,7 @@ def fit_to_size(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def fit_example(example: Example, size: int) -> Example:
-    """As `fit_to_size`, with the mask and the landmarks."""
+    """As `fit_to_size`, with mask, landmarks and box."""
     height, width = example.image.shape[:2]
     if height == width == size:
         return example

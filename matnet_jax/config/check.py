@@ -10,6 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from data_pipeline.training.blend import PAIRS
+from matnet_jax.config.data import pair_op
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import ConfigError, config_fields, flatten
 from matnet_jax.detectors.registry import FAMILIES
@@ -64,6 +66,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     if values.get("train.accumulate") != 1 and values.get("losses.batch_reduction") == "sum":
         yield "config.train.accumulate > 1 needs config.losses.batch_reduction = 'mean'"
     yield from _group_problems(values)
+    yield from _pair_problems(config, values)
     if values.get("data.source") == "records" and not values.get("data.dir"):
         yield "config.data.dir is empty; give the folder that data_pipeline.prepare wrote (--out)"
 
@@ -90,6 +93,19 @@ def _group_problems(values: dict[str, Any]) -> Iterator[str]:
             f"config.model.bn_group_size = {group} does not divide the {batch // parts} images "
             "computed at once (config.train.batch_size / config.train.accumulate)"
         )
+
+
+def _pair_problems(config: ConfigDict, values: dict[str, Any]) -> Iterator[str]:
+    batch = values.get("train.batch_size")
+    if values.get("data.mixture") and isinstance(batch, int) and batch % 2:
+        yield f"config.train.batch_size must be even for pairs (config.data.mixture); got {batch}"
+    for kind in PAIRS:
+        try:
+            pair_op(config, kind, 224)  # whatever the size
+        except ValueError as error:
+            yield f"config.{kind}: {error}"
+        except (AttributeError, KeyError, TypeError):
+            pass  # a missing section, or a value of another type: told already
 
 
 def _has_type(value: Any, wanted: type) -> bool:

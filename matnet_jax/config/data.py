@@ -9,25 +9,65 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.extract.protocol import CropProtocol
+from data_pipeline.training.blend import PAIRS, BlendedSource, PairOp, Pairs
+from data_pipeline.training.blend.pairs import VALIDATION_MARGIN
 from data_pipeline.training.example import Example
+from data_pipeline.training.mixture import RECORDS, Mixture, Share
+from data_pipeline.training.narrow import Narrowed
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import DataError, RecordSource, Source, find_build
 from matnet_jax.config.schema import known_family
+from matnet_jax.detectors.durations import duration_in_steps
 
 
 def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     """The examples of a split: train, val or test.
 
+    Those of val are pairs where ``config.validation.fakes`` says so.
+
     Args:
       config: its `data` fields say where they are.
       split: train, val or test.
-      image_size: in pixels, at which the embedded data set is drawn; records have their own.
+      image_size: in pixels, at which the embedded data set is drawn, and to which
+        ``config.data.crop_margin`` cuts; else records have their own.
 
     Raises:
-      DataError: the records are not there, or have no such split.
+      DataError: the records are not there, have no such split, not what pairs are made of, or
+        cannot be cut by ``config.data.crop_margin``.
     """
+    wide = _open(config, split, image_size)
+    source = _cropped(wide, config, image_size)
+    fakes = config.validation.get("fakes", RECORDS)  # older checkpoints' configs have none
+    if split != "val" or fakes == RECORDS:
+        return source
+    margin = config.data.crop_margin
+    return BlendedSource(
+        wide,
+        pair_op(config, fakes, image_size),
+        name=fakes,
+        seed=config.seed,
+        margin=VALIDATION_MARGIN if margin is None else (margin - 1) / 2,
+        crop_protocol=source.crop_protocol,
+    )
+
+
+def pair_op(config: ConfigDict, kind: str, image_size: int) -> PairOp:
+    """What makes pairs of a kind of `PAIRS`, with the options of its section of the config.
+
+    Raises:
+      ValueError: options that do not go together.
+    """
+    options = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config[kind].items()
+    }
+    op: PairOp = PAIRS[kind](size=image_size, **options)
+    return op
+
+
+def _open(config: ConfigDict, split: str, image_size: int) -> Source:
     if config.data.source == "synthetic":
         from data_pipeline.synthetic import synthetic_source  # not needed for records
 
@@ -40,16 +80,25 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
     return RecordSource(config.data.dir, split)
 
 
+def _cropped(source: Source, config: ConfigDict, image_size: int) -> Source:
+    """As the network sees it, by ``config.data.crop_margin``."""
+    margin = config.data.get("crop_margin")  # older checkpoints' configs have none
+    return source if margin is None else Narrowed(source, margin=margin, size=image_size)
+
+
 def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
     """What an evaluation scores: `open_source`'s, or ``config.eval.data_dirs`` together.
 
     Raises:
-      DataError: the records are not there, or have no such split.
+      DataError: as of `open_source`, or faces that were cut in different ways.
     """
     if config.data.source != "records" or not config.eval.data_dirs:
         return open_source(config, split, image_size)
     return Joined(
-        [RecordSource(folder, split) for folder in config.eval.data_dirs],
+        [
+            _cropped(RecordSource(folder, split), config, image_size)
+            for folder in config.eval.data_dirs
+        ],
         check_crops=config.data.check_crops,
     )
 
@@ -124,19 +173,49 @@ def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:
     return {"without_face": [video for video in without_face if video["split"] == split]}
 
 
-def build_sampler(config: ConfigDict, source: Source) -> Sampler:
+def build_sampler(config: ConfigDict, source: Source) -> Sampler | Mixture:
     """The order of examples, a pure function of seed and step."""
-    return Sampler(
-        source.columns["label"],
+    shares = mixture_shares(config)
+    videos = _videos(source.columns) if config.data.frames_per_video else None
+    records = None
+    if not shares or RECORDS in shares:
+        records = Sampler(
+            source.columns["label"],
+            batch_size=config.train.batch_size,
+            seed=config.seed,
+            real_repeat=config.data.real_repeat,
+            balance=config.data.balance,
+            groups=source.columns["subset"],
+            group_weights=group_weights(config),
+            videos=videos,
+            frames_per_video=config.data.frames_per_video,
+        )
+        if not shares:
+            return records
+    return Mixture(
+        shares,
+        over=lambda steps_per_epoch: duration_in_steps(
+            config.data.mixture_over,
+            steps_per_epoch=steps_per_epoch,
+            batch_size=config.train.batch_size,
+        ),
         batch_size=config.train.batch_size,
         seed=config.seed,
-        real_repeat=config.data.real_repeat,
-        balance=config.data.balance,
-        groups=source.columns["subset"],
-        group_weights=group_weights(config),
-        videos=_videos(source.columns) if config.data.frames_per_video else None,
+        records=records,
+        labels=source.columns["label"],
+        videos=videos,
         frames_per_video=config.data.frames_per_video,
     )
+
+
+def mixture_shares(config: ConfigDict) -> dict[str, Share]:
+    """Kind -> its share of a batch, of ``config.data.mixture``; of records alone, none."""
+    return dict(Share.parse(text) for text in config.data.mixture)
+
+
+def examples_together(config: ConfigDict) -> int:
+    """How many examples of a batch stay together: 2 where there are pairs."""
+    return 2 if config.data.mixture else 1
 
 
 def group_weights(config: ConfigDict) -> dict[str, float]:
@@ -152,18 +231,30 @@ def _videos(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def training_batches(
-    config: ConfigDict, source: Source, sampler: Sampler, image_size: int, start_step: int
+    config: ConfigDict,
+    source: Source,
+    sampler: Sampler | Mixture,
+    image_size: int,
+    start_step: int,
 ) -> Generator[dict[str, np.ndarray]]:
     """This process's part of each batch from `start_step` on, augmented by ``config.data.ops``.
 
-    Beside image and label it holds what the family of ``config.model.name`` reads.
+    Beside image and label it holds what the family of ``config.model.name`` reads. Pairs are made
+    of crops as they were prepared, of which they are cut themselves.
     """
+    wide = source.wide if isinstance(source, Narrowed) else source
     return train_batches(
         source,
         sampler,
         ops=PRESETS[config.data.ops],
         image_size=image_size,
         reads=known_family(config.model.name).reads,
+        pairs={
+            kind: Pairs(wide, pair_op(config, kind, image_size), kind)
+            for kind in mixture_shares(config)
+            if kind != RECORDS
+        },
+        pair_ops=PRESETS[config.data.pair_ops],
         start_step=start_step,
         process_index=jax.process_index(),
         process_count=jax.process_count(),

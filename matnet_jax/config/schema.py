@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from data_pipeline.training.blend import PAIRS, option_names
 from matnet_jax.config.sections import AFTER, BEFORE, Run
 from matnet_jax.detectors.base import Family
 from matnet_jax.detectors.fields import Derived, Range, one_of
@@ -127,9 +128,12 @@ def config_fields(name: str) -> tuple[Field, ...]:
 
 
 def fields_of(kind: type, prefix: str) -> Iterator[Field]:
-    """The fields of a dataclass that a config sets."""
+    """The fields of a dataclass that a config sets; of what makes pairs, its options."""
     hints = typing.get_type_hints(kind, include_extras=True)
+    options = option_names(kind) if kind in PAIRS.values() else None
     for field in dataclasses.fields(kind):
+        if options is not None and field.name not in options:
+            continue
         hint, marks = _unwrap(hints[field.name])
         if field.name in ("parent", "name") and prefix == "model.":
             continue  # Flax's own

@@ -9,7 +9,9 @@ import dataclasses
 import math
 from typing import Annotated, Any, Literal
 
+from data_pipeline.training.blend import PAIRS
 from data_pipeline.training.disturb import DISTURBANCES
+from data_pipeline.training.mixture import RECORDS, Share, check_shares
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.sampler import BALANCES
 from matnet_jax.detectors.durations import DURATION, POSITIVE_DURATION
@@ -26,7 +28,7 @@ from matnet_jax.detectors.fields import (
 from matnet_jax.metrics.videos import AGGREGATIONS
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
-ScheduleName = Literal["constant", "step", "cosine"]
+ScheduleName = Literal["constant", "step", "cosine", "linear"]
 
 
 def _is_weight(text: Any) -> bool:
@@ -40,6 +42,24 @@ def _is_weight(text: Any) -> bool:
 _GROUP_WEIGHTS = Range(
     lambda v: all(_is_weight(text) for text in v),
     "of texts such as 'Deepfakes=2': a subset and a number, at least 0",
+)
+
+
+def _is_mixture(texts: Any) -> bool:
+    try:
+        shares = [Share.parse(text) for text in texts]
+        check_shares(dict(shares)) if shares else None
+    except (AttributeError, ValueError):
+        return False
+    kinds = [kind for kind, _ in shares]
+    return len(set(kinds)) == len(kinds) and set(kinds) <= {RECORDS, *PAIRS}
+
+
+_MIXTURE = Range(
+    _is_mixture,
+    "of texts such as 'self_blended=0.5', or 'self_blended=1:0.5' for a change from 1 to 0.5; each "
+    f"of {', '.join((RECORDS, *PAIRS))} at most once, their shares 1 in sum at the start and at "
+    "the end",
 )
 _DISTURBANCES = Range(
     lambda v: all(name in (*DISTURBANCES, "all") for name in v),
@@ -85,24 +105,34 @@ class Data:
     Attributes:
       source: "records", or "synthetic": the embedded data set.
       dir: where prepare wrote the records (its --out).
+      crop_margin: side of the network's own crop in sides of the face's box, cut out of wider
+        records of alignment "box"; None: the records' crop as it is.
       check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
       ops: augmentation on the host: none, flip, standard, strong.
       real_repeat: times that a real example is seen in one epoch.
       balance: "repeat", or "batch": half of each batch is real, half is fake.
       frames_per_video: in one epoch, others in the next; None: all.
       group_weights: "subset=times in one epoch", such as ("Deepfakes=2", "FaceSwap=0.5").
+      mixture: shares of a batch that are records, or pairs of a real example and a fake made of it,
+        such as ("records=0:0.5", "self_blended=1:0.5"); (): records alone.
+      mixture_over: duration in which shares change from their start to their end.
+      pair_ops: augmentation of pairs in place of ops, the same of both; most kinds have their own.
       synthetic_seed: another one makes other people.
       synthetic_identities: people a split; None: as many as is usual.
     """
 
     source: Literal["records", "synthetic"] = "records"
     dir: str = ""
+    crop_margin: Annotated[float | None, POSITIVE] = None
     check_crops: bool = True
     ops: Annotated[str, one_of(*PRESETS)] = "flip"
     real_repeat: Annotated[int, COUNT] = 4
     balance: Annotated[str, one_of(*BALANCES)] = "repeat"
     frames_per_video: Annotated[int | None, COUNT] = None
     group_weights: Annotated[tuple[str, ...], _GROUP_WEIGHTS] = ()
+    mixture: Annotated[tuple[str, ...], _MIXTURE] = ()
+    mixture_over: Annotated[str, DURATION] = "10 epochs"
+    pair_ops: Annotated[str, one_of(*PRESETS)] = "none"
     synthetic_seed: Annotated[int, NOT_NEGATIVE] = 0
     synthetic_identities: Annotated[int | None, COUNT] = None
 
@@ -146,11 +176,13 @@ class Optimizer:
       momentum: of sgd.
       clip_norm: of all gradients together; None: they are not clipped.
       freeze: path prefixes of parameters that do not train.
-      schedule: constant, step or cosine.
+      sam_rho: radius of sharpness-aware minimisation, two passes a step; 0: off.
+      schedule: constant, step, cosine or linear.
       warmup: duration of a linear rise from 0.
       decay_every: period of the step schedule.
       decay_rate: factor of the step schedule.
-      final_fraction: of the rate, where the cosine schedule ends.
+      hold: duration at the full rate, before the linear schedule falls.
+      final_fraction: of the rate, where the cosine and linear schedules end.
     """
 
     name: OptimizerName = "adam"
@@ -162,10 +194,12 @@ class Optimizer:
     momentum: Annotated[float, RATE] = 0.9
     clip_norm: Annotated[float | None, POSITIVE] = None
     freeze: tuple[str, ...] = ()
+    sam_rho: Annotated[float, NOT_NEGATIVE] = 0.0
     schedule: ScheduleName = "constant"
     warmup: Annotated[str, DURATION] = "0 steps"
     decay_every: Annotated[str, POSITIVE_DURATION] = "5 epochs"
     decay_rate: Annotated[float, DECAY] = 0.5
+    hold: Annotated[str, DURATION] = "0 steps"
     final_fraction: Annotated[float, FRACTION] = 0.0
 
 
@@ -176,10 +210,12 @@ class Validation:
     Attributes:
       every: between two validations.
       batch_size: global; of evaluation too.
+      fakes: "records", or a kind of pairs: the real examples of val, and fakes made of them.
     """
 
     every: Annotated[str, POSITIVE_DURATION] = "1 epoch"
     batch_size: Annotated[int, COUNT] = 48
+    fakes: Annotated[str, one_of(RECORDS, *PAIRS)] = RECORDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +263,7 @@ BEFORE: dict[str, type] = {"init": Init}
 
 AFTER: dict[str, type] = {
     "data": Data,
+    **PAIRS,
     "train": Train,
     "optimizer": Optimizer,
     "validation": Validation,

@@ -175,7 +175,7 @@ class Family:
       derive: (**sections) -> fields of the model that follow from them.
       check: (model, **sections), raises ValueError where they do not go together.
       recipes: what a named recipe sets, by section of the config and field.
-      reads: what of an example it needs beside image and label: ``mask``, ``landmarks``.
+      reads: what of an example it needs beside image and label, of `example.FIELDS`: ``mask``, …
       provenance: whose code it follows; evaluations and model cards say it.
     """
 

@@ -156,9 +156,11 @@ def training_data(workdir: Path, config: ConfigDict) -> str:
     path = workdir / "config.json"
     own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else config.to_dict()
     data, start = own["data"], own["init"]["path"]
-    if data["source"] == "synthetic":
-        return "the embedded data set, drawn faces" + (f", from {start}" if start else "")
-    return f"the records in {data['dir']}" + (f", from the weights {start}" if start else "")
+    drawn = data["source"] == "synthetic"
+    text = "the embedded data set, drawn faces" if drawn else f"the records in {data['dir']}"
+    if mixture := data.get("mixture"):  # older configs have none
+        text += f", in shares {', '.join(mixture)}"
+    return text + (f", from {'' if drawn else 'the weights '}{start}" if start else "")
 
 
 def most_wrong_rows(scores: Columns) -> np.ndarray:

@@ -64,7 +64,7 @@ def define_config(
     values["config"].parser = _Parser("config")
 
 
-class _Parser(config_flags.ConfigFileFlagParser):  # type: ignore[misc]
+class _Parser(config_flags.ConfigFileFlagParser):
     def parse(self, path: str) -> Any:
         config = load_config(path)
         config.lock()

@@ -12,8 +12,10 @@ import matnet_jax
 from data_pipeline.commands import Command
 from data_pipeline.files import cache_folder
 
-_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python", "pillow", "av", "pi-heif")
-_PACKAGES += ("tensorflow-cpu", "tensorflow")
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "numpy", "opencv-python", "pillow", "av", "pi-heif"),
+    *("tensorflow-cpu", "tensorflow"),
+)
 _WEIGHTS = {".onnx", ".tflite", ".h5", ".keras", ".pth", ".pt", ".bin", ".safetensors", ".npz"}
 _DETECTORS = {"mtcnn": "mtcnn", "yunet": "cv2", "retinaface": "onnxruntime"}
 

@@ -64,7 +64,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def check_divisible(
-    batch_size: int, devices: int, *, parts: int = 1, name: str = "batch_size"
+    batch_size: int, devices: int, *, parts: int = 1, group: int = 1, name: str = "batch_size"
 ) -> None:
     """Refuses a global batch that the devices cannot share equally.
 
@@ -72,16 +72,18 @@ def check_divisible(
       batch_size: global.
       devices: of all processes.
       parts: that each device computes one after the other.
+      group: examples that stay together, such as the 2 of a pair.
       name: of the batch size, for the message.
 
     Raises:
       ValueError: naming the nearest batch sizes that can be.
     """
-    unit = devices * parts
+    unit = devices * parts * group
     if batch_size % unit:
         below, above = batch_size // unit * unit, -(-batch_size // unit) * unit
         nearest = f"{below} or {above}" if below else f"{above}"
         times = f" times {parts} accumulated parts" if parts > 1 else ""
+        times += f" in whole groups of {group}" if group > 1 else ""
         raise ValueError(
             f"{name} = {batch_size} (the global batch) is not divisible by the {devices} devices"
             f"{times}; take {nearest}"

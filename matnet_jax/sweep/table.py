@@ -28,9 +28,7 @@ def our_figure(
     assert cell.run is not None
     if (cell.run, cell.data) not in metrics:
         return FAILED if failed and cell.run in failed else NOT_RUN
-    value: Any = metrics[cell.run, cell.data]
-    for name in cell.metric.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+    value = _at(metrics[cell.run, cell.data], cell.metric)
     if value is None:
         return UNDEFINED
     return value if _is_no_share(cell) else 100 * value
@@ -39,7 +37,9 @@ def our_figure(
 def as_markdown(
     sweep: Sweep, metrics: Metrics, *, description: str, failed: Mapping[str, str] | None = None
 ) -> str:
-    """The table: a column of the paper's figures and one of ours for each of its columns.
+    """The table: a column of the paper's figures, if it has any, and one of ours for each column.
+
+    Ours have their intervals where the evaluation has (``config.eval.num_resamples``).
 
     Args:
       sweep: its rows and columns.
@@ -47,24 +47,29 @@ def as_markdown(
       description: of the data.
       failed: errors by run, listed below the table.
     """
-    header = ["", *(f"{name}, {who}" for name in sweep.columns for who in ("paper", "ours"))]
+    published = [
+        any(cell is not None and cell.published is not None for cell in cells)
+        for cells in zip(*(row.cells for row in sweep.rows), strict=True)
+    ]
+    header = [""]
+    for name, printed in zip(sweep.columns, published, strict=True):
+        header += [f"{name}, paper", f"{name}, ours"] if printed else [name]
     lines = [f"# {sweep.title}", "", f"Data: {description}.", ""]
     lines += [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
     others = False
     for row in sweep.rows:
         fields = []
-        for cell in row.cells:
+        for cell, printed in zip(row.cells, published, strict=True):
             if cell is None:
-                fields += ["–", "–"]
+                fields += ["–", "–"] if printed else ["–"]
                 continue
-            published = "–" if cell.published is None else _number(cell, cell.published)
+            theirs = "–" if cell.published is None else _number(cell, cell.published)
             if cell.run is None:
                 others = True
-                fields += [f"{published} †", "–"]
+                fields += [f"{theirs} †", "–"]
             else:
-                figure = our_figure(cell, metrics, failed)
-                own = figure if isinstance(figure, str) else _number(cell, figure)
-                fields += [published, own]
+                own = _with_interval(cell, metrics, failed)
+                fields += [theirs, own] if printed else [own]
         lines.append(_line([row.name, *fields]))
     notes = [sweep.note] if sweep.note else []
     if others:
@@ -113,6 +118,26 @@ def as_csv(sweep: Sweep, metrics: Metrics, failed: Mapping[str, str] | None = No
                 )
             )
     return text.getvalue()
+
+
+def _at(values: Any, path: str) -> Any:
+    for name in path.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _with_interval(cell: Cell, metrics: Metrics, failed: Mapping[str, str] | None) -> str:
+    figure = our_figure(cell, metrics, failed)
+    if isinstance(figure, str):
+        return figure
+    whose, _, metric = cell.metric.rpartition(".")
+    whose, _, level = whose.rpartition(".")
+    where = ".".join(filter(None, (whose, "intervals", level, metric)))
+    interval = _at(metrics[cell.run or "", cell.data], where)
+    if not interval:
+        return _number(cell, figure)
+    low, high = (_number(cell, end if _is_no_share(cell) else 100 * end) for end in interval)
+    return f"{_number(cell, figure)} [{low}, {high}]"
 
 
 def _is_no_share(cell: Cell) -> bool:

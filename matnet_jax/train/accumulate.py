@@ -12,7 +12,7 @@ Result = tuple[Any, Any, dict[str, jax.Array]]
 Gradient = Callable[[Any, Any, dict[str, jax.Array], jax.Array, Any], Result]
 
 
-def accumulated(gradient: Gradient, parts: int) -> Gradient:
+def accumulated(gradient: Gradient, parts: int, group: int = 1) -> Gradient:
     """`gradient` over equal parts of a batch, averaged.
 
     Every part starts from the same collections, and their new values are averaged too. What is
@@ -22,8 +22,9 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
 
     Args:
       gradient: (params, collections, batch, key, step) -> (grads, collections, metrics).
-      parts: 1 leaves it as it is. The batch's leading axis is a multiple; part j has the rows j,
+      parts: 1 leaves it as it is. The batch's leading axis is a multiple; part j has the groups j,
         j + parts, …, so that a batch split over devices stays where it is.
+      group: rows that stay together, such as the 2 of a pair.
     """
     if parts == 1:
         return gradient
@@ -34,9 +35,11 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         def compute(part: dict[str, jax.Array], number: jax.Array) -> Result:
             return gradient(params, collections, part, jax.random.fold_in(key, number), step)
 
-        split = jax.tree.map(
-            lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), batch
-        )
+        def divide(x: jax.Array) -> jax.Array:
+            grouped = x.reshape(-1, parts, group, *x.shape[1:])
+            return jnp.moveaxis(grouped, 1, 0).reshape(parts, -1, *x.shape[1:])
+
+        split = jax.tree.map(divide, batch)
 
         def add(total: Result, item: tuple[dict[str, jax.Array], jax.Array]) -> tuple[Result, None]:
             return jax.tree.map(jnp.add, total, compute(*item)), None

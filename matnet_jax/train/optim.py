@@ -21,20 +21,23 @@ def create_schedule(
     warmup_steps: int = 0,
     decay_steps: int = 0,
     decay_rate: float = 0.5,
+    hold_steps: int = 0,
     final_fraction: float = 0.0,
 ) -> optax.Schedule:
     """Learning rate as a function of the number of updates done so far.
 
     Args:
       name: ``constant``; ``step``: times `decay_rate` after every `decay_steps`; ``cosine``: half a
-        cosine from `learning_rate` to `final_fraction` of it at `total_steps`.
+        cosine from `learning_rate` to `final_fraction` of it at `total_steps`; ``linear``: a line
+        to there, after `hold_steps` of `learning_rate`.
       learning_rate: the rate after warm-up.
       total_steps: length of the whole training, warm-up included.
       warmup_steps: the rate grows linearly from `learning_rate / warmup_steps` over these steps.
       decay_steps: period of ``step``; counted, as cosine is, from the start of training, so that
         switching warm-up on does not move the later decays.
       decay_rate: factor of ``step``.
-      final_fraction: where ``cosine`` ends.
+      hold_steps: of ``linear``; counted from the start of training, too.
+      final_fraction: where ``cosine`` and ``linear`` end.
 
     Raises:
       ValueError: for an unknown name, or ``step`` without a period.
@@ -50,6 +53,13 @@ def create_schedule(
     elif name == "cosine":
         base = optax.cosine_decay_schedule(
             learning_rate, decay_steps=max(total_steps, 1), alpha=final_fraction
+        )
+    elif name == "linear":
+        base = optax.linear_schedule(
+            learning_rate,
+            final_fraction * learning_rate,
+            transition_steps=max(total_steps - hold_steps, 1),
+            transition_begin=hold_steps,
         )
     else:
         raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}; got {name!r}")
@@ -109,6 +119,25 @@ def create_optimizer(
         raise ValueError(f"optimiser is one of {', '.join(OPTIMIZERS)}; got {name!r}")
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     tx = optax.chain(clip, *scaled, optax.scale_by_learning_rate(learning_rate))
+    return _trained(tx, freeze)
+
+
+def create_ascent(rho: float, *, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+    """The way uphill of sharpness-aware minimisation, ρ·g / ‖g‖; nowhere for a gradient of 0.
+
+    The gradient is the loss's: neither clipped nor with weight decay, which are of the step.
+
+    Args:
+      rho: ρ, the length.
+      freeze: as in `create_optimizer`; these parameters stay, and have no part in ‖g‖.
+    """
+    return _trained(optax.normalize_by_update_norm(rho, eps=1e-12), freeze)
+
+
+def _trained(
+    tx: optax.GradientTransformation, freeze: Sequence[str]
+) -> optax.GradientTransformation:
+    """`tx` of the parameters that are not frozen."""
     if not freeze:
         return tx
     return optax.multi_transform(

@@ -8,7 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from matnet_jax.detectors.durations import duration_in_steps
-from matnet_jax.train.optim import create_optimizer, create_schedule
+from matnet_jax.train.optim import create_ascent, create_optimizer, create_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ def build_plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
             warmup_steps=steps(optimizer.warmup),
             decay_steps=steps(optimizer.decay_every),
             decay_rate=optimizer.decay_rate,
+            hold_steps=steps(optimizer.hold),
             final_fraction=optimizer.final_fraction,
         ),
     )
@@ -83,3 +84,11 @@ def build_optimizer(
         clip_norm=optimizer.clip_norm,
         freeze=tuple(optimizer.freeze),
     )
+
+
+def build_ascent(config: ConfigDict) -> optax.GradientTransformation | None:
+    """The ascent of sharpness-aware minimisation; None without it."""
+    optimizer = config.optimizer
+    if not optimizer.sam_rho:
+        return None
+    return create_ascent(optimizer.sam_rho, freeze=tuple(optimizer.freeze))

@@ -17,7 +17,12 @@ from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, build_objective, comparable
 from matnet_jax.config.check import validate
-from matnet_jax.config.data import build_sampler, open_source, training_batches
+from matnet_jax.config.data import (
+    build_sampler,
+    examples_together,
+    open_source,
+    training_batches,
+)
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import adopt_model_fields, changes
 from matnet_jax.detectors.base import Detector
@@ -36,7 +41,7 @@ from matnet_jax.runtime.workdir import locked, versions
 from matnet_jax.train.attention_watch import AttentionWatch
 from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog
-from matnet_jax.train.plan import build_optimizer, build_plan
+from matnet_jax.train.plan import build_ascent, build_optimizer, build_plan
 from matnet_jax.train.profiling import profiler
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -85,6 +90,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
         config.train.batch_size,
         mesh.size,
         parts=config.train.accumulate,
+        group=examples_together(config),
         name="config.train.batch_size",
     )
     check_divisible(config.validation.batch_size, mesh.size, name="config.validation.batch_size")
@@ -106,6 +112,8 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
             tx,
             ema_decay=config.train.ema_decay,
             accumulate=config.train.accumulate,
+            group=examples_together(config),
+            ascent=build_ascent(config),
             skip_nonfinite=config.train.on_nonfinite == "skip",
         ),
         donate_argnums=0,

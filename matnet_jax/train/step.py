@@ -17,6 +17,7 @@ import optax
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.detectors.base import Batch, Detector, Forward, Metrics, Objective
 from matnet_jax.train.accumulate import accumulated
+from matnet_jax.train.sam import sharpness_aware
 
 Loss = Callable[..., tuple[jax.Array, tuple[dict[str, Any], Metrics]]]
 
@@ -52,6 +53,8 @@ def make_train_step(
     *,
     ema_decay: float | None = None,
     accumulate: int = 1,
+    group: int = 1,
+    ascent: optax.GradientTransformation | None = None,
     skip_nonfinite: bool = False,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """Builds the training step; jit it with the state donated.
@@ -62,6 +65,9 @@ def make_train_step(
       tx: the optimiser whose state the `TrainState` holds.
       ema_decay: decay a step of the averaged parameters; needs a state created with `ema`.
       accumulate: parts of the batch that are computed one after the other; see `accumulated`.
+      group: examples that stay together in a part.
+      ascent: of sharpness-aware minimisation, see `sharpness_aware`; None for the gradient where
+        the parameters are.
       skip_nonfinite: a step whose loss or gradient is NaN or infinite changes nothing but the step
         count; the metric ``skipped`` is 1 then, and the others are 0.
 
@@ -87,7 +93,9 @@ def make_train_step(
         )
         return grads, collections, metrics
 
-    gradient = accumulated(whole, accumulate)
+    gradient = accumulated(whole, accumulate, group)
+    if ascent is not None:
+        gradient = sharpness_aware(gradient, ascent)
 
     def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
@@ -116,6 +124,8 @@ def make_train_step(
         )
         if skip_nonfinite:
             finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+            if ascent is not None:
+                finite &= jnp.isfinite(metrics["sam_loss"])
             unchanged = dataclasses.replace(state, step=new_state.step)
             new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new_state, unchanged)
             metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}

@@ -1,7 +1,24 @@
-"""Fakes made of one real image: self-blended images, a pair (real, fake) of each example."""
+"""Fakes made of real images: a pair (real, fake) of each example, by one of several kinds."""
 
 from __future__ import annotations
 
+from data_pipeline.training.blend.base import PairOp, option_names
+from data_pipeline.training.blend.face_warping import FWA
+from data_pipeline.training.blend.face_xray import FaceXray
+from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.blend.self_blend import SelfBlend
+from data_pipeline.training.blend.source import BlendedSource
 
-__all__ = ["SelfBlend"]
+PAIRS: dict[str, type] = {"self_blended": SelfBlend, "face_xray": FaceXray, "fwa": FWA}
+"""What makes pairs, by the kind's name in a config."""
+
+__all__ = [
+    "FWA",
+    "PAIRS",
+    "BlendedSource",
+    "FaceXray",
+    "PairOp",
+    "Pairs",
+    "SelfBlend",
+    "option_names",
+]

@@ -78,6 +78,30 @@ def deform(
     return moved.astype(np.float32) / np.float32(255)
 
 
+def bend(mask: np.ndarray, draw: np.random.Generator, *, amount: float) -> np.ndarray:
+    """A mask bent by a grid of 4·4 control points over the image, each moved by a normal draw.
+
+    Args:
+      mask: uint8 [H, W].
+      draw: of the moves.
+      amount: their standard deviation, as a share of the mask's extent.
+
+    Returns:
+      uint8 [H, W].
+    """
+    height, width = mask.shape
+    _, _, across, down = cv2.boundingRect(mask)
+    moves = draw.standard_normal((4, 4, 2)) * (amount * across, amount * down)
+    grid = moves.astype(np.float32)
+    places = np.asarray(
+        cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), np.float32
+    )
+    places[..., 0] += np.arange(width, dtype=np.float32)[None, :]
+    places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+    x, y = cv2.split(places)
+    return np.asarray(cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+
 def soften(
     mask: np.ndarray, draw: np.random.Generator, *, sizes: Sequence[int], sigmas: tuple[int, int]
 ) -> np.ndarray:
@@ -111,3 +135,22 @@ def to_uint8(mask: np.ndarray, shape: tuple[int, int], ratio: float) -> np.ndarr
     """
     large = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.convertScaleAbs(large, alpha=255 * ratio))
+
+
+def mix(source: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """m·source + (1 − m)·target; computed where the mask is not 0.
+
+    Args:
+      source, target: uint8 RGB [H, W, 3].
+      mask: uint8 [H, W], in 255ths.
+
+    Returns:
+      uint8 RGB [H, W, 3], a new array.
+    """
+    mixed = target.copy()
+    left, top, width, height = cv2.boundingRect(mask)
+    if width and height:
+        inside = (slice(top, top + height), slice(left, left + width))
+        weight = mask[inside].astype(np.float32) / np.float32(255)
+        mixed[inside] = cv2.blendLinear(source[inside], target[inside], weight, 1 - weight)
+    return mixed

@@ -1,8 +1,10 @@
-"""A picture of self-blended images: a row for each face, with the real, the fake and the mask.
+"""A picture of fakes made of real images: a row for each face, with real, fake and mask.
 
-    python -m data_pipeline.training.blend.sheet --images=DIR --out=FILE.png [--num=8] [--seed=0]
+    python -m data_pipeline.training.blend.sheet --images=DIR --out=FILE.png
+        [--kind=self_blended|face_xray|fwa] [--num=8] [--seed=0]
 
-The faces are drawn from the folder by the seed; images without a face are passed over.
+The faces are drawn from the folder by the seed; images without a face are passed over. The donor of
+a face, where a kind has one, is the next row's: who is seen is not known here.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from data_pipeline.extract.images import decode_still
 from data_pipeline.extract.limits import Limits
 from data_pipeline.files import atomic_path
 from data_pipeline.landmarks.find import FINDERS, Find, landmark_finder
-from data_pipeline.training.blend.self_blend import SelfBlend
+from data_pipeline.training.blend import PAIRS, PairOp
 from data_pipeline.training.example import Example
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -32,7 +34,9 @@ class SheetError(ValueError):
     """There is nothing to draw."""
 
 
-def contact_sheet(paths: Sequence[Path], find: Find, *, num: int, seed: int) -> np.ndarray:
+def contact_sheet(
+    paths: Sequence[Path], find: Find, *, num: int, seed: int, kind: str = "self_blended"
+) -> np.ndarray:
     """Up to `num` pairs below one another.
 
     Args:
@@ -40,27 +44,31 @@ def contact_sheet(paths: Sequence[Path], find: Find, *, num: int, seed: int) -> 
       find: the landmarks.
       num: rows.
       seed: of the choice of files and of every pair.
+      kind: of `PAIRS`.
 
     Returns:
       uint8 RGB [rows · size, 3 · size, 3].
 
     Raises:
-      SheetError: no face in any of them.
+      SheetError: no face in any of them, or one alone where another is the donor.
     """
     order = np.random.default_rng(seed).permutation(len(paths))
-    op = SelfBlend()
-    rows: list[np.ndarray] = []
+    op: PairOp = PAIRS[kind]()
+    faces: list[Example] = []
     for path, image, landmarks in read_faces([paths[i] for i in order], find):
-        draw = np.random.default_rng([seed, len(rows)])
-        real, fake = op.pair(Example(image, 0, landmarks), draw)
+        faces.append(Example(image, 0, landmarks))
+        print(f"row {len(faces)}: {path}")
+        if len(faces) == num:
+            break
+    if len(faces) < 1 + op.needs_donor:
+        raise SheetError(f"{len(faces) or 'no'} face in {len(paths)} images")
+    rows = []
+    for i, face in enumerate(faces):
+        draw = np.random.default_rng([seed, i])
+        real, fake = op.pair(face, draw, faces[(i + 1) % len(faces)] if op.needs_donor else None)
         assert fake.mask is not None  # a pair's masks are there
         grey = cv2.cvtColor(fake.mask, cv2.COLOR_GRAY2RGB)
-        print(f"row {len(rows) + 1}: {path}")
         rows.append(np.concatenate([real.image, fake.image, grey], axis=1))
-        if len(rows) == num:
-            break
-    if not rows:
-        raise SheetError(f"no face in {len(paths)} images")
     return np.concatenate(rows)
 
 
@@ -98,7 +106,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     find = landmark_finder(
         values.landmarks, _path(values.detector_weights), _path(values.landmark_weights)
     )
-    sheet = contact_sheet(paths, find, num=values.num, seed=values.seed)
+    sheet = contact_sheet(paths, find, num=values.num, seed=values.seed, kind=values.kind)
     with atomic_path(out) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
             raise SheetError(f"cannot write {out}")
@@ -112,6 +120,7 @@ def _path(text: str | None) -> Path | None:
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("images", None, "Folder.", required=True, flag_values=values)
     flags.DEFINE_string("out", None, "PNG file.", required=True, flag_values=values)
+    flags.DEFINE_enum("kind", "self_blended", list(PAIRS), "Of fakes.", flag_values=values)
     flags.DEFINE_integer("num", 8, "Rows.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of every draw.", lower_bound=0, flag_values=values)
     flags.DEFINE_enum(

@@ -1,4 +1,4 @@
-"""Augmentations that move pixels: mask and landmarks move along."""
+"""Augmentations that move pixels: mask, landmarks and box move along."""
 
 from __future__ import annotations
 
@@ -24,24 +24,29 @@ class Flip:
 
     def apply(self, example: Example, draw: np.random.Generator) -> Example:
         """See the class."""
-        return Example(
+        last = example.image.shape[1] - 1
+        done = example.with_points(lambda points: np.stack([last - points[:, 0], points[:, 1]], 1))
+        return dataclasses.replace(
+            done,
             image=cv2.flip(example.image, 1),
-            label=example.label,
-            landmarks=None if example.landmarks is None else self._points(example),
             mask=None if example.mask is None else np.asarray(cv2.flip(example.mask, 1)),
+            landmarks=_renumbered(done.landmarks),
+            landmarks_dense=_renumbered(done.landmarks_dense),
+            box=None if done.box is None else done.box[[2, 1, 0, 3]],
         )
 
-    def _points(self, example: Example) -> np.ndarray:
-        points = np.asarray(example.landmarks)
-        if len(points) not in MIRRORED:
-            known = ", ".join(map(str, MIRRORED))
-            raise ValueError(
-                f"cannot mirror {len(points)} landmarks: which are left and right is known of "
-                f"{known}; add theirs to MIRRORED in data_pipeline.landmarks.mirrored"
-            )
-        points = points[list(MIRRORED[len(points)])]
-        points[:, 0] = example.image.shape[1] - 1 - points[:, 0]
-        return points
+
+def _renumbered(points: np.ndarray | None) -> np.ndarray | None:
+    """Mirrored landmarks, each in the place of its partner."""
+    if points is None:
+        return None
+    if len(points) not in MIRRORED:
+        known = ", ".join(map(str, MIRRORED))
+        raise ValueError(
+            f"cannot mirror {len(points)} landmarks: which are left and right is known of "
+            f"{known}; add theirs to MIRRORED in data_pipeline.landmarks.mirrored"
+        )
+    return points[list(MIRRORED[len(points)])]
 
 
 @dataclasses.dataclass(frozen=True)

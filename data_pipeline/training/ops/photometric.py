@@ -1,4 +1,4 @@
-"""Augmentations that change an image's pixels where they are: mask and landmarks stay."""
+"""Augmentations that change an image's pixels where they are: mask, landmarks and box stay."""
 
 from __future__ import annotations
 

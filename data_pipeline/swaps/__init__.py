@@ -1,0 +1,1 @@
+"""Faces of real people swapped by classical means: a benchmark that training never sees."""
