@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import os
 import re
 import shutil
 import sys
@@ -15,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import flags, logging
+
+from data_pipeline.extras import what_brings
 
 _HELP = ("--help", "-h", "-help", "--helpfull")
 
@@ -60,12 +63,14 @@ class Command:
         if any(word in _HELP for word in own):
             print(help_text(self.about, values))
             return 0
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a save
+        with _plainly():
+            return self._run(values, argv, program or self.program)
+
+    def _run(self, values: flags.FlagValues, argv: list[str], program: str) -> int:
         try:
-            rest = self._parse(values, [program or self.program, *argv])
+            rest = self._parse(values, [program, *argv])
         except _UsageError as error:
-            return _complain(f"{error} (see {program or self.program} --help)", self.usage_status)
+            return _complain(f"{error} (see {program} --help)", self.usage_status)
         except OSError as error:  # of a config file
             return _complain(str(error), self.usage_status)
         try:
@@ -74,6 +79,10 @@ class Command:
             return _complain(
                 "interrupted; what is done is kept, and the same command continues from there", 130
             )
+        except ModuleNotFoundError as error:
+            if values.traceback or not what_brings(error.name):
+                raise
+            return _complain(what_brings(error.name), self.status)
         except self.errors as error:
             if values.traceback:
                 raise
@@ -132,7 +141,12 @@ class Commands:
             known = ", ".join(self.table)
             return _complain(f"no command {name!r}; {guess}available: {known}", 2)
         module, _, attribute = self.table[name][1].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if not what_brings(error.name):
+                raise
+            return _complain(what_brings(error.name), 1)
         return command(rest, program=f"{program} {name}")
 
     def _help(self, program: str) -> str:
@@ -170,6 +184,22 @@ def _head(flag: flags.Flag) -> str:
         return f"--[no]{flag.name}" if flag.default else f"--{flag.name}"
     default = (flag.default_as_str or "").strip("'") if flag.default not in (None, [], "") else ""
     return f"--{flag.name}={default}"
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Warnings in a line, and no libraries' talk; as before when the block ends."""
+    # TensorFlow looks at it when it is imported: 2 leaves its errors.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # Orbax tells every phase of a save
+    shown = warnings.showwarning
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+        logging.set_verbosity(verbosity)
 
 
 @contextlib.contextmanager

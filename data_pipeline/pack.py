@@ -59,7 +59,7 @@ def pack(
         raise ValueError(f"unknown format '{file_format}'; available: {', '.join(FORMATS)}")
     target = out / name / VERSION
     stamp = _stamp(files, file_format)
-    if _read_stamp(target) == stamp:
+    if _read_stamp(target) == stamp and not _changed_since(target, files):
         if protocol is not None and read_crop_protocol(target) is None:
             write_crop_protocol(target, protocol)
         return target
@@ -188,6 +188,12 @@ def _columns(extraction: Extraction) -> dict[str, np.ndarray]:
 def _stamp(files: Sequence[Path], file_format: str) -> str:
     names = "\n".join(sorted(path.name for path in files))
     return hashlib.sha256(f"{file_format}\n{names}".encode()).hexdigest()
+
+
+def _changed_since(target: Path, files: Sequence[Path]) -> bool:
+    """Whether a file is newer than the build, as one that was deleted and extracted again is."""
+    built = (target / _STAMP).stat().st_mtime_ns
+    return any(path.stat().st_mtime_ns > built for path in files)
 
 
 def _read_stamp(target: Path) -> str | None:

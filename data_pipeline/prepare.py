@@ -10,14 +10,12 @@ cores. The same command again continues: videos that are done are not decoded ag
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags, logging
-from tqdm import tqdm
+from absl import flags
 
 from data_pipeline.commands import Command
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
@@ -41,6 +39,7 @@ from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
 from data_pipeline.landmarks.face_mesh import FaceMesh
 from data_pipeline.pack import FORMATS, pack
+from data_pipeline.progress import Progress
 
 _SHOWN = 10
 
@@ -114,7 +113,7 @@ def prepare(
     if settings.landmarks:
         FaceMesh(landmark_weights)  # likewise
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
-    with tqdm(total=len(listing.present), initial=done, unit="video", desc="extract") as bar:
+    with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
         extract(
             listing.present,
             settings,
@@ -181,7 +180,7 @@ def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
       PrepareError: not one fake has a mask.
     """
     fakes = [video for video in listing.present if video.label]
-    maskless = [video for video in fakes if video.mask is None or not is_present(video.mask)]
+    maskless = [video for video in fakes if video.mask is None or not _is_whole(video.mask)]
     if fakes and len(maskless) == len(fakes):
         looked = next((video.mask for video in fakes if video.mask), None)
         if looked is None:
@@ -197,6 +196,11 @@ def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
     return dataclasses.replace(listing, present=present), maskless
 
 
+def _is_whole(mask: Path) -> bool:
+    """Whether there is something: what a broken download leaves has no bytes."""
+    return is_present(mask) and (mask.is_dir() or mask.stat().st_size > 0)
+
+
 def _file(value: str | None) -> Path | None:
     return Path(value).expanduser().absolute() if value else None
 
@@ -207,8 +211,6 @@ def _boxes_from(value: str) -> str:
 
 
 def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
-    logging.set_verbosity(logging.WARNING)  # TFDS tells every phase of a build
     if any(not option.startswith("--") for option in beam_options):
         raise ValueError(f"not a flag: {' '.join(beam_options)}; flags are written --name=value")
     if values.margin is not None and values.detector == "none":
@@ -229,25 +231,21 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         margin=MARGIN if values.margin is None else values.margin,
         landmarks=values.landmarks or "",
     )
-    try:
-        report = prepare(
-            values.dataset,
-            Path(values.root).expanduser().absolute(),
-            Path(values.out).expanduser().absolute(),
-            settings=settings,
-            options=given_options(values),
-            compression=values.compression,
-            splits=tuple(values.split or SPLITS),
-            weights=_file(values.detector_weights),
-            landmark_weights=_file(values.landmark_weights),
-            allow_missing=values.allow_missing,
-            file_format=values.format,
-            workers=values.workers,
-            beam_options=beam_options,
-        )
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues with the videos left", file=sys.stderr)
-        return 1
+    report = prepare(
+        values.dataset,
+        Path(values.root).expanduser().absolute(),
+        Path(values.out).expanduser().absolute(),
+        settings=settings,
+        options=given_options(values),
+        compression=values.compression,
+        splits=tuple(values.split or SPLITS),
+        weights=_file(values.detector_weights),
+        landmark_weights=_file(values.landmark_weights),
+        allow_missing=values.allow_missing,
+        file_format=values.format,
+        workers=values.workers,
+        beam_options=beam_options,
+    )
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
         where = Path(values.out) / "failures.csv"

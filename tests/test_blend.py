@@ -306,6 +306,7 @@ def test_a_sheet_has_a_row_for_each_face(tmp_path: Path) -> None:
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), picture(i))
     (tmp_path / "broken.png").write_bytes(b"none")
+    (tmp_path / "empty.png").touch()
     seen: list[int] = []
 
     def find(image: np.ndarray) -> np.ndarray | None:
@@ -315,7 +316,7 @@ def test_a_sheet_has_a_row_for_each_face(tmp_path: Path) -> None:
     paths = sheet.image_files(tmp_path)
     drawn = sheet.contact_sheet(paths, find, num=8, seed=0)
     assert drawn.shape == (2 * 380, 3 * 380, 3)
-    with pytest.raises(sheet.SheetError, match="no face in 4 images"):
+    with pytest.raises(sheet.SheetError, match="no face in 5 images"):
         sheet.contact_sheet(paths, lambda image: None, num=8, seed=0)
 
 
@@ -327,4 +328,6 @@ def test_the_sheet_command_says_what_is_missing(
     assert "no images in" in capsys.readouterr().err
     assert sheet.COMMAND([f"--images={tmp_path / 'no'}", f"--out={out}"]) == 1
     assert "no folder" in capsys.readouterr().err
+    assert sheet.COMMAND([f"--images={tmp_path}", f"--out={out}.xyz"]) == 1
+    assert "wanted a file that ends in .png" in capsys.readouterr().err
     assert not out.exists()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from absl import flags
+from absl import flags, logging
 
 import matnet_jax.runtime.info
 from data_pipeline.commands import Command, Commands
@@ -72,6 +74,41 @@ def test_errors_are_one_message_and_a_status(
 def test_an_error_is_shown_where_it_arose_when_asked() -> None:
     with pytest.raises(ValueError, match="13 is no size"):
         COMMAND(["--workdir=w", "--size=13", "in", "--traceback"])
+
+
+def test_a_command_leaves_warnings_and_logging_as_they_were() -> None:
+    before = warnings.showwarning, logging.get_verbosity()
+    COMMAND(["--workdir=w", "in"])
+    COMMAND(["--workdir=w", "in", "--size=13"])
+    assert (warnings.showwarning, logging.get_verbosity()) == before
+
+
+def test_a_missing_package_s_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def lacks(name: str) -> Command:
+        def run(values: Any, arguments: Any) -> None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        return dataclasses.replace(COMMAND, run=run)
+
+    assert lacks("av.codec")(["--workdir=w", "in"]) == 1
+    assert "this needs the package av.codec: pip install 'matnet-jax[video]'" in (
+        capsys.readouterr().err
+    )
+    with pytest.raises(ModuleNotFoundError):  # of no extra: a mistake of ours
+        lacks("nonsense")(["--workdir=w", "in"])
+
+
+@pytest.mark.parametrize("name", ["predict", "prepare", "check", "train", "eval"])
+def test_help_needs_no_extra(name: Any) -> None:
+    script = (
+        "import sys\n"
+        "lacking = 'av apache_beam mtcnn pi_heif psutil tensorflow array_record torch'.split()\n"
+        "sys.modules.update(dict.fromkeys(lacking))\n"
+        "from matnet_jax.cli import COMMANDS\n"
+        f"sys.exit(COMMANDS([{name!r}, '--help']))\n"
+    )
+    done = in_process("-c", script)
+    assert done.returncode == 0 and "--" in done.stdout, done.stderr
 
 
 def test_help_lists_own_flags_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:

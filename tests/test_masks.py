@@ -172,6 +172,7 @@ def ffpp(tmp_path: Path) -> Any:
     for name in ("000_001", "001_000"):
         write_clip(folder / f"c23/videos/{name}.mp4", 20)
     write_video(folder / "masks/videos/000_001.mp4", [patch(i, 255) for i in range(20)])
+    (folder / "masks/videos/001_000.mp4").touch()  # as a broken download leaves it
     return root
 
 
@@ -225,7 +226,7 @@ def test_a_data_set_without_masks_says_so_before_any_work(
     write_clip(root / "fake" / "b.mp4", 4)
     with pytest.raises(PrepareError, match=r"'folder' has no masks .* run without --masks"):
         prepare("folder", root, tmp_path / "out", settings=SETTINGS)
-    (ffpp / "manipulated_sequences/Deepfakes/masks/videos/000_001.mp4").unlink()
+    (ffpp / "manipulated_sequences/Deepfakes/masks/videos/000_001.mp4").write_bytes(b"")
     with pytest.raises(PrepareError, match=r"not one of 2 fakes .*000_001\.mp4: fetch the masks"):
         options = {"manipulations": ("Deepfakes",)}
         prepare("ffpp", ffpp, tmp_path / "out", settings=SETTINGS, options=options)

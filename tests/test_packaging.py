@@ -180,28 +180,33 @@ def test_no_file_names_a_package_registry_or_a_place_of_one_machine() -> None:
     assert not wrong
 
 
-def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: Path) -> None:
-    """What `pip install .` gives: every tracked file of the packages, no tests."""
-    names = tracked()
-    for name in names:
+def build_wheel(folder: Path) -> Path:
+    """What `pip install .` makes of the tracked files, in a new folder."""
+    for name in tracked():
         if name.split("/")[0] in {*PACKAGES, "tests", "setup.cfg", "pyproject.toml"} or (
             name in {"README.md", "LICENSE"}
         ):
-            target = tmp_path / "source" / name
+            target = folder / "source" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
     script = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        cwd=tmp_path / "source",
+        [sys.executable, "-c", script, str(folder)],
+        cwd=folder / "source",
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: Path) -> None:
+    """Every tracked file of the packages, no tests."""
+    wheel = build_wheel(tmp_path)
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    wanted = {name for name in names if name.split("/")[0] in PACKAGES}
+    wanted = {name for name in tracked() if name.split("/")[0] in PACKAGES}
     assert held == wanted
     assert any(re.search(r"\.(j2|css)$", name) for name in held)
     with zipfile.ZipFile(wheel) as archive:

@@ -17,7 +17,7 @@ import pytest
 from test_train import tiny_config
 from videos import jpeg, moving_square, write_clip
 
-from data_pipeline.detectors import Face
+from data_pipeline.detectors import DetectorError, Face
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
@@ -29,7 +29,7 @@ from matnet_jax.config.build import build_model
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
-from matnet_jax.predict.files import NoInputsError, find_inputs, overlay_name, predict_files
+from matnet_jax.predict.files import overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
 from matnet_jax.runtime.sharding import data_mesh
@@ -151,7 +151,7 @@ def test_files_that_cannot_be_scored_have_a_reason(
     assert stub.predictor(good).error == "no face in 8 frames"
 
 
-def test_what_fails_in_a_thread_is_raised(
+def test_whatever_a_file_does_is_its_row(
     stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -159,7 +159,18 @@ def test_what_fails_in_a_thread_is_raised(
             raise MemoryError("too large")
 
     monkeypatch.setattr(predictor_module, "create_detector", lambda *_: Broken())
-    with pytest.raises(MemoryError, match="too large"):
+    found = stub.predictor(write_clip(tmp_path / "a.mp4", 8))
+    assert found.score is None and found.error == "MemoryError: too large"
+
+
+def test_a_detector_that_cannot_be_set_up_is_raised(
+    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any) -> None:
+        raise DetectorError("no weights")
+
+    monkeypatch.setattr(predictor_module, "create_detector", missing)
+    with pytest.raises(DetectorError, match="no weights"):
         stub.predictor(write_clip(tmp_path / "a.mp4", 8))
 
 
@@ -168,25 +179,14 @@ def test_unknown_aggregation(stub: Any) -> None:
         dataclasses.replace(stub.predictor, aggregation="mode")
 
 
-def test_inputs_are_files_and_what_folders_hold(tmp_path: Path) -> None:
-    for name in ("b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "sub/c 'é'.mkv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_inputs([str(tmp_path), str(tmp_path / "b.mp4"), str(tmp_path / "notes.txt")])
-    assert [Path(p).name for p in found] == ["a.jpg", "b.mp4", "c 'é'.mkv", "notes.txt"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NoInputsError, match="holds no images or videos"):
-        find_inputs([str(tmp_path / "empty")])
-
-
 def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
     paths = [str(write_clip(tmp_path / f"{i},<i>.mp4", 8 + i)) for i in range(3)]
     paths.append(str(tmp_path / "gone.mp4"))
     out = tmp_path / "out"
     done = predict_files(stub.predictor, paths, out)
     rows = list(csv.DictReader((out / "predictions.csv").open()))
-    columns = ["input", "score", "label", "threshold", "frames", "faces", "error", "abstained"]
-    assert list(rows[0]) == columns
+    columns = ["input", "score", "label", "threshold", "frames", "faces", "error"]
+    assert list(rows[0]) == [*columns, "skipped", "tracks", "abstained"]
     assert [row["input"] for row in rows] == paths and rows[3]["error"] and not rows[3]["score"]
     assert [float(row["score"]) for row in rows[:3]] == [p.score for p in done[:3]]
     details = json.loads((out / "predictions.json").read_text())

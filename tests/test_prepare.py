@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from records import read_images
+from records import read_images, write_extraction
 from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
@@ -20,7 +20,7 @@ from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
-from data_pipeline.prepare import PrepareError, prepare
+from data_pipeline.prepare import COMMAND, PrepareError, prepare
 from data_pipeline.training.sources import RecordSource
 
 SETTINGS = Settings(num_frames=4, crop_size=64)
@@ -190,6 +190,29 @@ def test_nothing_at_all_is_an_error(tmp_path: Path, fake_workers: Any) -> None:
     (root / "real" / "empty.mp4").write_bytes(b"")
     with pytest.raises(PrepareError, match="not one face in 1 videos"):
         prepare("folder", root, tmp_path / "out", settings=SETTINGS)
+
+
+def test_ctrl_c_has_the_status_of_other_commands(
+    ffpp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_pipeline.prepare.prepare", interrupted)
+    assert COMMAND(["--dataset=ffpp", f"--root={ffpp}", f"--out={tmp_path / 'out'}"]) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_what_was_extracted_anew_is_packed_anew(tmp_path: Path) -> None:
+    path = write_extraction(tmp_path, "v", label=1, split="train", frames=2)
+    options: dict[str, Any] = {"name": "t", "crop_size": 48, "file_format": "array_record"}
+    build = pack([path], tmp_path, **options)
+    before = (build / "packed.json").stat().st_mtime_ns
+    assert pack([path], tmp_path, **options) == build
+    assert (build / "packed.json").stat().st_mtime_ns == before
+    write_extraction(tmp_path, "v", label=1, split="train", frames=3)
+    pack([path], tmp_path, **options)
+    assert len(RecordSource(build, "train")) == 3
 
 
 def test_an_interrupted_save_leaves_nothing(

@@ -186,3 +186,18 @@ def test_a_folder_and_an_archive_give_frames_by_their_numbers(tmp_path: Path) ->
     with pytest.raises(VideoError, match="holds no images"):
         (tmp_path / "empty").mkdir()
         read_frames(tmp_path / "empty", 8)
+
+
+def test_frames_of_odd_numbers(tmp_path: Path) -> None:
+    """Times, hashes and digits that are no numbers: by position, in the order of their names."""
+    for names in (
+        ("20240131123000000", "3", "20"),
+        ("².jpg", "1"),
+        (f"{'9' * 200}", "7"),
+    ):
+        folder = tmp_path / str(len(names[0]))
+        folder.mkdir()
+        for i, name in enumerate(names):
+            (folder / f"{name}.jpg").write_bytes(jpeg(moving_square(i)))
+        frames = read_frames(folder, 8).frames
+        assert [frame.number for frame in frames] == list(range(len(names)))

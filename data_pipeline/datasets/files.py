@@ -9,8 +9,14 @@ from typing import Any
 
 from data_pipeline.datasets.base import DataSetError, is_present
 
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+VIDEO_SUFFIXES = {
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"),
+    *(".mts", ".m2ts", ".3gp", ".ogv"),
+}
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"),
+    *(".avif", ".heic", ".heif", ".jfif", ".jp2"),
+}
 _VIDEO_LEVELS = ("", "videos")
 _FRAME_LEVELS = ("images", "frames")
 

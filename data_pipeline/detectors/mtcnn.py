@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 
@@ -19,6 +21,8 @@ class MTCNNDetector:
     """
 
     def __init__(self, *, min_score: float = 0.9, long_side: int = 640) -> None:
+        # TensorFlow warns of the end of every data set that this package's own code makes.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from mtcnn import MTCNN  # imports TensorFlow: seconds that YuNet's users need not wait
 
         self._net = MTCNN(device="CPU:0")

@@ -6,17 +6,15 @@ Writes scores.csv, metrics.json and report.html to --out.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
+from matnet_jax.runtime.config_files import define_config
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """The command's flags."""
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file, such as configs/demo.py.", flag_values=values
-    )
+    define_config(values)
     flags.DEFINE_string(
         "workdir", None, "Folder of the training run.", required=True, flag_values=values
     )

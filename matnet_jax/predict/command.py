@@ -24,6 +24,15 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "resume", False, "Skip inputs that an earlier run finished.", flag_values=values
     )
+    flags.DEFINE_bool(
+        "only_media", False, "Say nothing of other files in folders.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "max_pixels", 200_000_000, "Of a frame.", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_float(
+        "max_seconds", 600.0, "Of decoding a file; 0: any.", lower_bound=0.0, flag_values=values
+    )
     flags.DEFINE_float(
         "threshold",
         None,
@@ -62,12 +71,15 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
     """Scores files, and prints what came of it; 3 where one has no score."""
+    from data_pipeline.extract.limits import Limits
     from matnet_jax.predict import Predictor
-    from matnet_jax.predict.files import find_inputs, predict_files, print_summary
+    from matnet_jax.predict.files import predict_files, print_summary
+    from matnet_jax.predict.inputs import find_inputs
     from matnet_jax.predict.network import trained_network
     from matnet_jax.predict.predictor import settings_for
 
-    inputs = find_inputs([*([values.inputs] if values.inputs is not None else []), *arguments])
+    named = [values.inputs] if values.inputs is not None else []
+    inputs = find_inputs([*named, *arguments], only_media=values.only_media)
     weights = values.detector_weights
     network = trained_network(
         values.workdir, checkpoint=values.checkpoint, batch_size=values.batch_size
@@ -85,6 +97,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         detector_weights=Path(weights).expanduser() if weights else None,
         threshold=values.threshold,
         aggregation=values.aggregation,
+        limits=Limits(values.max_pixels, values.max_seconds or None),
     )
     out = Path(values.out or f"{values.workdir}/predictions")
     done = predict_files(predictor, inputs, out, overlay=values.overlay, resume=values.resume)

@@ -3,50 +3,23 @@
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from data_pipeline.progress import Progress
+from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
 from matnet_jax.predict.predictor import Predictor
-from matnet_jax.predict.results import Log, Prediction, write_predictions
+from matnet_jax.predict.results import Log, Prediction, append_prediction, write_predictions
 
-
-class NoInputsError(ValueError):
-    """Nothing to score was named."""
-
-
-def find_inputs(paths: Iterable[str]) -> list[str]:
-    """Files, and all images and videos in and below folders, each once, in order.
-
-    Raises:
-      NoInputsError: a folder without images and videos, or no paths.
-    """
-    found: dict[str, None] = {}
-    for path in paths:
-        if Path(path).is_dir():
-            files = [p for p in sorted(Path(path).rglob("*")) if _is_media(p)]
-            if not files:
-                known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-                raise NoInputsError(f"{path} holds no images or videos ({known})")
-            found.update(dict.fromkeys(map(str, files)))
-        else:
-            found[str(path)] = None
-    if not found:
-        raise NoInputsError("no inputs: --inputs takes files and folders")
-    return list(found)
-
-
-def _is_media(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+_SHOWN = 20
+_STEM = 100  # characters: with its ending a file's name has at most 255 bytes
 
 
 def predict_files(
     predictor: Predictor,
-    inputs: Sequence[str],
+    inputs: Sequence[str] | Mapping[str, str],
     out: Path,
     *,
     overlay: bool = False,
@@ -54,12 +27,12 @@ def predict_files(
 ) -> list[Prediction]:
     """Scores files and writes ``predictions.csv`` and ``predictions.json``.
 
-    What is finished is kept in ``predictions.jsonl`` as it comes: an interrupted run leaves all
-    three files with what it had done.
+    What is finished is kept in ``predictions.jsonl`` and ``predictions.csv`` as it comes; at the
+    end, and after an interruption, the table is put in the order of the inputs.
 
     Args:
       predictor: scores.
-      inputs: of `find_inputs`.
+      inputs: paths; of `find_inputs` with the reasons why some are left out, which get a row.
       out: folder, made when it is not there.
       overlay: also writes annotated copies into ``<out>/overlays``.
       resume: takes what an earlier run with the same network and settings finished.
@@ -74,23 +47,23 @@ def predict_files(
     """
     if overlay:
         predictor = dataclasses.replace(predictor, keep_attention=True)
+    reasons = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
     log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
-    left = [path for path in inputs if path not in log.done]
+    media = [path for path, reason in reasons.items() if not reason]
+    left = [path for path in media if path not in log.done]
+    write_predictions(out, _in_order(log, reasons, predictor.threshold))
     try:
-        with tqdm(total=len(inputs), initial=len(inputs) - len(left), unit="file") as bar:
+        with Progress(
+            len(media), done=len(media) - len(left), unit="file", about="predict"
+        ) as progress:
             for prediction in predictor.predict(left):
                 if overlay and prediction.tracks:
-                    name = overlay_name(prediction.input)
-                    try:
-                        write_overlay(prediction, out / "overlays" / name)
-                    except (ValueError, OSError) as error:
-                        note = f"overlay: {error}"
-                        problem = "; ".join(filter(None, (prediction.error, note)))
-                        prediction = dataclasses.replace(prediction, error=problem)
+                    prediction = _with_overlay(prediction, out)
                 log.add(prediction)
-                bar.update()
+                append_prediction(out, prediction)
+                progress.update()
     finally:
-        done = list(_in_order(log, inputs))
+        done = list(_in_order(log, reasons, predictor.threshold))
         write_predictions(out, done)
     return done
 
@@ -98,29 +71,51 @@ def predict_files(
 def overlay_name(path: str) -> str:
     """A file name for the overlay of a path: its stem, and a hash that tells equal stems apart."""
     digest = hashlib.sha256(str(Path(path).absolute()).encode("utf-8", "surrogateescape"))
-    return f"{Path(path).stem}-{digest.hexdigest()[:8]}"
+    stem = Path(path).stem
+    if len(stem.encode("utf-8", "surrogateescape")) > _STEM:
+        stem = stem[: _STEM // 4]
+    return f"{stem}-{digest.hexdigest()[:8]}"
 
 
-def _in_order(log: Log, inputs: Sequence[str]) -> Iterator[Prediction]:
-    return (log.done[path] for path in inputs if path in log.done)
+def _with_overlay(prediction: Prediction, out: Path) -> Prediction:
+    try:
+        write_overlay(prediction, out / "overlays" / overlay_name(prediction.input))
+    except Exception as error:  # the score is there: whatever goes wrong is said beside it
+        problem = "; ".join(filter(None, (prediction.error, f"overlay: {error}")))
+        return dataclasses.replace(prediction, error=problem)
+    return prediction
+
+
+def _in_order(log: Log, reasons: Mapping[str, str], threshold: float) -> Iterator[Prediction]:
+    for path, reason in reasons.items():
+        if reason:
+            yield Prediction(path, None, threshold, 0, skipped=reason)
+        elif path in log.done:
+            yield log.done[path]
 
 
 def print_summary(predictions: Sequence[Prediction], out: Path) -> int:
     """Tells people what came of it.
 
     Returns:
-      The exit status: 0, or 3 where files have no score.
+      The exit status: 0, or 3 where files have no score; what is left out does not count.
     """
-    unscored = [p for p in predictions if p.score is None]
-    width = max((len(prediction.label) for prediction in predictions[:20]), default=0)
-    for prediction in predictions[:20]:
+    skipped = [p for p in predictions if p.skipped]
+    media = [p for p in predictions if not p.skipped]
+    unscored = [p for p in media if p.score is None]
+    width = max((len(prediction.label) for prediction in media[:_SHOWN]), default=0)
+    for prediction in media[:_SHOWN]:
         score = "    --" if prediction.score is None else f"{prediction.score:.4f}"
-        print(f"{score}  {prediction.label:{width}}  {prediction.input}")
-    if len(predictions) > 20:
-        print(f"… and {len(predictions) - 20} more")
-    for prediction in unscored[:20]:
-        print(f"no score: {prediction.input}: {prediction.error}", file=sys.stderr)
-    uncertain = sum(prediction.abstained for prediction in predictions)
+        print(f"{score}  {prediction.label:{width}}  {shown(prediction.input)}")
+    if len(media) > _SHOWN:
+        print(f"… and {len(media) - _SHOWN} more")
+    for prediction in unscored[:_SHOWN]:
+        why = f"{shown(prediction.input)}: {shown(prediction.error)}"
+        print(f"no score: {why}", file=sys.stderr)
+    for reason, count in Counter(p.skipped for p in skipped).most_common():
+        print(f"left out: {count} × {reason}")
+    uncertain = sum(prediction.abstained for prediction in media)
     left = f", {uncertain} of them uncertain" if uncertain else ""
-    print(f"{len(predictions) - len(unscored)} of {len(predictions)} files scored{left}; {out}")
+    scored = len(media) - len(unscored)
+    print(f"{scored} of {len(media)} files scored{left}; {shown(str(out))}")
     return 3 if unscored else 0

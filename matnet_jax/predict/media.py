@@ -13,6 +13,7 @@ import numpy as np
 from data_pipeline.detectors import Detector
 from data_pipeline.extract.crops import Settings, cut, find
 from data_pipeline.extract.frames import Frame
+from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.video import open_frames
 from data_pipeline.training.ops import fit_to_size
 
@@ -50,6 +51,7 @@ class Faces:
       make_detector: a detector for each thread.
       workers: threads.
       ahead: crops that may wait; more do not fit, whatever the length of a video.
+      limits: of what decoding a file may take.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Faces:
         make_detector: Callable[[], Detector],
         workers: int,
         ahead: int,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._media, self._settings, self._image_size = media, settings, image_size
         self._make_detector = make_detector
         self._workers = min(workers, max(len(media), 1))
@@ -115,7 +119,7 @@ class Faces:
         settings = self._settings
         frames_seen, with_face, problems = 0, 0, []
         try:
-            stream = _open(self._media[number], settings.num_frames)
+            stream = _open(self._media[number], settings.num_frames, self._limits)
             for frame, faces in find(stream, detector, settings):
                 frames_seen += 1
                 with_face += bool(faces)
@@ -130,18 +134,19 @@ class Faces:
                         fit_to_size(cut(frame.image, face, settings), self._image_size),
                     )
             problems.append(getattr(stream, "problem", ""))
-        except (ValueError, OSError) as error:  # VideoError, and what the file system says
-            problems.append(str(error))
+        except Exception as error:  # whatever a file does to a decoder or a detector is its own
+            known = isinstance(error, ValueError | OSError)
+            problems.append(str(error) if known else f"{type(error).__name__}: {error}")
         if frames_seen and not with_face:
             problems.append(f"no face in {frames_seen} frames")
         yield End(number, frames_seen, "; ".join(filter(None, problems)))
 
 
-def _open(media: Media, count: int) -> Any:
+def _open(media: Media, count: int, limits: Limits) -> Any:
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3:
             raise ValueError(
                 f"an image is uint8 RGB [H, W, 3]; got {media.dtype} {list(media.shape)}"
             )
         return [Frame(0, 0.0, media)]
-    return open_frames(Path(media), count)
+    return open_frames(Path(media), count, limits=limits)

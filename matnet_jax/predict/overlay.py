@@ -3,14 +3,14 @@
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from data_pipeline.datasets.files import IMAGE_SUFFIXES
+from data_pipeline.extract.images import is_moving
+from data_pipeline.extract.kinds import kind_of
 from data_pipeline.extract.locate import Boxes
 from data_pipeline.extract.video import every_frame, open_frames
 from data_pipeline.files import atomic_path
@@ -34,7 +34,7 @@ def write_overlay(prediction: Prediction, out: Path) -> Path:
       ValueError: the file can no longer be read.
     """
     source = Path(prediction.input)
-    still = source.suffix.lower() in IMAGE_SUFFIXES
+    still = kind_of(source) == "image" and not is_moving(source)
     artist = _Artist(prediction, plot=not still)
     if still:
         [frame] = open_frames(source, 1)
@@ -188,6 +188,8 @@ def _plot_area(width: int, height: int) -> tuple[float, float, float, float]:
 
 def _write_video(artist: _Artist, source: Path, target: Path) -> None:
     """Encodes frame by frame; times are the source's own, to a millisecond."""
+    import av  # of the extra `video`
+
     with av.open(str(target), "w", format="mp4") as container:
         stream = None
         last = -1

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline.detectors import create_detector
 from data_pipeline.extract.crops import Settings
+from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.ops import fit_to_size
 from matnet_jax.checkpoints.crops import check_crops
@@ -52,6 +53,7 @@ class Predictor:
         point's, where it decides, else the mean.
       workers: threads that decode and detect; None for one a core.
       keep_attention: whether faces carry their attention maps and a thumbnail.
+      limits: of what decoding a file may take.
     """
 
     network: Network
@@ -62,6 +64,7 @@ class Predictor:
     workers: int | None = None
     keep_attention: bool = False
     any_crops: bool = False
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not self.any_crops:
@@ -169,6 +172,7 @@ class Predictor:
             make_detector=lambda: create_detector(settings.detector, self.detector_weights),
             workers=self.workers or len(os.sched_getaffinity(0)),
             ahead=2 * size,
+            limits=self.limits,
         )
         scored: dict[int, list[tuple[int, FaceScore]]] = {}
         ended: dict[int, End] = {}

@@ -1,5 +1,6 @@
 """What comes of a file, and the files that keep it."""
 
+import csv
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,8 @@ import numpy as np
 
 from data_pipeline.files import atomic_file, write_csv
 
-COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error", "abstained")
+COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
+COLUMNS += ("skipped", "tracks", "abstained")
 LABELS = ("real", "fake")
 UNCERTAIN = "uncertain"
 THUMBNAIL = 128  # pixels
@@ -57,6 +59,7 @@ class Prediction:
       frames: frames that were looked at.
       tracks: the people in it, the highest score first.
       error: why there is no score, or why frames are missing; "" where all went well.
+      skipped: why the file was left out and not looked at, as one that is no picture or video.
       uncertain: low and high; a score in [low, high] is called neither. None: there is no band.
     """
 
@@ -66,6 +69,7 @@ class Prediction:
     frames: int
     tracks: tuple[Track, ...] = ()
     error: str = ""
+    skipped: str = ""
     uncertain: tuple[float, float] | None = None
 
     @property
@@ -98,6 +102,7 @@ class Prediction:
             "frames": self.frames,
             "faces": self.faces,
             "error": self.error,
+            "skipped": self.skipped,
             "abstained": self.abstained,
             "uncertain": None if self.uncertain is None else list(self.uncertain),
             "tracks": [
@@ -137,8 +142,13 @@ class Prediction:
             for track in values["tracks"]
         )
         fields = {name: values[name] for name in ("input", "score", "threshold", "frames", "error")}
-        band = values.get("uncertain")  # version 0.1 had none
-        return cls(**fields, tracks=tracks, uncertain=None if band is None else (band[0], band[1]))
+        band = values.get("uncertain")  # version 0.1 had none, and left nothing out
+        return cls(
+            **fields,
+            tracks=tracks,
+            skipped=values.get("skipped", ""),
+            uncertain=None if band is None else (band[0], band[1]),
+        )
 
 
 class Log:
@@ -204,12 +214,21 @@ def _bool(value: bool) -> str:
 def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     """Writes ``predictions.csv``, one row a file, and ``predictions.json``, with every face."""
     predictions = list(predictions)
-    scores = ("" if p.score is None else repr(p.score) for p in predictions)
-    rows = (
-        (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error, _bool(p.abstained))
-        for p, score in zip(predictions, scores, strict=True)
-    )
-    write_csv(folder / "predictions.csv", COLUMNS, rows)
-    with atomic_file(folder / "predictions.json") as file:
+    write_csv(folder / "predictions.csv", COLUMNS, map(_row, predictions))
+    # What of a file's name is no UTF-8 becomes the escape by which JSON writes it.
+    with atomic_file(folder / "predictions.json", errors="backslashreplace") as file:
         json.dump([p.as_json() for p in predictions], file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+def append_prediction(folder: Path, prediction: Prediction) -> None:
+    """Adds a row to ``predictions.csv``, as it comes."""
+    path = folder / "predictions.csv"
+    with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow(_row(prediction))
+
+
+def _row(p: Prediction) -> tuple[Any, ...]:
+    score = "" if p.score is None else repr(p.score)
+    found = (p.input, score, p.label, p.threshold, p.frames, p.faces, p.error)
+    return (*found, p.skipped, len(p.tracks), _bool(p.abstained))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import runpy
 from typing import Any
 
 from absl import flags
@@ -16,6 +15,7 @@ from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.registry import detectors
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.pretrained.load import describe, read_weights
+from matnet_jax.runtime.config_files import load_config
 
 _MODEL_FLAGS = ("backbone", "image_size", "num_attentions", "texture_stage", "attention_stage")
 
@@ -43,7 +43,7 @@ def _define_convert(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     for name, text in (
-        ("config", "Config file to take recipe and model from, in their place."),
+        ("config", "Config, such as ffpp:meso4, to take recipe and model from."),
         ("backbone", "Default: efficientnet-b4, or the config's."),
         ("texture_stage", "Such as L2."),
         ("attention_stage", "Such as L5."),
@@ -93,7 +93,7 @@ def _convert(values: flags.FlagValues, arguments: list[str]) -> None:
 
 def _config(values: flags.FlagValues) -> ConfigDict:
     if values.config:
-        config = runpy.run_path(values.config)["get_config"]()
+        config = load_config(values.config)
     elif values.family:
         config = default_config(name=values.family)
     else:

@@ -12,12 +12,16 @@ import matnet_jax
 from data_pipeline.commands import Command
 from data_pipeline.files import cache_folder
 
-_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python", "tensorflow-cpu", "tensorflow")
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "numpy", "opencv-python", "pillow", "av", "pi-heif"),
+    *("tensorflow-cpu", "tensorflow"),
+)
+_WEIGHTS = {".onnx", ".tflite", ".h5", ".keras", ".pth", ".pt", ".bin", ".safetensors", ".npz"}
 _DETECTORS = {"mtcnn": "mtcnn", "yunet": "cv2", "retinaface": "onnxruntime"}
 
 
 def info() -> dict[str, str]:
-    """Versions, devices, folders and face detectors by name; what cannot be told says why."""
+    """Versions, devices, folders, face detectors, weights; what cannot be told says why."""
     found = {"python": platform.python_version(), "matnet": matnet_jax.__version__}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -26,12 +30,29 @@ def info() -> dict[str, str]:
     found["cache"] = str(cache_folder())
     compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     found["compiled programs"] = compiled or str(cache_folder() / "compiled")
+    found["media"] = _media()
     missing = {n: m for n, m in _DETECTORS.items() if importlib.util.find_spec(m) is None}
     there = [name for name in _DETECTORS if name not in missing]
     found["face detectors"] = ", ".join(
         [*there, *(f"no {name} ({module} is missing)" for name, module in missing.items())]
     )
+    found["weights"] = _weights()
     return found
+
+
+def _media() -> str:
+    optional = {"videos": "av", "HEIC": "pi_heif"}
+    lacking = {what: m for what, m in optional.items() if importlib.util.find_spec(m) is None}
+    there = ["pictures", *(what for what in optional if what not in lacking)]
+    return ", ".join([*there, *(f"no {what} ({m} is missing)" for what, m in lacking.items())])
+
+
+def _weights() -> str:
+    """What was fetched before; detectors of faces that are not here are fetched once."""
+    folder = cache_folder()
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
+    names = [str(p.relative_to(folder)) for p in files if p.suffix in _WEIGHTS]
+    return ", ".join(names) or f"none in {folder}"
 
 
 def _devices() -> str:

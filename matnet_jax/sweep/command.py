@@ -13,10 +13,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
+from matnet_jax.runtime.config_files import SHIPPED, define_config
 from matnet_jax.sweep.definition import Sweep
 
 
@@ -24,9 +24,8 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "sweep", None, "table1 … table6, figures, or a file that has SWEEP.", flag_values=values
     )
-    config_flags.DEFINE_config_file(
-        "config", "configs/ffpp.py", "What the runs change.", flag_values=values
-    )
+    define_config(values, "What the runs change: a config file, or the name of one.")
+    values.set_default("config", "ffpp")
     flags.DEFINE_string(
         "workdir", None, "Folder of all runs; sweeps may share it.", flag_values=values
     )
@@ -86,17 +85,17 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
 
 
 def load_sweep(name: str) -> tuple[str, Sweep]:
-    """Name and `SWEEP` of a file, or of one of ``configs/sweeps``.
+    """Name and `SWEEP` of a file, or of one of those that are shipped.
 
     Raises:
       ValueError: there is no such file, or it has no `SWEEP`.
     """
-    own = Path("configs/sweeps")
+    own = SHIPPED / "sweeps"
     path = Path(name) if name.endswith(".py") else own / f"{name}.py"
     if not path.is_file():
         known = sorted(file.stem for file in own.glob("*.py") if file.stem != "runs")
         raise ValueError(f"no sweep {name!r}; there are {', '.join(known)}, or give a .py file")
-    sys.path.insert(0, str(Path.cwd()))  # sweeps import configs.sweeps.runs
+    sys.path.insert(0, str(SHIPPED.parent))  # sweeps import configs.sweeps.runs
     spec = spec_from_file_location(f"sweep_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

@@ -8,16 +8,14 @@ The same command again continues where the last one ended. Status 75: SIGTERM ca
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
+from matnet_jax.runtime.config_files import define_config
 
 
 def _define(values: flags.FlagValues) -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file, such as configs/demo.py.", flag_values=values
-    )
+    define_config(values)
     flags.DEFINE_string(
         "workdir", None, "Folder of the run: checkpoints, metrics, config.", flag_values=values
     )

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
+from data_pipeline.progress import Progress
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.runtime.preemption import Preempted, Preemption
 from matnet_jax.runtime.sharding import global_batch
@@ -70,12 +70,8 @@ class Loop:
         """
         plan, first = self.plan, int(state.step)
         validated = None
-        bar = tqdm(
-            total=plan.total_steps,
-            initial=first,
-            unit="step",
-            disable=self.log is None,
-            dynamic_ncols=True,
+        bar = Progress(
+            plan.total_steps, done=first, unit="step", about="train", quiet=self.log is None
         )
         clock = _Clock()
         pending: tuple[int, dict[str, jax.Array]] | None = None
@@ -110,9 +106,7 @@ class Loop:
                     self._log_training(step, window.pop(), clock, bar)
                 if validates:
                     with clock.paused(), self.watchdog.during("validating", step):
-                        bar.set_description("validating")
                         validated = self.validate(state)
-                        bar.set_description(None)
                     self._write(step, "val", validated)
                 if saves:
                     with clock.paused(), self.watchdog.during("saving", step):
@@ -140,13 +134,13 @@ class Loop:
                 "config.optimizer.clip_norm, and rerun to continue"
             ) from error
 
-    def _log_training(self, step: int, means: dict[str, float], clock: "_Clock", bar: tqdm) -> None:
+    def _log_training(
+        self, step: int, means: dict[str, float], clock: "_Clock", bar: Progress
+    ) -> None:
         rate = float(self.plan.learning_rate(step - 1))
         means = {"loss": means["loss"], "learning_rate": rate, **means}  # loss first in the file
         times = clock.read()
-        bar.set_postfix_str(
-            f"loss {means['loss']:.4f}, {times['images_per_second']:.1f} images/s", refresh=False
-        )
+        bar.note(f"loss {means['loss']:.4f}, {times['images_per_second']:.1f} images/s")
         self._write(step, "train", means, times)
 
     def _write(

@@ -9,7 +9,6 @@ a face, where a kind has one, is the next row's: who is seen is not known here.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +18,16 @@ import numpy as np
 from absl import flags
 
 from data_pipeline.commands import Command
+from data_pipeline.extract.frames import VideoError
+from data_pipeline.extract.images import decode_still
+from data_pipeline.extract.limits import Limits
 from data_pipeline.files import atomic_path
 from data_pipeline.landmarks.find import FINDERS, Find, landmark_finder
 from data_pipeline.training.blend import PAIRS, PairOp
 from data_pipeline.training.example import Example
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_WRITTEN = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class SheetError(ValueError):
@@ -86,15 +89,19 @@ def image_files(folder: Path) -> list[Path]:
 def read_faces(paths: Sequence[Path], find: Find) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
     """Path, image and landmarks of those of the files that are images with a face."""
     for path in paths:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
-        landmarks = None if image is None else find(image)
-        if image is not None and landmarks is not None:
+        try:
+            image = decode_still(path.read_bytes(), Limits())
+        except VideoError:
+            continue
+        landmarks = find(image)
+        if landmarks is not None:
             yield path, image, landmarks
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
     folder, out = Path(values.images).expanduser(), Path(values.out).expanduser()
+    if out.suffix.lower() not in _WRITTEN:
+        raise SheetError(f"--out={out}: wanted a file that ends in {', '.join(_WRITTEN)}")
     paths = image_files(folder)
     find = landmark_finder(
         values.landmarks, _path(values.detector_weights), _path(values.landmark_weights)

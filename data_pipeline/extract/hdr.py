@@ -1,0 +1,53 @@
+"""Films of high dynamic range (PQ, HLG; BT.2020) as a usual screen shows them (BT.709)."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+PQ, HLG = 16, 18
+"""Transfer characteristics by the numbers of ITU-T H.273."""
+
+_WHITE = 203.0  # cd/m², diffuse white: ITU-R BT.2408
+_KNEE = 0.8  # of white: brighter light is compressed, darker stays as it is
+_TO_709 = np.array(  # ITU-R BT.2087, linear light
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+    np.float32,
+)
+_LUMA_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
+_PEAK = 1000.0  # cd/m², of the screen that HLG is meant for
+_SYSTEM_GAMMA = 1.2  # HLG's at that peak: ITU-R BT.2100
+
+
+def to_standard_range(image: np.ndarray, transfer: int) -> np.ndarray:
+    """uint16 R'G'B' of BT.2020 [H, W, 3] to uint8 R'G'B' of BT.709.
+
+    Args:
+      image: 0 to 65535.
+      transfer: `PQ` or `HLG`.
+    """
+    light = _linear(transfer)[image]
+    if transfer == HLG:  # from the scene's light to the screen's
+        luminance = light @ _LUMA_2020
+        light *= (np.maximum(luminance, 1e-6) ** (_SYSTEM_GAMMA - 1))[..., None]
+        light *= _PEAK / _WHITE
+    light = np.maximum(light @ _TO_709.T, 0.0)
+    room = 1 - _KNEE
+    bright = light > _KNEE
+    light[bright] = _KNEE + room * (1 - np.exp((_KNEE - light[bright]) / room))
+    return np.round(255 * light ** (1 / 2.4)).astype(np.uint8)  # ITU-R BT.1886
+
+
+@functools.cache
+def _linear(transfer: int) -> np.ndarray:
+    """Linear light of each value: float32 [65536], of white (PQ), or of the scene's peak (HLG)."""
+    signal = np.arange(65536) / 65535
+    if transfer == PQ:  # SMPTE ST 2084
+        root = signal ** (32 / 2523)
+        light = np.maximum(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)
+        return (10000 / _WHITE * light ** (16384 / 2610)).astype(np.float32)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073  # ITU-R BT.2100
+    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12).astype(
+        np.float32
+    )
