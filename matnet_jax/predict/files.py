@@ -51,7 +51,7 @@ def predict_files(
     log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
     media = [path for path, reason in reasons.items() if not reason]
     left = [path for path in media if path not in log.done]
-    write_predictions(out, _in_order(log, reasons, predictor.threshold))
+    write_predictions(out, _in_order(log, reasons, predictor.operating_point.threshold))
     try:
         with Progress(
             len(media), done=len(media) - len(left), unit="file", about="predict"
@@ -63,7 +63,7 @@ def predict_files(
                 append_prediction(out, prediction)
                 progress.update()
     finally:
-        done = list(_in_order(log, reasons, predictor.threshold))
+        done = list(_in_order(log, reasons, predictor.operating_point.threshold))
         write_predictions(out, done)
     return done
 

@@ -219,6 +219,5 @@ class Predictor:
         long = [track for track in tracks if len(track.faces) >= _MIN_SHARE * end.frames]
         score = max((track.score for track in long or tracks), default=None)
         problem = end.problem or ("" if tracks else "no face found")
-        return Prediction(
-            name, score, point.threshold, end.frames, tuple(tracks), problem, point.uncertain
-        )
+        found = (name, score, point.threshold, end.frames, tuple(tracks), problem)
+        return Prediction(*found, uncertain=point.uncertain)

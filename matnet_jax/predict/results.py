@@ -11,8 +11,8 @@ import numpy as np
 
 from data_pipeline.files import atomic_file, write_csv
 
-COLUMNS = ("input", "score", "label", "threshold", "frames", "faces", "error")
-COLUMNS += ("skipped", "tracks", "abstained")
+_ALWAYS = ("input", "score", "label", "threshold", "frames", "faces", "error")
+COLUMNS = (*_ALWAYS, "skipped", "tracks", "abstained")
 LABELS = ("real", "fake")
 UNCERTAIN = "uncertain"
 THUMBNAIL = 128  # pixels
