@@ -18,8 +18,9 @@ from data_pipeline.swaps.kinds import KINDS, at_face_width
 from data_pipeline.swaps.lists import Item, write_lists
 from data_pipeline.swaps.plan import Planned, describe, plan
 from data_pipeline.swaps.portraits import Face, Source, SwapError, read_face
-from data_pipeline.swaps.statistics import image_statistics, probe_auc
+from data_pipeline.swaps.statistics import probe_auc
 from data_pipeline.swaps.store import Storage
+from data_pipeline.training.statistics import image_statistics
 
 Statistics = dict[str, dict[str, float | None]]
 

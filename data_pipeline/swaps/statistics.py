@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -13,20 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 _FOLDS = 5
-
-
-def image_statistics(image: np.ndarray) -> np.ndarray:
-    """Means and deviations of R, G, B, the size as JPEG, the Laplacian's deviation: float64 [8].
-
-    The last two as logarithms.
-
-    Args:
-      image: uint8 RGB [H, W, 3].
-    """
-    mean, deviation = (statistic[:, 0] for statistic in cv2.meanStdDev(image))
-    _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    sharp = cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std()
-    return np.array([*mean, *deviation, np.log(encoded.size), np.log(sharp + 1e-3)])
 
 
 def probe_auc(statistics: np.ndarray, labels: np.ndarray, people: Sequence[str]) -> float | None:
