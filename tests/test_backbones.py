@@ -43,7 +43,7 @@ PARAMETERS = {
     "convnext-base": 87_566_464,
     "resnet-50": 23_508_032,
     "resnet-50-slim": 23_508_032,
-    "hrnet-w48": 67_374_120,
+    "hrnet-w48": 65_325_120,
 }
 
 
