@@ -195,9 +195,9 @@ def test_trained_evaluated_and_exported_with_its_map(tmp_path: Path) -> None:
     assert loaded.model.boundary_stage == "L2"
     export_stablehlo(loaded.model, loaded.variables, tmp_path / "out", platforms=("cpu",))
     described = json.loads((tmp_path / "out" / "preprocess.json").read_text())
-    assert described["heatmaps"] == ["boundary"]
+    assert described["heatmaps"] == ["boundary", "class_activation"]
     _, maps = exported_network(tmp_path / "out", batch_size=8)(tiny.pixels(3))
-    assert maps.shape == (3, 16, 16, 1) and maps.min() >= 0 and maps.max() <= 1
+    assert maps.shape == (3, 16, 16, 2) and maps.min() >= 0
 
 
 def test_it_is_off_by_default() -> None:
