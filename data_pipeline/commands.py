@@ -157,26 +157,32 @@ class Commands:
 
 
 def help_text(about: str, values: flags.FlagValues) -> str:
-    """A command's help: what it is about, and a line or two for each of its flags."""
+    """A command's help: what it is about, and its flags; those of one meaning share their lines."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    own = {flag.name: flag for flag in (values[name] for name in values)}
-    heads = {name: _head(flag) for name, flag in own.items()}
-    column = min(max(map(len, heads.values())) + 4, 34)
+    meant: dict[str, list[str]] = {}
+    for flag in (values[name] for name in values):
+        meant.setdefault(_meaning(flag), []).append(_head(flag))
+    heads = {text: ", ".join(names) for text, names in meant.items()}
+    column = min(max(map(len, heads.values())) + 4, 28)
     lines = [inspect.cleandoc(about), ""]
-    for name, flag in own.items():
-        # absl puts a flag's choices first: <a|b>: text
-        parts = re.fullmatch(r"(?:<(.*)>: )?(.*)", flag.help or "", re.DOTALL)
-        assert parts is not None  # it fits any text
-        choices, said = parts.groups()
-        said = said.replace("; repeat this option to specify a list of values", "")
-        said += f" ({choices.replace('|', ', ')})" if choices else ""
-        text = textwrap.wrap(" ".join(said.split()), width - column)
-        head = f"  {heads[name]}".ljust(column)
-        if len(heads[name]) + 4 > column:
-            lines.append(head)
+    for meaning, names in heads.items():
+        text = textwrap.wrap(meaning, width - column)
+        head = f"  {names}".ljust(column)
+        if len(names) + 4 > column:
+            lines.append(head.rstrip())
             head = " " * column
         lines += [head + line if i == 0 else " " * column + line for i, line in enumerate(text)]
     return "\n".join(lines)
+
+
+def _meaning(flag: flags.Flag) -> str:
+    # absl puts a flag's choices first, <a|b>: text, and says of every list that it is one.
+    parts = re.fullmatch(r"(?:<(.*)>: )?(.*)", flag.help or "", re.DOTALL)
+    assert parts is not None  # it fits any text
+    choices, said = parts.groups()
+    said = re.sub(r";\s+repeat this option to specify a list of values", "", said)
+    said += f" ({choices.replace('|', ', ')})" if choices else ""
+    return " ".join(said.split())
 
 
 def _head(flag: flags.Flag) -> str:
