@@ -289,6 +289,14 @@ def test_a_detector_blind_to_one_manipulation_is_seen_per_subset() -> None:
     json.dumps(result, allow_nan=False)
 
 
+def test_a_subset_has_intervals_of_its_own_videos() -> None:
+    result = metrics.summarise(blind_detector(), num_resamples=100)
+    seen, blind = (
+        result["by_subset"][name]["intervals"]["video"]["auc"] for name in ("Deepfakes", "FaceSwap")
+    )
+    assert seen == [1.0, 1.0] and blind[0] < 0.5 < blind[1]
+
+
 def test_layout_is_the_contract() -> None:
     result = metrics.summarise(random_columns())
     wanted = {"acc", "auc", "eer", "ap", "log_loss", "n_real", "n_fake"}

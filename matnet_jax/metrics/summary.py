@@ -58,9 +58,10 @@ def summarise(
     Returns:
       A dict that JSON can hold, undefined values None: `frame` and `video` (`binary_metrics`),
       `by_subset` {name: {frame, video}}, each subset's fakes against all reals of the same data set
-      and compression; `by_dataset` the same where there are several, and `cross` (`cross_auc`);
-      `risk_coverage`; `coverage`; `protocol`; and, where asked for, `intervals`, `by_group`
-      (`group_table`), `fitted` and `operating_point`, None where it can't be fitted.
+      and compression, with `intervals` of videos where they are asked for; `by_dataset` {name:
+      {frame, video}} where there are several, and `cross` (`cross_auc`); `risk_coverage`;
+      `coverage`; `protocol`; and, where asked for, `intervals`, `by_group` (`group_table`),
+      `fitted` and `operating_point`, None where it can't be fitted.
 
     Raises:
       ValueError: a column is missing, a score is no probability, a video has two labels, an option
@@ -143,6 +144,10 @@ def summarise(
             **draws,
             "resample": resampling_units(videos, resample).as_json(resample),
         }
+        for name, key in named_subsets(videos).items():
+            own = _take(videos, subset_rows(videos, key))
+            intervals = {"video": bootstrap_intervals(own, **options_of_draws)}
+            summary["by_subset"][name]["intervals"] = intervals
     return summary
 
 
