@@ -4,8 +4,8 @@ r"""Face X-ray, trained as its paper says: on real faces and on blends of two re
         --config.data.dir=DIR --config.init.path=hrnetv2_w48.pth
 
 Its forged faces are made of two real ones while it trains, with soft masks: no fakes are read. DIR
-holds records by `--alignment=box --landmarks=face_mesh`. To train it on forgeries with masks
-instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a hard mask
+holds records by `--alignment=box --margin=2.6 --landmarks=face_mesh`. To train it on forgeries with
+masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a hard mask
 has no X-ray. What differs from the paper: docs/systems.md.
 """
 
