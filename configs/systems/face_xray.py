@@ -5,8 +5,8 @@ r"""Face X-ray, trained as its paper says: on real faces and on blends of two re
 
 Its forged faces are made of two real ones while it trains, with soft masks: no fakes are read. DIR
 holds records by `--alignment=box --margin=2.6 --landmarks=face_mesh`. To train it on forgeries with
-masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a hard
-mask has no X-ray. What differs from the paper: docs/systems.md.
+masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a
+hard mask has no X-ray. What differs from the paper: docs/systems.md.
 """
 
 from ml_collections import ConfigDict
