@@ -23,6 +23,7 @@ from data_pipeline.training.sources import DataError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.metrics.scores import write_metrics
+from matnet_jax.runtime.config_files import load_config
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.sweep import Cell, Row, Run, Sweep
 from matnet_jax.sweep.command import load_sweep
@@ -78,6 +79,15 @@ def test_the_runs_of_a_table_are_networks(name: Any, tmp_path: Path) -> None:
     for run in sweep.runs:
         for base in (default_config(), toy_config(**{"model.image_size": 64})):
             build_model(run_config(base, run, Records(tmp_path), tmp_path))
+
+
+def test_the_runs_on_self_blended_images_are_networks(tmp_path: Path) -> None:
+    _, sweep = load_sweep("generalisation")
+    base = load_config("sbi_portraits")
+    for run in sweep.runs:
+        config = run_config(base, run, Records(tmp_path), tmp_path)
+        assert config.data.mixture == ("self_blended=1",)
+        build_model(config)
 
 
 @pytest.mark.parametrize("name", NAMES)
