@@ -22,6 +22,7 @@ import matnet_jax.train.run
 from data_pipeline.training.sources import DataError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError, default_config
+from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.runtime.sharding import data_mesh
@@ -237,13 +238,15 @@ def test_what_is_wrong_is_said_before_training(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"run first: (?s:.*)num_attentions must be at least 1"):
         bad = small_sweep(**{"model.num_attentions": 0})
         run_sweep(bad, tmp_path, base=toy_config(), datasets=Embedded())
-    with pytest.raises(ValueError, match=r"no sweep 'table7'; there are figures, table1"):
+    with pytest.raises(ValueError, match=r"no sweep 'table7'; there are figures, generalisation"):
         load_sweep("table7")
     with pytest.raises(ValueError, match="starts from first, which is not before it"):
         Sweep("wrong", (), (Run("second", "b", starts_from="first"),), ())
 
 
-def test_the_papers_figures_of_trained_networks(workdir: Any, tmp_path: Path) -> None:
+def test_the_papers_figures_of_trained_networks(
+    workdir: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also of networks with unlike numbers of maps; the faces are the first run's."""
     names = ("none-none", "maps-1", "plain")
     runs = {run.name: run for name in NAMES for run in load_sweep(name)[1].runs}
@@ -258,5 +261,7 @@ def test_the_papers_figures_of_trained_networks(workdir: Any, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
     with pytest.raises(ValueError, match="no suffix of png, pdf, svg"):
         draw_attention(with_maps, tmp_path / "figure.jpg")
-    with pytest.raises(ValueError, match="plain is a plain classifier"):
-        draw_attention([workdir / "plain"], tmp_path / "plain.png")
+    draw_attention([workdir / "plain"], tmp_path / "plain.png", num_faces=4)  # class activation
+    monkeypatch.setattr(Scorer, "overlays", lambda *_: [])
+    with pytest.raises(ValueError, match=r"plain is a plain classifier.*: it has no heat maps"):
+        draw_attention([workdir / "plain"], tmp_path / "figure.png")

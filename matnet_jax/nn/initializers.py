@@ -134,8 +134,9 @@ class Normal(Initializer):
 
     def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
         """See `Initializer.draw`."""
-        values = self.mean + self.std * generator.standard_normal(shape, np.float32)
-        return values.astype(dtype)
+        values = self.std * generator.standard_normal(shape, np.float32)
+        # Adding 0 would turn a −0.0 into 0.0, and the values of earlier runs are kept to the bit.
+        return (values + self.mean if self.mean else values).astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True)
