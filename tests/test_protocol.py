@@ -26,9 +26,10 @@ PROTOCOL = Settings(crop_size=48).protocol
 
 
 def records(folder: Any, protocol: Any) -> Any:
-    path = write_extraction(folder / "videos", "v", label=1, split="test")
+    paths = list((folder / "videos").glob("*.npz"))  # what is written again is packed again
+    paths = paths or [write_extraction(folder / "videos", "v", label=1, split="test")]
     return pack(
-        [path], folder, name="t", crop_size=48, file_format="array_record", protocol=protocol
+        paths, folder, name="t", crop_size=48, file_format="array_record", protocol=protocol
     )
 
 
