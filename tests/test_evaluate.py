@@ -198,14 +198,14 @@ def test_an_empty_split_is_said(sources: Any, tmp_path: Path) -> None:
         evaluate(tiny_config(), tmp_path)
 
 
-def test_a_plain_classifier_has_no_overlays(sources: Any, tmp_path: Path) -> None:
+def test_a_plain_classifier_is_shown_by_class_activation(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"model.kind": "classifier"})
     for name in ("mid_dims", "batch_norm_momentum"):
         config.model[name] = None
     untrained(config, tmp_path)
     metrics = evaluate(config, tmp_path)
     assert metrics["frame"]["auc"] is not None
-    assert "data:image/jpeg" not in (tmp_path / "eval/test/report.html").read_text()
+    assert "data:image/jpeg" in (tmp_path / "eval/test/report.html").read_text()
 
 
 def test_foreign_and_missing_checkpoints(sources: Any, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_configs_of_self_blended_training_start(name: str, tmp_path: Path) -
     assert steps.total_steps == 1000
     assert float(steps.learning_rate(749)) == pytest.approx(1e-3)
     assert float(steps.learning_rate(875)) == pytest.approx(5e-4)
-    small = {"data.source": "synthetic", "data.synthetic_identities": 2}
+    small = {"data.source": "synthetic", "data.synthetic_identities": 2, "data.crop_margin": None}
     small |= {"self_blended.outline": "five", "train.batch_size": 8, "validation.batch_size": 8}
     small |= {"train.duration": "1 step", "validation.every": "1 step"}
     small |= {"optimizer.hold": "0 steps", "model.image_size": 64}
