@@ -32,31 +32,39 @@ LEVELS = (1, 2, 6)
 """Cells on a side of each level of the pyramid."""
 
 
-class FWA(PlainClassifier):
-    """ResNet-50, global average pooling, dense.
+class CaffeDetector(BackboneDetector):
+    """A backbone that sees pixels as Caffe's do.
 
     Attributes:
-      backbone: any; TF-slim's ResNet-50 is the authors'.
       image_size: side in pixels.
       mean: of RGB pixels in [0, 1]; Caffe's.
       std: of pixels in [0, 1]: they go in as from 0 to 255.
     """
 
-    backbone: str = "resnet-50-slim"
     image_size: Annotated[int, IMAGE_SIZE] = 224
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = MEAN
     std: Annotated[tuple[float, float, float], PIXEL_STD] = STD
-
-    @property
-    def description(self) -> str:
-        """What it is, in a few words, for messages."""
-        return f"FWA on {self.backbone}"
 
     def endpoints(
         self, images: jax.Array, *, train: bool = False, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         """See `BackboneDetector.endpoints`; the backbone sees BGR."""
         return super().endpoints(images[..., ::-1], train=train, weight=weight)
+
+
+class FWA(CaffeDetector, PlainClassifier):
+    """ResNet-50, global average pooling, dense.
+
+    Attributes:
+      backbone: any; TF-slim's ResNet-50 is the authors'.
+    """
+
+    backbone: str = "resnet-50-slim"
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words, for messages."""
+        return f"FWA on {self.backbone}"
 
 
 class SpatialPyramid(nn.Module):
@@ -97,20 +105,15 @@ def pooled(x: jax.Array, cells: int) -> jax.Array:
     return nn.max_pool(x, window, stride, "VALID")
 
 
-class DSPFWA(BackboneDetector):
+class DSPFWA(CaffeDetector):
     """ResNet-50 and a spatial pyramid.
 
     Attributes:
       backbone: any; PyTorch's ResNet-50 is the authors'.
       image_size: side in pixels; the pyramid's cells follow from it.
-      mean: of RGB pixels in [0, 1]; Caffe's.
-      std: of pixels in [0, 1]: they go in as from 0 to 255.
     """
 
     backbone: str = "resnet-50"
-    image_size: Annotated[int, IMAGE_SIZE] = 224
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = MEAN
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = STD
 
     @property
     def description(self) -> str:
@@ -126,7 +129,7 @@ class DSPFWA(BackboneDetector):
         self, images: jax.Array, *, train: bool = False, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         """Images of `image_size` -> logits [B, 2], class_activation [B, h, w, 1]."""
-        final = self.endpoints(images[..., ::-1], train=train, weight=weight)["final"]
+        final = self.endpoints(images, train=train, weight=weight)["final"]
         logits, evidence = self.pyramid(final)
         return {"logits": logits, "class_activation": evidence}
 
