@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from tqdm import tqdm
 
 _EVERY = 30.0  # seconds, between plain lines
+_Item = TypeVar("_Item")
+
+
+def progress(items: Sequence[_Item], *, unit: str, about: str) -> Iterator[_Item]:
+    """The items, each counted when the next is asked for; see `Progress`."""
+    with Progress(len(items), unit=unit, about=about) as shown:
+        for item in items:
+            yield item
+            shown.update()
 
 
 class Progress:

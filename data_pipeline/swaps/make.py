@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data_pipeline.files import write_json
 from data_pipeline.landmarks.find import Find
+from data_pipeline.progress import progress
 from data_pipeline.swaps.kinds import KINDS, at_face_width
 from data_pipeline.swaps.lists import Item, write_lists
 from data_pipeline.swaps.plan import Planned, describe, plan
@@ -83,7 +83,7 @@ def make(sources: Sequence[Source], find: Find | None, out: Path, settings: Sett
         lambda i: read_face(sources[i], find, scale=settings.scale)
     )
     described: dict[int, np.ndarray] = {}
-    for i in tqdm(range(len(sources)), desc="faces", unit="image"):
+    for i in progress(range(len(sources)), unit="image", about="faces"):
         face = read(i)
         if face is not None:
             described[i] = describe(face)
@@ -166,10 +166,10 @@ def _write_images(
     out: Path,
     settings: Settings,
 ) -> None:
-    for number, item in enumerate(tqdm(reals, desc="reals", unit="image")):
+    for number, item in enumerate(progress(reals, unit="image", about="reals")):
         if not (out / item.path).exists():
             settings.storage.write(out / item.path, face_of(number).image)
-    for one, item in zip(tqdm(planned, desc="swaps", unit="image"), fakes, strict=True):
+    for one, item in zip(progress(planned, unit="image", about="swaps"), fakes, strict=True):
         if not (out / item.path).exists():
             donor = at_face_width(face_of(one.donor), one.width)
             draw = np.random.default_rng([settings.seed, one.number])
@@ -186,7 +186,7 @@ def _probe(items: Sequence[Item], points: Sequence[np.ndarray], out: Path) -> St
       out: their folder.
     """
     parts: dict[str, list[np.ndarray]] = {"whole": [], "face": []}
-    for item, own in zip(tqdm(items, desc="statistics", unit="image"), points, strict=True):
+    for item, own in zip(progress(items, unit="image", about="statistics"), points, strict=True):
         image = load(out / item.path)
         low = np.maximum(np.floor(own.min(0)), 0).astype(int)
         high = np.ceil(own.max(0)).astype(int) + 1
