@@ -187,39 +187,28 @@ def find(frames: Iterable[Frame], detector: Detector, settings: Settings) -> Ite
 
 def cut(image: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     """The crop of a face with these settings: for records and for prediction alike."""
-    return crop_face(
-        image,
-        face.box,
-        face.landmarks,
-        size=settings.crop_size,
-        alignment=settings.alignment,
-        margin=settings.margin,
-    )
+    return crop_face(image, face.box, face.landmarks, **_geometry(settings))
 
 
 def cut_mask(mask: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     """The mask of a face's crop: uint8 [H, W] of the frame to [size, size]."""
-    return crop_mask(
-        mask,
-        face.box,
-        face.landmarks,
-        size=settings.crop_size,
-        alignment=settings.alignment,
-        margin=settings.margin,
-    )
+    return crop_mask(mask, face.box, face.landmarks, **_geometry(settings))
 
 
 def cut_points(points: np.ndarray, face: Face, settings: Settings) -> np.ndarray:
     """Where points [K, 2] of the frame are in a face's crop, which something was cut for."""
-    matrix = crop_matrix(
-        face.box,
-        face.landmarks,
-        size=settings.crop_size,
-        alignment=settings.alignment,
-        margin=settings.margin,
-    )
+    matrix = crop_matrix(face.box, face.landmarks, **_geometry(settings))
     assert matrix is not None  # `Settings` refuses landmarks where nothing is cut
     return crop_points(points, matrix)
+
+
+def _geometry(settings: Settings) -> dict[str, Any]:
+    """Of a crop: what `crop_matrix` asks beside the face."""
+    return {
+        "size": settings.crop_size,
+        "alignment": settings.alignment,
+        "margin": settings.margin,
+    }
 
 
 def failed(video: Video, settings: Settings, problem: str) -> Extraction:
