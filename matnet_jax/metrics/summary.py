@@ -79,12 +79,13 @@ def summarise(
             "video": _metrics_of(_take(videos, video_rows), options),
         }
 
+    subsets = named_subsets(videos)
     summary: dict[str, Any] = {
         "frame": _metrics_of(frames, options),
         "video": _metrics_of(videos, options),
         "by_subset": {
             name: both_levels(subset_rows(frames, key), subset_rows(videos, key))
-            for name, key in named_subsets(videos).items()
+            for name, key in subsets.items()
         },
     }
     datasets = np.unique(videos["dataset"]).tolist()
@@ -144,7 +145,7 @@ def summarise(
             **draws,
             "resample": resampling_units(videos, resample).as_json(resample),
         }
-        for name, key in named_subsets(videos).items():
+        for name, key in subsets.items():
             own = _take(videos, subset_rows(videos, key))
             intervals = {"video": bootstrap_intervals(own, **options_of_draws)}
             summary["by_subset"][name]["intervals"] = intervals
