@@ -13,22 +13,27 @@ import numpy as np
 
 from data_pipeline.training.blend.colour import MATCHES
 from data_pipeline.training.blend.masks import bend, fill, mix, to_uint8
-from data_pipeline.training.blend.pair import Blend, FacePair
+from data_pipeline.training.blend.pair import Blend
+from data_pipeline.training.blend.poisson import poisson
 from data_pipeline.training.blend.regions import REGIONS, region_hulls
+from data_pipeline.training.blend.resolution import LimitedFacePair
+from data_pipeline.training.blend.transforms import chance
 from data_pipeline.training.blend.warp import landmark_warp, similarity_warp
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops.base import Range
 
 _ODD_SIZES = tuple(range(5, 36, 2))
+_HALF = 127
 _STILL = np.eye(2, 3, dtype=np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
-class FaceXray(FacePair):
+class FaceXray(LimitedFacePair):
     """Makes a pair of two real examples; a pure function of them and the generator.
 
     Attributes:
-      size, margin, mirror, outline, jitter, shared: see `FacePair`.
+      size, margin, mirror, outline, jitter, shared, limited, widths, unsharp: see
+        `LimitedFacePair`.
       regions: of `blend.regions.REGIONS`, each as likely.
       by_landmarks: probability that the donor is bent feature by feature to where the target's
         landmarks are; else it is turned, scaled and shifted.
@@ -38,6 +43,8 @@ class FaceXray(FacePair):
       erode: greatest odd size of the kernel that shrinks the mask, half of the time.
       dilate: greatest odd size of the kernel that grows it, the other half.
       colours: of `blend.colour.MATCHES`, each as likely.
+      poisson: probability that the donor's gradients are blended by Poisson's equation where the
+        mask is above a half, and the mask of the pair ends there; else the soft mask is feathered.
 
     Raises:
       ValueError: a value out of range, or a name that is not known.
@@ -52,6 +59,7 @@ class FaceXray(FacePair):
     erode: int = 21
     dilate: int = 5
     colours: tuple[str, ...] = ("means", "lab")
+    poisson: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,9 +85,14 @@ class FaceXray(FacePair):
         hulls = fill(region_hulls(points, region), shape, _STILL)
         warp = landmark_warp if draw.random() < self.by_landmarks else similarity_warp
         moved = warp(donor.image, self._given(donor), self._given(target), shape)
+        moved = self._limited(moved, points, draw)
         mask = to_uint8(self._soft_mask(hulls, draw), shape, 1.0)
         match = MATCHES[self.colours[draw.integers(len(self.colours))]]
-        fake = mix(match(moved, target.image, mask), target.image, mask)
+        coloured = match(moved, target.image, mask)
+        if chance(self.poisson, draw):
+            region = np.where(mask > _HALF, np.uint8(255), np.uint8(0))
+            return Blend(target.image, poisson(coloured, target.image, region), region)
+        fake = mix(coloured, target.image, mask)
         return Blend(target.image, fake, mask)
 
     def _soft_mask(self, mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -24,6 +24,7 @@ from data_pipeline.training.window import Window
 
 _LOOSE = (0.5, 1.0, 0.5, 0.4)
 """Left, above, right and below the landmarks' box, in shares of its size; blended is within it."""
+_LEAST_MARGIN = -0.2
 # 0.3 of OpenCV's units, of which hue has two degrees each: hardly more than the way there and back.
 NEXT_TO_NOTHING = HueSaturationValue(p=1.0, hue=0.6, saturation=0.3, value=0.3)
 
@@ -48,7 +49,8 @@ class FacePair(abc.ABC):
 
     Attributes:
       size: of the pair's images in pixels.
-      margin: around the face, least and greatest; 0.125 twice in validation. Where the example has
+      margin: around the face, least and greatest; 0.125 twice in validation. Below 0 the crop is
+        tighter than the face. Where the example has
         the face's box: of an upright square, in its longer sides, shifted as far as no side leaves
         the range. Else of the landmarks' box: a share of its size drawn for each side, and the
         rectangle is stretched to a square.
@@ -77,10 +79,10 @@ class FacePair(abc.ABC):
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin[0] <= self.margin[1] <= min(_LOOSE):
+        if not _LEAST_MARGIN <= self.margin[0] <= self.margin[1] <= min(_LOOSE):
             raise ValueError(
-                f"margin {self.margin}: least and greatest must be in order, from 0 to "
-                f"{min(_LOOSE)}, which the loose crop has below the face"
+                f"margin {self.margin}: least and greatest must be in order, from "
+                f"{_LEAST_MARGIN} to {min(_LOOSE)}, which the loose crop has below the face"
             )
 
     @property
