@@ -15,7 +15,7 @@ from data_pipeline.training.blend.colour import MATCHES
 from data_pipeline.training.blend.masks import bend, fill, mix, to_uint8
 from data_pipeline.training.blend.pair import Blend
 from data_pipeline.training.blend.poisson import poisson
-from data_pipeline.training.blend.regions import REGIONS, region_hulls
+from data_pipeline.training.blend.regions import REGIONS, WHOLE, region_hulls
 from data_pipeline.training.blend.resolution import LimitedFacePair
 from data_pipeline.training.blend.transforms import chance
 from data_pipeline.training.blend.warp import landmark_warp, similarity_warp
@@ -86,22 +86,24 @@ class FaceXray(LimitedFacePair):
         warp = landmark_warp if draw.random() < self.by_landmarks else similarity_warp
         moved = warp(donor.image, self._given(donor), self._given(target), shape)
         moved = self._limited(moved, points, draw)
-        mask = to_uint8(self._soft_mask(hulls, draw), shape, 1.0)
+        mask = to_uint8(self._soft_mask(hulls, draw, part=region not in WHOLE), shape, 1.0)
         match = MATCHES[self.colours[draw.integers(len(self.colours))]]
         coloured = match(moved, target.image, mask)
         if chance(self.poisson, draw):
-            region = np.where(mask > _HALF, np.uint8(255), np.uint8(0))
-            return Blend(target.image, poisson(coloured, target.image, region), region)
+            hard = np.where(mask > _HALF, np.uint8(255), np.uint8(0))
+            return Blend(target.image, poisson(coloured, target.image, hard), hard)
         fake = mix(coloured, target.image, mask)
         return Blend(target.image, fake, mask)
 
-    def _soft_mask(self, mask: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        """uint8 [H, W], 0 or 255 -> float32 [h, w], 0 to 1, of a size drawn."""
+    def _soft_mask(self, mask: np.ndarray, draw: np.random.Generator, *, part: bool) -> np.ndarray:
+        """uint8 [H, W], 0 or 255 -> float32 [h, w], 0 to 1, of a size drawn; a part or a face."""
         size = int(draw.integers(self.mask_sizes[0], self.mask_sizes[1] + 1))
         small = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
         small = bend(small, draw, amount=draw.uniform(*self.bend))
         shrinks = draw.random() < 0.5
         reach = int(draw.integers((self.erode if shrinks else self.dilate) // 2 + 1))
+        if part:
+            reach //= 4  # a mouth is a quarter as high as a face
         kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
         changed = (cv2.erode if shrinks else cv2.dilate)(small, kernel)
         blur = _ODD_SIZES[draw.integers(len(_ODD_SIZES))]
