@@ -106,7 +106,8 @@ class Breadth:
     def _gamma_field(self, pair: Pair, face: np.ndarray, draw: np.random.Generator) -> Pair:
         del face
         height, width = pair[0].image.shape[:2]
-        first, second = np.exp(draw.uniform(*np.log(self.gamma_range), 2))
+        least, greatest = np.log(self.gamma_range)
+        first, second = np.exp(draw.uniform(least, greatest, 2))
         coarse = draw.uniform(-0.2, 1.2, (4, 4)).astype(np.float32)
         field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
         # Between two images of one gamma each: a power of each pixel's own would cost ten times.
