@@ -17,6 +17,10 @@ COMMANDS = Commands(
             "fit the baseline: a line through frozen features",
             "matnet_jax.evaluation.probe.command:COMMAND",
         ),
+        "gate": (
+            "calibrate a network, and say whether it is handed out",
+            "matnet_jax.evaluation.gate.command:COMMANDS",
+        ),
         "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
         "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
         "sweep": (

@@ -1,0 +1,47 @@
+"""Flags that say of what a benchmark is made; `matnet sweep` has them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from data_pipeline.benchmark.make import Weights
+
+VIDEOS = ("ffpp", "dfdc")
+"""Data sets of videos that may join the gate."""
+
+
+def define_source_flags(values: flags.FlagValues) -> None:
+    """Defines the flags that say of what the records are made."""
+    flags.DEFINE_string("portraits", None, "Folder with manifest.csv.", flag_values=values)
+    for name in VIDEOS:
+        flags.DEFINE_string(
+            name, None, f"Folder of {name}, for the gate's videos.", flag_values=values
+        )
+    flags.DEFINE_string(
+        "detector_weights", None, "YuNet's file; fetched once by default.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "landmark_weights", None, "The mesh's file; fetched once by default.", flag_values=values
+    )
+
+
+def given_portraits(values: flags.FlagValues) -> Path:
+    """The folder of portraits."""
+    return Path(values.portraits).expanduser().absolute()
+
+
+def given_videos(values: flags.FlagValues) -> dict[str, Path]:
+    """Folders of videos, by data set."""
+    return {
+        name: Path(values[name].value).expanduser().absolute()
+        for name in VIDEOS
+        if values[name].value
+    }
+
+
+def given_weights(values: flags.FlagValues) -> Weights:
+    """Files of what finds faces."""
+    files = (values.detector_weights, values.landmark_weights)
+    return Weights(*(Path(file).expanduser().absolute() if file else None for file in files))
