@@ -127,13 +127,14 @@ def make_benchmark(
                 workers=workers,
             )
         else:
+            edges = None if part == CHOOSE else _edges(out / CHOOSE)
             rows = _images(portraits, out / "images" / part, part, plan, weights)
             made[part] = _records(
                 [*rows, *video_rows(videos if part == GATE else {})],
                 folder,
                 plan,
                 weights,
-                edges=None if part == CHOOSE else _edges(out / CHOOSE),
+                edges=edges,
                 workers=workers,
             )
         write_json(folder / _DONE, _plain(inputs))
