@@ -34,11 +34,8 @@ def given_portraits(values: flags.FlagValues) -> Path:
 
 def given_videos(values: flags.FlagValues) -> dict[str, Path]:
     """Folders of videos, by data set."""
-    return {
-        name: Path(values[name].value).expanduser().absolute()
-        for name in VIDEOS
-        if values[name].value
-    }
+    folders = {name: values[name].value for name in VIDEOS}
+    return {name: Path(str(f)).expanduser().absolute() for name, f in folders.items() if f}
 
 
 def given_weights(values: flags.FlagValues) -> Weights:
