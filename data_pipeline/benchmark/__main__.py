@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipeline.benchmark.make import PORTRAITS, Plan, make_benchmark
+from data_pipeline.benchmark.make import PORTRAITS, Plan, Weights, make_benchmark
 from data_pipeline.benchmark.people import PARTS, People
 from data_pipeline.benchmark.source_flags import (
     define_source_flags,
@@ -38,7 +38,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         out,
         Plan(people, num=values.num),
         videos=given_videos(values),
-        weights=given_weights(values),
+        weights=Weights(*given_weights(values)),
         parts=tuple(values.part or (PORTRAITS, *PARTS)),
         workers=values.workers,
     )

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipeline.benchmark.make import Weights
-
 VIDEOS = ("ffpp", "dfdc")
 """Data sets of videos that may join the gate."""
 
@@ -38,7 +36,10 @@ def given_videos(values: flags.FlagValues) -> dict[str, Path]:
     return {name: Path(str(f)).expanduser().absolute() for name, f in folders.items() if f}
 
 
-def given_weights(values: flags.FlagValues) -> Weights:
-    """Files of what finds faces."""
-    files = (values.detector_weights, values.landmark_weights)
-    return Weights(*(Path(file).expanduser().absolute() if file else None for file in files))
+def given_weights(values: flags.FlagValues) -> tuple[Path | None, Path | None]:
+    """Files of what finds faces and of what finds their landmarks; None: fetched once."""
+
+    def file(value: str | None) -> Path | None:
+        return Path(value).expanduser().absolute() if value else None
+
+    return file(values.detector_weights), file(values.landmark_weights)

@@ -101,7 +101,7 @@ def _made_records(values: flags.FlagValues, workdir: Path) -> Path:
     """Records of `--portraits`, made below the workdir where they are not there yet."""
     import jax
 
-    from data_pipeline.benchmark.make import Plan, make_benchmark
+    from data_pipeline.benchmark.make import Plan, Weights, make_benchmark
 
     records = workdir.expanduser().absolute() / "records"
     if jax.process_count() > 1:
@@ -115,7 +115,7 @@ def _made_records(values: flags.FlagValues, workdir: Path) -> Path:
             records,
             Plan(),
             videos=given_videos(values),
-            weights=given_weights(values),
+            weights=Weights(*given_weights(values)),
         )
     return records
 
