@@ -97,9 +97,9 @@ class OperatingPoint:
           ValueError: it did not give this.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        values = {"thresholds": (), **values}  # older points have none
         try:
-            fields = {name: values[name] for name in names}
+            known = {"thresholds": (), **values}  # older points have none
+            fields = {name: known[name] for name in names}
             fields["thresholds"] = tuple((float(r), float(t)) for r, t in fields["thresholds"])
             band = fields["uncertain"]
             fields["uncertain"] = None if band is None else (float(band[0]), float(band[1]))
