@@ -28,7 +28,7 @@ FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.ev
 
 @pytest.fixture(scope="module")
 def environment() -> Any:
-    return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture
