@@ -23,7 +23,6 @@ from matnet_jax.runtime.sharding import (
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
-
 pytestmark = pytest.mark.usefixtures("optimized")
 
 
