@@ -51,7 +51,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "detector", None, "Face detector; default: of the training's crops.", flag_values=values
     )
     flags.DEFINE_string(
-        "detector_weights", None, "Its ONNX file (yunet, retinaface).", flag_values=values
+        "detector_weights", None, "Its ONNX file: retinaface's, or a yunet's.", flag_values=values
     )
     flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("detect_every", 1, "Of these frames.", lower_bound=1, flag_values=values)
