@@ -25,6 +25,7 @@ from data_pipeline.datasets.option_flags import (
     define_data_set_flags,
     define_option_flags,
     given_options,
+    option_help,
 )
 from data_pipeline.detectors import DETECTORS, create_detector
 from data_pipeline.extract.crop import ALIGNMENTS, MARGIN
@@ -338,7 +339,7 @@ def _define(values: flags.FlagValues) -> None:
 
 COMMAND = Command(
     program="python -m data_pipeline.prepare",
-    about=__doc__,
+    about=f"{__doc__}\n{option_help()}\n",
     define=_define,
     run=_run,
     arguments="…",

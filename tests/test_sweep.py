@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +50,6 @@ def toy_config(**overrides: Any) -> Any:
         "checkpoint.every": "1 steps",
     }
     return tiny_config(**(fields | overrides))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[Any]:
-    """A run here takes a few steps, and is compiled longer than it runs."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)
