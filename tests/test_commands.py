@@ -91,7 +91,7 @@ def test_a_missing_package_s_extra_is_named(capsys: pytest.CaptureFixture[str]) 
         return dataclasses.replace(COMMAND, run=run)
 
     assert lacks("av.codec")(["--workdir=w", "in"]) == 1
-    assert "this needs the package av.codec: pip install 'matnet-jax[video]'" in (
+    assert "this needs the package av.codec: pip install 'matnet-jax[predict]'" in (
         capsys.readouterr().err
     )
     with pytest.raises(ModuleNotFoundError):  # of no extra: a mistake of ours

@@ -11,6 +11,7 @@ from absl import flags
 import matnet_jax
 from data_pipeline.commands import Command
 from data_pipeline.files import cache_folder
+from matnet_jax.pretrained.packaged import manifests
 
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "numpy", "opencv-python", "pillow", "av", "pi-heif"),
@@ -37,6 +38,7 @@ def info() -> dict[str, str]:
         [*there, *(f"no {name} ({module} is missing)" for name, module in missing.items())]
     )
     found["weights"] = _weights()
+    found["packaged weights"] = _packaged()
     return found
 
 
@@ -53,6 +55,17 @@ def _weights() -> str:
     files = sorted(folder.rglob("*")) if folder.is_dir() else []
     names = [str(p.relative_to(folder)) for p in files if p.suffix in _WEIGHTS]
     return ", ".join(names) or f"none in {folder}"
+
+
+def _packaged() -> str:
+    try:
+        listed = [
+            f"{manifest.name} ({'passed the ship gate' if manifest.is_default else 'experimental'})"
+            for manifest in manifests()
+        ]
+    except ValueError as error:  # a damaged one is what one wants to see
+        return str(error)
+    return ", ".join(listed) or "none"
 
 
 def _devices() -> str:
