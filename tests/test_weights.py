@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_predict import workdir
+from test_predict import ROOT, workdir
 from test_train import tiny_config
 from tiny import pixels
-from videos import jpeg, moving_square
+from videos import jpeg, moving_square, write_clip
 
 from matnet_jax import cli, pretrained
 from matnet_jax.checkpoints.network import load_trained
@@ -196,6 +199,38 @@ def test_predict_abstains_in_the_band(shelf: Path, calibrated: Path) -> None:
         point = dataclasses.replace(POINT, threshold=score / 2, uncertain=band)
         network = dataclasses.replace(predictor.network, operating_point=point)
         assert Predictor(network, settings=settings)(image).verdict == verdict
+
+
+def test_photos_and_videos_are_scored_without_tensorflow(calibrated: Path, tmp_path: Path) -> None:
+    """With what the core and the extra `predict` bring; what `data` and `video` bring is hidden."""
+    pack(calibrated, "own", tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(jpeg(moving_square(5)))
+    write_clip(tmp_path / "clip.mp4", 4)
+    files = [str(tmp_path / name) for name in ("photo.jpg", "clip.mp4")]
+    command = ["predict", *files, f"--weights={tmp_path / 'own-experimental.json'}"]
+    command += ["--batch_size=8", "--num_frames=2"]
+    script = (
+        "import importlib.abc, sys\n"
+        "hidden = 'tensorflow tensorflow_datasets array_record apache_beam mtcnn psutil'.split()\n"
+        "class Hide(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in hidden:\n"
+        "            raise ModuleNotFoundError(f'{name} is hidden', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        "from matnet_jax.cli import COMMANDS\n"
+        f"command = {command!r}\n"
+        f"out = {str(tmp_path)!r}\n"
+        "assert COMMANDS([*command, '--detector=none', f'--out={out}/whole', '--overlay']) == 0\n"
+        "assert COMMANDS([*command, f'--out={out}/faces']) == 3  # YuNet ran, and saw squares\n"
+        "assert not set(hidden) & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "whole" / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["score"] and not row["error"] for row in rows) and len(rows) == 2
+    with open(tmp_path / "faces" / "predictions.csv", newline="") as file:
+        assert all("no face in" in row["error"] for row in csv.DictReader(file))
 
 
 def test_pack_is_a_command(
