@@ -11,7 +11,6 @@ from absl import flags
 import matnet_jax
 from data_pipeline.commands import Command
 from data_pipeline.files import cache_folder
-from matnet_jax.pretrained.packaged import manifests
 
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "numpy", "opencv-python", "pillow", "av", "pi-heif"),
@@ -59,12 +58,14 @@ def _weights() -> str:
 
 def _packaged() -> str:
     try:
+        from matnet_jax.pretrained.packaged import manifests  # JAX, which may be what is broken
+
         listed = [
             f"{manifest.name} ({'passed the ship gate' if manifest.is_default else 'experimental'})"
             for manifest in manifests()
         ]
-    except ValueError as error:  # a damaged one is what one wants to see
-        return str(error)
+    except Exception as error:  # a damaged one is what one wants to see
+        return f"none that can be read ({error})"
     return ", ".join(listed) or "none"
 
 
