@@ -56,6 +56,8 @@ TINY = {
     "capsule_v2": {"num_capsules": 3},
     "xception_ela": BACKBONE,
     "xception_pafilters": BACKBONE,
+    "two_branch": RESNET | {"memory": 4, "feature": 8},
+    "two_stream": BACKBONE | {"patch_size": 32, "patch_stride": 32, "hidden": 16, "embedding": 8},
 }
 """Fields that make a family's network small; one that is not here is so by default."""
 
