@@ -28,7 +28,7 @@ FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.ev
 
 @pytest.fixture(scope="module")
 def environment() -> Any:
-    return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_job_goes_on_with_other_devices(job: Any, tmp_path: Path) -> None:
 
 
 def wait_for_step(workdir: Any, step: Any, processes: Any) -> None:
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         rows = read_table(workdir / "metrics.csv").rows
         if rows and int(rows[-1]["step"]) >= step:
@@ -114,9 +114,7 @@ def test_the_others_end_when_one_is_killed(
     processes = job("killed", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
     wait_for_step(tmp_path / "killed", 2, processes)
     processes[1].send_signal(signal.SIGKILL)
-    begin = time.monotonic()
-    assert wait(processes) == -signal.SIGKILL
-    assert time.monotonic() - begin < 60
+    assert wait(processes, grace=5) == -signal.SIGKILL
     assert all(process.poll() is not None for process in processes)
     assert "process 1 was killed by signal 9" in capfd.readouterr().err
 

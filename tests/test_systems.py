@@ -27,6 +27,8 @@ TINY: dict[str, dict[str, Any]] = {
     "dsp_fwa": _SMALL,
     "xception_ela": BACKBONE,
     "xception_pafilters": BACKBONE,
+    "two_branch": _SMALL | {"memory": 4, "feature": 8},
+    "two_stream": BACKBONE | {"patch_size": 32, "patch_stride": 32, "hidden": 16, "embedding": 8},
 }
 """By config: fields of the model that make it small, where its images' size alone does not."""
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 from matnet_jax.backbones.base import Backbone
 from matnet_jax.backbones.convnext import CONVNEXTS
+from matnet_jax.backbones.densenet import DENSENETS
 from matnet_jax.backbones.efficientnet import EFFICIENTNETS, VARIANTS, EfficientNet
 from matnet_jax.backbones.efficientnet_lite import EFFICIENTNET_LITES
 from matnet_jax.backbones.hrnet import HRNETS
+from matnet_jax.backbones.inception import INCEPTION_V3
 from matnet_jax.backbones.resnet import RESNETS
 from matnet_jax.backbones.xception import XCEPTION, Xception
 
@@ -20,6 +22,8 @@ BACKBONES: dict[str, Backbone] = {
     **CONVNEXTS,
     **RESNETS,
     **HRNETS,
+    "inception-v3": INCEPTION_V3,
+    **DENSENETS,
 }
 
 

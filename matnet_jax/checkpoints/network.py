@@ -1,4 +1,7 @@
-"""The one loader of a trained network: what a checkpoint holds, as what it was trained as."""
+"""The one loader of a trained network: what a checkpoint holds, as what it was trained as.
+
+Networks that no training made are written here too, as those are.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipeline.files import write_json
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, resolved
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import adopt_model_fields, changes
@@ -59,19 +64,82 @@ def load_trained(
     with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.resolve(checkpoint)
         metadata = checkpoints.metadata(step)
-        config = upgraded(metadata["config"])
         if expected is not None:
-            _check_same(config, expected, checkpoints.directory / str(step))
+            _check_same(upgraded(metadata["config"]), expected, checkpoints.directory / str(step))
         arrays = named_arrays(checkpoints.read_model(step))
-    model = build_model(config)
+    return network_of(arrays, metadata, step=step)
+
+
+def network_of(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, step: int
+) -> TrainedNetwork:
+    """The network that named arrays are of.
+
+    Args:
+      arrays: by path, as `named_arrays` gives them.
+      metadata: with `config`, in the names of any version, and `preprocess`.
+      step: of the checkpoint.
+
+    Raises:
+      ConfigError, WeightsMismatchError: this version builds no such network.
+    """
+    config = upgraded(metadata["config"])
     preprocess = metadata["preprocess"]
-    model = model.clone(
+    model = build_model(config).clone(
         image_size=preprocess["image_size"],
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
     )
-    metadata |= {"config": json.loads(config.to_json_best_effort())}
-    return TrainedNetwork(model, assemble(model, arrays), step, metadata)
+    named = {**metadata, "config": json.loads(config.to_json_best_effort())}
+    return TrainedNetwork(model, assemble(model, arrays), step, named)
+
+
+def save_network(
+    workdir: str | Path,
+    config: ConfigDict,
+    model: Detector,
+    variables: Mapping[str, Any],
+    *,
+    metadata: Mapping[str, Any],
+    metrics: Mapping[str, float | None] | None = None,
+) -> Path:
+    """Writes a network without a training: step 0 of a workdir that has no checkpoints yet.
+
+    Args:
+      workdir: made when it is not there. Gets ``checkpoints/`` and ``config.json``.
+      config: its recipe and model are the network's.
+      model: of `config`.
+      variables: what `model.apply` takes.
+      metadata: JSON values that the checkpoint holds beside config and preprocessing.
+      metrics: of validation, for what asks for the best checkpoint.
+
+    Returns:
+      The checkpoint's folder.
+
+    Raises:
+      FileExistsError: the workdir has checkpoints already.
+      CheckpointError: the checkpoint could not be written.
+    """
+    workdir = Path(workdir).absolute()
+    check_empty(workdir)
+    own = json.loads(config.to_json_best_effort())
+    state = TrainState(
+        step=np.zeros((), np.int32),  # type: ignore[arg-type]
+        params=variables["params"],
+        opt_state={},
+        collections={name: tree for name, tree in variables.items() if name != "params"},
+    )
+    about = {"config": own, "preprocess": dataclasses.asdict(model.preprocess), **metadata}
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        checkpoints.save(0, state, metadata=about, metrics=metrics)
+    write_json(workdir / "config.json", own)
+    return workdir / "checkpoints" / "0"
+
+
+def check_empty(workdir: str | Path) -> None:
+    """Raises FileExistsError where a workdir has checkpoints."""
+    if any((Path(workdir) / "checkpoints").glob("*")):
+        raise FileExistsError(f"{workdir} has checkpoints already; give another folder")
 
 
 def named_arrays(network: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -18,7 +18,10 @@ Init = Callable[..., Any]  # (key, shape, dtype) -> array: ours, which NumPy can
 
 
 def same_padding(
-    size: tuple[int, ...], kernel: int, stride: int, nominal_size: int | None = None
+    size: tuple[int, ...],
+    kernel: int | tuple[int, int],
+    stride: int,
+    nominal_size: int | None = None,
 ) -> Padding:
     """TensorFlow's SAME padding of each axis, for the real size or for a nominal one.
 
@@ -26,12 +29,17 @@ def same_padding(
     whatever the input's real size: `nominal_size` reproduces that.
     """
 
-    def pad(n: int) -> tuple[int, int]:
+    def pad(n: int, k: int) -> tuple[int, int]:
         n = nominal_size or n
-        total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+        total = max((-(-n // stride) - 1) * stride + k - n, 0)
         return total // 2, total - total // 2
 
-    return pad(size[0]), pad(size[1])
+    rows, columns = _both(kernel)
+    return pad(size[0], rows), pad(size[1], columns)
+
+
+def _both(kernel: int | tuple[int, int]) -> tuple[int, int]:
+    return (kernel, kernel) if isinstance(kernel, int) else kernel
 
 
 class Conv(nn.Module):
@@ -41,13 +49,14 @@ class Conv(nn.Module):
     (one an attention map) and XLA is slow at grouped ones, above all at their gradients.
 
     Attributes:
+      kernel_size: side of the kernel, or its rows and columns.
       padding: zeros around the image, or None for SAME.
       nominal_size: image size that SAME is computed from; None for the real one.
       dilation: distance of the kernel's taps, in pixels.
     """
 
     features: int
-    kernel_size: int = 3
+    kernel_size: int | tuple[int, int] = 3
     stride: int = 1
     groups: int = 1
     use_bias: bool = False
@@ -61,8 +70,8 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """See the class."""
-        k, channels = self.kernel_size, x.shape[-1] // self.groups
-        kernel = self.param("kernel", self.kernel_init, (k, k, channels, self.features))
+        sides, channels = _both(self.kernel_size), x.shape[-1] // self.groups
+        kernel = self.param("kernel", self.kernel_init, (*sides, channels, self.features))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         inputs = jnp.split(x, self.groups, axis=-1)
         kernels = jnp.split(kernel, self.groups, axis=-1)
@@ -75,11 +84,13 @@ class Conv(nn.Module):
         return y
 
     def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if self.kernel_size == 1:
+        rows, columns = _both(self.kernel_size)
+        if rows == columns == 1:
             return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
         padding = self.padding
         if padding is None:
-            size, reach = (x.shape[1], x.shape[2]), (self.kernel_size - 1) * self.dilation + 1
+            reach = (rows - 1) * self.dilation + 1, (columns - 1) * self.dilation + 1
+            size = x.shape[1], x.shape[2]
             padding = same_padding(size, reach, self.stride, self.nominal_size)
         return lax.conv_general_dilated(
             x,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipeline.files import write_json
-from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.checkpoints.state import TrainState
+from matnet_jax.checkpoints.network import check_empty, save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.base import Detector
@@ -73,9 +69,7 @@ def convert(
       FileExistsError: `out` has checkpoints already.
       CheckpointError: the checkpoint could not be written.
     """
-    out = Path(out).absolute()
-    if any((out / "checkpoints").glob("*")):
-        raise FileExistsError(f"{out} has checkpoints already; give another folder")
+    check_empty(out)
     sources = [source] if isinstance(source, (str, Path)) else list(source)
     hashes: Sequence[str | None]
     hashes = [sha256] if isinstance(sha256, str) else sha256 or [None] * len(sources)
@@ -93,8 +87,6 @@ def convert(
         prefixes = default_prefixes(weights, model)
     variables = initialize(model, weights, prefixes=prefixes, strict=strict, seed=config.seed)
     metadata = {
-        "config": json.loads(config.to_json_best_effort()),
-        "preprocess": dataclasses.asdict(model.preprocess),
         "versions": versions(),
         "converted_from": {
             "source": ", ".join(map(str, sources)),
@@ -102,17 +94,9 @@ def convert(
             "sha256": sha256,
         },
     }
-    state = TrainState(
-        step=np.zeros((), np.int32),  # type: ignore[arg-type]
-        params=variables["params"],
-        opt_state={},
-        collections={name: tree for name, tree in variables.items() if name != "params"},
-    )
-    with Checkpoints(out / "checkpoints") as checkpoints:
-        checkpoints.save(0, state, metadata=metadata)
-    write_json(out / "config.json", metadata["config"])
+    checkpoint = save_network(out, config, model, variables, metadata=metadata)
     rest = left_at_random(model, prefixes)
-    return Converted(weights.family, model, out / "checkpoints" / "0", rest)
+    return Converted(weights.family, model, checkpoint, rest)
 
 
 def with_fields(config: ConfigDict, weights: Weights) -> ConfigDict:

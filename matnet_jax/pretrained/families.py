@@ -14,6 +14,8 @@ from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import (
     capsule_names,
     convnext_names,
+    densenet_names,
+    inception_names,
     keras_names,
     mesonet_names,
     multi_task_names,
@@ -99,6 +101,13 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     if vgg_names.is_vgg19(state):
         arrays, unexpected = vgg_names.convert(state)
         return Weights("torchvision's VGG-19", arrays, tuple(unexpected), _IMAGENET)
+    if densenet_names.is_densenet(state):
+        arrays, unexpected = densenet_names.convert(state)
+        return Weights("torchvision's DenseNet", arrays, tuple(unexpected), _IMAGENET)
+    if inception_names.is_inception(state):
+        # Torchvision's own statistics are undone by a step of its network's.
+        arrays, unexpected = inception_names.convert(state)
+        return Weights("torchvision's Inception-v3", arrays, tuple(unexpected), _CENTERED)
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
@@ -107,8 +116,8 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, "
-        "torchvision's ResNet-50 and VGG-19, HRNet, Keras's EfficientNet and Xception, the "
-        "authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA"
+        "torchvision's ResNet-50, VGG-19, DenseNet and Inception-v3, HRNet, Keras's EfficientNet "
+        "and Xception, the authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA"
     )
 
 

@@ -1,9 +1,11 @@
 """Fits a linear probe: the baseline that a detector has to beat.
 
-    matnet probe --config=FILE [--workdir=DIR | --weights=FILE] [--features=network] --out=DIR
+    matnet probe --config=FILE [--workdir=DIR | --weights=FILE] [--features=network]
+        [--classifier=svm] [--save=DIR] --out=DIR
 
-Features of a frozen network, or figures of the whole image, go into a logistic regression, fitted
-on the split train and evaluated like a detector. Writes scores.csv, metrics.json and report.html.
+Features of a frozen network, or figures of the whole image, go into a logistic regression or a
+linear support vector machine, fitted on the split train and evaluated like a detector. Writes
+scores.csv, metrics.json and report.html; with --save also a workdir of the network with that line.
 """
 
 from absl import flags
@@ -22,6 +24,12 @@ def _define(values: flags.FlagValues) -> None:
         ["network", "statistics", "sharpness"],
         "Of a frozen network; or colours, JPEG size and sharpness; or face against background.",
         flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "classifier", "logistic", ["logistic", "svm"], "What is fitted.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "save", None, "Workdir for the network with the fitted line.", flag_values=values
     )
     flags.DEFINE_string("workdir", None, "Training whose network it is.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest, or a step.", flag_values=values)
@@ -52,6 +60,8 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         values.config,
         out,
         features=values.features,
+        classifier=values.classifier,
+        save=values.save,
         workdir=values.workdir,
         checkpoint=values.checkpoint,
         weights=values.weights,
@@ -66,6 +76,8 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     )
     print(f"{found['of']}: {found['dimensions']} features, C = {found['c']:g}; {areas}")
     print(f"report: {out}/report.html")
+    if values.save:
+        print(f"network: {values.save}, as if trained: run_eval.py --workdir={values.save}")
 
 
 COMMAND = Command(program="matnet probe", about=__doc__, define=_define, run=_run)

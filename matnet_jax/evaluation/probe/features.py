@@ -55,21 +55,28 @@ def network_features(model: Detector, variables: Mapping[str, Any], images: jax.
 
         stage: Any = model.apply(variables, images, method=final)
         return jnp.mean(stage.astype(jnp.float32), (1, 2))
-    seen: list[jax.Array] = []
-
-    def keep(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if isinstance(context.module, Dense | nn.Dense) and context.method_name == "__call__":
-            seen.append(args[0])
-        return call(*args, **kwargs)
-
-    with nn.intercept_methods(keep):
-        model.apply(variables, images, train=False)
+    seen = dense_layers(lambda: model.apply(variables, images, train=False))
     if not seen:
         raise ValueError(
             f"{model.description} has no backbone and no dense layer to take features of; probe "
             "another network, or --features=statistics"
         )
-    return seen[-1].astype(jnp.float32).reshape(len(images), -1)
+    _, given = seen[-1]
+    return given.astype(jnp.float32).reshape(len(images), -1)
+
+
+def dense_layers(run: Callable[[], Any]) -> list[tuple[tuple[str, ...], jax.Array]]:
+    """Paths of the dense layers that a run of a network calls, in order, and what each is given."""
+    seen: list[tuple[tuple[str, ...], jax.Array]] = []
+
+    def keep(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if isinstance(context.module, Dense | nn.Dense) and context.method_name == "__call__":
+            seen.append((context.module.path, args[0]))
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(keep):
+        run()
+    return seen
 
 
 def features_of(

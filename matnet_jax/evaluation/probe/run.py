@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.training.sources import Source
 from matnet_jax.checkpoints.crops import check_crops, crops_of
-from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.network import check_empty, load_trained, save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
@@ -21,7 +21,8 @@ from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.evaluation.attributes import read_attributes
 from matnet_jax.evaluation.probe.features import STATISTICS, features_of, statistics_of
-from matnet_jax.evaluation.probe.linear import fit_probe
+from matnet_jax.evaluation.probe.linear import CLASSIFIERS, LinearProbe, fit_probe
+from matnet_jax.evaluation.probe.save import check_scores, with_line
 from matnet_jax.evaluation.run import NothingToScoreError, fits_on_validation, protocol_arguments
 from matnet_jax.evaluation.scorer import Rows
 from matnet_jax.metrics import summarise
@@ -40,11 +41,13 @@ def probe(
     out: str | Path,
     *,
     features: str = "network",
+    classifier: str = "logistic",
     workdir: str | Path | None = None,
     checkpoint: str | int = "best",
     weights: str | Path | None = None,
     split: str = "test",
     frames_per_video: int | None = 8,
+    save: str | Path | None = None,
 ) -> dict[str, Any]:
     """Fits on the split train, chooses the penalty on val, and evaluates on `split`.
 
@@ -54,12 +57,15 @@ def probe(
       config: says where the data are, and, without `workdir`, what the network is.
       out: folder for the files.
       features: "network", or of `STATISTICS`: figures of the image, without a network.
+      classifier: of `CLASSIFIERS`: logistic, or svm.
       workdir: of a training; its checkpoint is the network.
       checkpoint: of the workdir: best, latest or a step.
       weights: a file of weights for the config's network, in place of a workdir; without either,
         those of ``config.init``, or initial values by ``config.seed``.
       split: val or test.
       frames_per_video: of train and val, spread evenly; None for all. Of `split` all are scored.
+      save: a workdir without checkpoints, which gets the network with the line as its last dense
+        layer: as if it had been trained so.
 
     Returns:
       What ``metrics.json`` holds: as `evaluate`'s, and `probe`.
@@ -68,9 +74,19 @@ def probe(
       ConfigError: the config cannot be run.
       NothingToScoreError: a split is empty.
       ValueError: unknown features, or a split of one class; see `fit_probe`.
+      LineMismatchError: the network's score is more than a line, and cannot be saved as one.
+      FileExistsError: `save` has checkpoints already.
     """
-    if features not in FEATURES:
-        raise ValueError(f"features are {features!r}, wanted one of {', '.join(FEATURES)}")
+    for said, given, known in (
+        ("features are", features, FEATURES),
+        ("the classifier is", classifier, tuple(CLASSIFIERS)),
+    ):
+        if given not in known:
+            raise ValueError(f"{said} {given!r}, wanted one of {', '.join(known)}")
+    if save is not None:
+        if features != "network" or workdir is not None:
+            raise ValueError("a line is saved with a network of the config or of a file of weights")
+        check_empty(save)
     validate(config)
     config, out = upgraded(config), Path(out).absolute()
     size = build_model(config).image_size
@@ -82,7 +98,10 @@ def probe(
     attributes = None
     if config.eval.attributes:
         attributes = read_attributes(config.eval.attributes, target.columns)
-    extract, about = _extractor(config, features, workdir, checkpoint, weights, train)
+    network = None
+    if features == "network":
+        network = _network(config, workdir, checkpoint, weights, train)
+    extract, about = _extractor(config, features, network)
     parts = [some_frames(source, frames_per_video) for source in (train, val)]
     train_features, val_features = (extract(part) for part in parts)
     protocol = config.eval
@@ -91,11 +110,14 @@ def probe(
         parts[0].columns["label"],
         val_features,
         parts[1].columns,
+        classifier=classifier,
         aggregation=protocol.aggregation,
         top_k=protocol.top_k,
     )
     scores = {**target.columns, "score": fitted.score(extract(target))}
     validation = {**parts[1].columns, "score": fitted.score(val_features)}
+    if save is not None and network is not None:
+        _save(save, network, fitted, parts[1], validation["score"])
     metrics = {
         **summarise(
             scores,
@@ -106,6 +128,7 @@ def probe(
         ),
         "probe": {
             "features": features,
+            "classifier": classifier,
             "dimensions": int(train_features.shape[1]),
             "c": fitted.c,
             "validation_video_auc": {f"{c:g}": auc for c, auc in fitted.validation_auc.items()},
@@ -142,20 +165,34 @@ def some_frames(source: Source, count: int | None) -> Source:
     return Rows(source, np.sort(np.concatenate(chosen)))
 
 
+class _Network(NamedTuple):
+    config: ConfigDict
+    model: Detector
+    variables: dict[str, Any]
+    about: dict[str, Any]
+
+
 def _extractor(
-    config: ConfigDict,
-    features: str,
-    workdir: str | Path | None,
-    checkpoint: str | int,
-    weights: str | Path | None,
-    train: Source,
+    config: ConfigDict, features: str, network: _Network | None
 ) -> tuple[Callable[[Source], np.ndarray], dict[str, Any]]:
     """Source -> features [N, D]; and what they are of, as JSON values."""
-    if features != "network":
+    if network is None:
         return lambda source: statistics_of(source, features), {"of": f"image {features}"}
-    model, variables, about = _network(config, workdir, checkpoint, weights, train)
+    _, model, variables, about = network
     batch_size = config.validation.batch_size
     return lambda source: features_of(source, model, variables, batch_size=batch_size), about
+
+
+def _save(
+    workdir: str | Path, network: _Network, fitted: LinearProbe, val: Source, scores: np.ndarray
+) -> None:
+    config, model, variables, about = network
+    variables = with_line(model, variables, fitted.line)
+    check_scores(model, variables, val, scores, batch_size=config.validation.batch_size)
+    crops = None if val.crop_protocol is None else val.crop_protocol.as_json()
+    metadata = {"crops": crops, "versions": versions(), "probe": about}
+    metrics = {"video_auc": fitted.validation_auc[fitted.c]}
+    save_network(workdir, config, model, variables, metadata=metadata, metrics=metrics)
 
 
 def _network(
@@ -164,7 +201,7 @@ def _network(
     checkpoint: str | int,
     weights: str | Path | None,
     train: Source,
-) -> tuple[Detector, dict[str, Any], dict[str, Any]]:
+) -> _Network:
     if workdir is not None and weights is not None:
         raise ValueError("there are a workdir and a file of weights: give one of them")
     if workdir is not None:
@@ -177,16 +214,14 @@ def _network(
                 faces=f"those in {config.data.dir}",
             )
         about = {"of": trained.model.description, "workdir": str(workdir), "step": trained.step}
-        return trained.model, trained.variables, about
+        return _Network(config, trained.model, trained.variables, about)
     path = weights or config.init.path
     if path:
         read = read_weights(path, sha256=None if weights else config.init.sha256 or None)
-        model = build_model(with_fields(config, read))
-        return (
-            model,
-            initialize(model, read, seed=config.seed),
-            {"of": model.description, "weights": str(path)},
-        )
+        config = with_fields(config, read)
+        model = build_model(config)
+        about = {"of": model.description, "weights": str(path)}
+        return _Network(config, model, initialize(model, read, seed=config.seed), about)
     model = build_model(config)
     about = {"of": model.description, "weights": f"initial values, seed {config.seed}"}
-    return model, init_variables(model, config.seed), about
+    return _Network(config, model, init_variables(model, config.seed), about)
