@@ -14,7 +14,7 @@ import pytest
 from videos import jpeg
 
 from data_pipeline.benchmark.__main__ import COMMAND
-from data_pipeline.benchmark.attributes import skin_tones, write_attributes
+from data_pipeline.benchmark.attributes import group_edges, skin_tones, write_attributes
 from data_pipeline.benchmark.lists import Row, image_rows, video_rows, write_list
 from data_pipeline.benchmark.make import BenchmarkError, Plan, Weights, make_benchmark
 from data_pipeline.benchmark.people import CHOOSE, GATE, PARTS, People
@@ -127,7 +127,7 @@ def test_attributes_of_a_person_are_those_of_the_reals(tmp_path: Path) -> None:
     angles = skin_tones(source, {one.name: one.person for one in rows})
     assert list(angles) == ["london:a", "london:b"]
     assert angles["london:a"] == pytest.approx(63.4, abs=2)
-    write_attributes(tmp_path, [*rows, row("lost")], angles, [0.0, 50.0, 90.0])
+    write_attributes(tmp_path, [*rows, row("lost")], angles, {"london": [0.0, 50.0, 90.0]})
     with (tmp_path / "attributes.csv").open(encoding="utf-8", newline="") as file:
         found = {line["video_id"]: line for line in csv.DictReader(file)}
     assert found["swap"] == {
@@ -137,6 +137,19 @@ def test_attributes_of_a_person_are_those_of_the_reals(tmp_path: Path) -> None:
         "skin_tone": "3",
     }
     assert found["b"]["skin_tone"] == "2" and found["lost"]["skin_tone"] == ""
+
+
+def test_each_group_has_quartiles_of_its_own(tmp_path: Path) -> None:
+    """A group in other light is not one quartile as a whole."""
+    rows = [row(f"{g}{i}", group=g) for g in ("london", "westminster") for i in range(8)]
+    rows += [row("few", group="ffpp")]
+    angles = {one.person: float(i % 8 + 100 * (i // 8)) for i, one in enumerate(rows)}
+    edges = group_edges(rows, angles)
+    assert set(edges) == {"london", "westminster"} and edges["westminster"][0] > 100
+    write_attributes(tmp_path, rows, angles, edges)
+    with (tmp_path / "attributes.csv").open(encoding="utf-8", newline="") as file:
+        tones = [line["skin_tone"] for line in csv.DictReader(file)]
+    assert tones == [*"1122334411223344", ""]
 
 
 def test_rows_are_what_prepare_reads(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.benchmark.lists import Row
-from data_pipeline.benchmark.skin import quartile, typology_angle
+from data_pipeline.benchmark.skin import quartile, quartile_edges, typology_angle
 from data_pipeline.files import write_csv
 from data_pipeline.training.sources import Source
 
@@ -42,8 +42,24 @@ def skin_tones(source: Source, people: Mapping[str, str]) -> dict[str, float]:
     return {person: float(np.median(angles)) for person, angles in found.items()}
 
 
+def group_edges(rows: Sequence[Row], angles: Mapping[str, float]) -> dict[str, list[float]]:
+    """The edges of the quartiles of each group with four people or more.
+
+    Of each group its own: groups differ in light and white balance far more than their people do in
+    skin, so that quartiles of all together would be groups under another name.
+    """
+    groups = {row.person: row.group for row in rows}
+    found: dict[str, list[float]] = defaultdict(list)
+    for person, angle in angles.items():
+        found[groups[person]].append(angle)
+    return {group: quartile_edges(own) for group, own in found.items() if len(own) >= 4}
+
+
 def write_attributes(
-    folder: Path, rows: Sequence[Row], angles: Mapping[str, float], edges: Sequence[float]
+    folder: Path,
+    rows: Sequence[Row],
+    angles: Mapping[str, float],
+    edges: Mapping[str, Sequence[float]],
 ) -> None:
     """Writes `attributes.csv`, for evaluation, and `skin-tones.csv`, for people who look.
 
@@ -51,12 +67,16 @@ def write_attributes(
       folder: of both.
       rows: of the part.
       angles: person -> degrees.
-      edges: of the quartiles.
+      edges: of each group's quartiles; people of others have none.
 
     Raises:
       OSError: a file can't be written.
     """
-    tones = {person: quartile(angle, edges) for person, angle in angles.items()}
+    groups = {row.person: row.group for row in rows}
+    tones = {
+        person: quartile(angle, edges[groups[person]]) if groups[person] in edges else ""
+        for person, angle in angles.items()
+    }
     write_csv(
         folder / "attributes.csv",
         ("video_id", "group", "person", "skin_tone"),

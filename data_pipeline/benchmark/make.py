@@ -7,10 +7,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_pipeline.benchmark.attributes import skin_tones, write_attributes
+from data_pipeline.benchmark.attributes import group_edges, skin_tones, write_attributes
 from data_pipeline.benchmark.lists import Row, image_rows, video_rows, write_list
 from data_pipeline.benchmark.people import CHOOSE, GATE, People
-from data_pipeline.benchmark.skin import quartile_edges
 from data_pipeline.extract.crops import Settings
 from data_pipeline.files import write_json
 from data_pipeline.landmarks.find import landmark_finder
@@ -166,7 +165,7 @@ def _records(
     plan: Plan,
     weights: Weights,
     *,
-    edges: list[float] | None,
+    edges: dict[str, list[float]] | None,
     workers: int | None,
 ) -> Report:
     """Records of a part with its attributes; the quartiles are its own where there are none."""
@@ -181,13 +180,13 @@ def _records(
     )
     people = {row.name: row.person for row in rows}
     angles = skin_tones(RecordSource(report.records, "test"), people)
-    edges = quartile_edges(list(angles.values())) if edges is None else edges
+    edges = group_edges(rows, angles) if edges is None else edges
     write_json(folder / "skin-tones.json", {"edges": edges})
     write_attributes(folder, rows, angles, edges)
     return report
 
 
-def _edges(choose: Path) -> list[float]:
+def _edges(choose: Path) -> dict[str, list[float]]:
     path = choose / "skin-tones.json"
     if not path.is_file():
         raise BenchmarkError(f"no {path}: make the part '{CHOOSE}' before '{GATE}'")
