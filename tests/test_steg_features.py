@@ -88,13 +88,15 @@ def test_the_constrained_network_is_the_descriptor() -> None:
 
 
 def test_the_relaxed_network_tends_to_the_constrained_one() -> None:
-    images = in_unit_range(np.stack([smooth_pixels((16, 16), seed) for seed in range(2)]))
-    fields = {"image_size": 32, "quantum": 2.0}
+    """On grey pixels at a step of three no residual is halfway, where the soft one stays so."""
+    pixels = np.stack([smooth_pixels((16, 16), seed) for seed in range(2)])
+    images = in_unit_range(np.repeat(pixels[..., :1], 3, axis=-1))
+    fields = {"image_size": 32, "quantum": 3.0}
     hard = create_detector("ld_cnn", relaxed=False, **fields)
     want = hard.apply(init_variables(hard, 0), images, method="shares")
     variables = init_variables(create_detector("ld_cnn", **fields), 0)
     errors = []
-    for sharpness, temperature in ((2, 4), (10, 20), (50, 100), (5000, 1000)):
+    for sharpness, temperature in ((2, 4), (5, 10), (20, 20), (50, 100)):
         soft = create_detector("ld_cnn", sharpness=sharpness, temperature=temperature, **fields)
         found = soft.apply(variables, images, method="shares")
         np.testing.assert_allclose(found.reshape(2, 2, 81).sum(-1), 1, rtol=1e-5)
