@@ -186,7 +186,7 @@ def test_the_console_command_and_the_scripts_have_the_same_flags() -> None:
     assert done.returncode == script.returncode == 0 and not done.stderr
 
     def names(text: Any) -> Any:
-        return {word for line in text.splitlines() for word in line.split()[:1] if "--" in word}
+        return {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
 
     assert names(done.stdout) <= names(script.stdout)
     assert "--inputs=" in names(script.stdout) and "--config=" in names(script.stdout)
