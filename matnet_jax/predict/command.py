@@ -3,8 +3,8 @@
     matnet predict PATH [PATH …] [--weights=NAME | --workdir=DIR] [--overlay] [--resume] [--out=DIR]
 
 Without --weights and --workdir by the package's default weights; where none passed the ship gate,
-it ends with status 2 and says which there are. Writes predictions.csv and predictions.json to
---out. Ends with status 3 where a file has no score.
+it ends with status 2 and says which there are. Writes predictions.csv and predictions.json to the
+folder --out. Ends with status 3 where a file has no score.
 """
 
 import sys
