@@ -10,7 +10,7 @@ DEMO := runs/demo
 
 help:
 	@echo "make setup   install pinned, tested versions into .venv"
-	@echo "             (PYTHON=/path/to/python3.11, EXTRAS=test,video,torch: see setup.cfg)"
+	@echo "             (PYTHON=/path/to/python3.13, EXTRAS=test,video,torch: see setup.cfg)"
 	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html)"
 	@echo "make test    run the tests (PYTEST_WORKERS=2, PYTEST_ARGS='-k agda')"
 	@echo "make lint    ruff, mypy, and who may import whom"

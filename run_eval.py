@@ -1,7 +1,7 @@
 """Evaluates a trained detector on a split of a data set, or scores media files with it.
 
     python run_eval.py --config=FILE --workdir=DIR [--checkpoint=best|latest|STEP] [--split=test]
-    python run_eval.py --workdir=DIR --inputs PATH [PATH …] [--overlay] [--resume]
+    python run_eval.py [--workdir=DIR|--weights=NAME] --inputs PATH [PATH …] [--overlay] [--resume]
 
 The first writes scores.csv, metrics.json and report.html to --out, by default
 <workdir>/eval/<split>; the second predictions.csv and predictions.json, by default to

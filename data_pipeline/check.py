@@ -22,6 +22,7 @@ from data_pipeline.datasets.option_flags import (
     define_data_set_flags,
     define_option_flags,
     given_options,
+    option_help,
 )
 
 _SHOWN = 5
@@ -148,7 +149,7 @@ def _define(values: flags.FlagValues) -> None:
 
 COMMAND = Command(
     program="python -m data_pipeline.check",
-    about=__doc__,
+    about=f"{__doc__}\n{option_help()}\n",
     define=_define,
     run=_run,
     errors=(DataSetError, OSError),

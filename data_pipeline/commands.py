@@ -19,6 +19,7 @@ from absl import flags, logging
 
 from data_pipeline.extras import what_brings
 
+TOLD_ABOVE = "See the text above."  # of a flag that a command's text tells of
 _HELP = ("--help", "-h", "-help", "--helpfull")
 
 
@@ -157,10 +158,13 @@ class Commands:
 
 
 def help_text(about: str, values: flags.FlagValues) -> str:
-    """A command's help: what it is about, and its flags; those of one meaning share their lines."""
+    """A command's help: what it is about, and its flags; those of one meaning share their lines.
+
+    Of flags whose help is `TOLD_ABOVE`, `about` tells.
+    """
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     meant: dict[str, list[str]] = {}
-    for flag in (values[name] for name in values):
+    for flag in (values[name] for name in values if values[name].help != TOLD_ABOVE):
         meant.setdefault(_meaning(flag), []).append(_head(flag))
     heads = {text: ", ".join(names) for text, names in meant.items()}
     column = min(max(map(len, heads.values())) + 4, 28)

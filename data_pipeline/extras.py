@@ -4,7 +4,8 @@ from __future__ import annotations
 
 _EXTRAS = {
     **dict.fromkeys(("tensorflow", "array_record", "importlib_resources"), "data"),
-    **dict.fromkeys(("apache_beam", "av", "mtcnn", "pi_heif", "psutil"), "video"),
+    **dict.fromkeys(("av", "pi_heif"), "predict"),
+    **dict.fromkeys(("apache_beam", "mtcnn", "psutil"), "video"),
     "onnxruntime": "retinaface",
     "torch": "torch",
 }

@@ -25,6 +25,7 @@ from data_pipeline.datasets.option_flags import (
     define_data_set_flags,
     define_option_flags,
     given_options,
+    option_help,
 )
 from data_pipeline.detectors import DETECTORS, create_detector
 from data_pipeline.extract.crop import ALIGNMENTS, MARGIN
@@ -88,8 +89,8 @@ def prepare(
       options: of the data set.
       compression: of FaceForensics++.
       splits: to prepare.
-      weights, landmark_weights: files of the detector and of the dense landmarks; None fetches
-        them once.
+      weights, landmark_weights: files of the detector and of the dense landmarks; None takes
+        YuNet's in the package, and fetches those of landmarks once.
       allow_missing: whether to go on where videos are missing.
       file_format: of the records.
       workers: processes; None for one a core.
@@ -258,9 +259,11 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "out", None, "Where crops and records go.", required=True, flag_values=values
     )
-    flags.DEFINE_enum("detector", "mtcnn", list(DETECTORS), "Face detector.", flag_values=values)
+    flags.DEFINE_enum(
+        "detector", Settings.detector, list(DETECTORS), "Face detector.", flag_values=values
+    )
     flags.DEFINE_string(
-        "detector_weights", None, "ONNX file of yunet or retinaface.", flag_values=values
+        "detector_weights", None, "ONNX file of retinaface, or a yunet's.", flag_values=values
     )
     flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("crop_size", 380, "Pixels.", lower_bound=32, flag_values=values)
@@ -336,7 +339,7 @@ def _define(values: flags.FlagValues) -> None:
 
 COMMAND = Command(
     program="python -m data_pipeline.prepare",
-    about=__doc__,
+    about=f"{__doc__}\n{option_help()}\n",
     define=_define,
     run=_run,
     arguments="…",

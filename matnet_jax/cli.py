@@ -17,6 +17,10 @@ COMMANDS = Commands(
             "fit the baseline: a line through frozen features",
             "matnet_jax.evaluation.probe.command:COMMAND",
         ),
+        "gate": (
+            "calibrate a network, and say whether it is handed out",
+            "matnet_jax.evaluation.gate.command:COMMANDS",
+        ),
         "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
         "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
         "sweep": (
@@ -25,8 +29,9 @@ COMMANDS = Commands(
         ),
         "convert": ("make a checkpoint of another's", "matnet_jax.pretrained.command:CONVERT"),
         "inspect": ("say what a checkpoint is", "matnet_jax.pretrained.command:INSPECT"),
+        "pack": ("make weights to hand out", "matnet_jax.pretrained.pack:COMMAND"),
         "export": ("write a network for use elsewhere", "matnet_jax.checkpoints.export:COMMAND"),
-        "info": ("print versions, devices and folders", "matnet_jax.runtime.info:COMMAND"),
+        "info": ("print versions, devices and folders", "matnet_jax.predict.info:COMMAND"),
     },
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX starts: eight fake devices let sharded steps run on any machine.
@@ -12,14 +13,26 @@ _FLAG = "--xla_force_host_platform_device_count=8"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 
+# Nearly all programs here run once or twice on tiny shapes: compiling them takes longest.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 # What one test compiled another loads, in subprocesses and in later runs too.
 _ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_ROOT / ".pytest_cache" / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 
 _SHARED = _ROOT / ".." / "shared"
+
+
+@pytest.fixture(scope="module")
+def optimized() -> Iterator[None]:
+    """Programs as users compile them: for tests of the compiled code, and of full size."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def _directory(variable: str, default: Path) -> Path:

@@ -18,7 +18,7 @@ from matnet_jax.runtime.preemption import STATUS, Preempted  # noqa: E402
 
 
 def main() -> int:
-    join(find_job(), heartbeat_seconds=10)
+    join(find_job())
     matnet_jax.train.run.open_source = lambda config, split, image_size: test_train.tiny_source(
         split
     )

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.compare import compare, read
+from benchmarks.faces import count
 from benchmarks.peaks import find_peak
+from data_pipeline.detectors import Face
+from data_pipeline.extract.frames import Frame
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,3 +77,24 @@ def test_the_least_time_is_that_of_the_slower_of_computing_and_moving() -> None:
     assert peak.seconds(197e12, 0) == 1 and peak.seconds(0, 2 * 819e9) == 2
     assert find_peak("NVIDIA H200").bytes > find_peak("NVIDIA H100 80GB HBM3").bytes
     assert find_peak("cpu") is None
+
+
+def test_faces_of_two_detectors_are_counted_and_paired() -> None:
+    def face(x: float, side: float = 40) -> Face:
+        return Face(np.array([x, 0, x + side, side]), np.zeros((5, 2)), 0.9)
+
+    class Found:
+        def __init__(self, *by_frame: list[Face]) -> None:
+            self._left = iter(by_frame)
+
+        def detect(self, image: np.ndarray) -> list[Face]:
+            return next(self._left)
+
+    frames = [Frame(i, i / 25, np.zeros((64, 256, 3), np.uint8)) for i in range(3)]
+    # The same face, moved by a quarter; another one; one too small to count.
+    first = Found([face(0)], [face(0), face(100)], [])
+    second = Found([face(10)], [face(200)], [face(0, side=10)])
+    counts = count(frames, {"a": first, "b": second})
+    assert (counts["faces_a"], counts["faces_b"], counts["faces_both"]) == (3, 2, 1)
+    assert (counts["frames_with_face_a"], counts["frames_with_face_b"]) == (2, 2)
+    assert counts["frames"] == 3

@@ -253,7 +253,7 @@ def test_what_makes_no_pair_is_refused() -> None:
         pair(Example(picture(0), 0))
     with pytest.raises(ValueError, match="of 6 landmarks"):
         pair(Example(picture(0), 0, np.zeros((6, 2), np.float32)), mirror=0.0)
-    with pytest.raises(ValueError, match=r"margin \(0.05, 0.5\): .* from 0 to 0.4"):
+    with pytest.raises(ValueError, match=r"margin \(0.05, 0.5\): .* from -0.2 to 0.4"):
         SelfBlend(margin=(0.05, 0.5))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from absl import flags, logging
 
-import matnet_jax.runtime.info
+import matnet_jax.predict.info
 from data_pipeline.commands import Command, Commands
 from matnet_jax import cli
 from matnet_jax.runtime import launch
@@ -91,7 +91,7 @@ def test_a_missing_package_s_extra_is_named(capsys: pytest.CaptureFixture[str]) 
         return dataclasses.replace(COMMAND, run=run)
 
     assert lacks("av.codec")(["--workdir=w", "in"]) == 1
-    assert "this needs the package av.codec: pip install 'matnet-jax[video]'" in (
+    assert "this needs the package av.codec: pip install 'matnet-jax[predict]'" in (
         capsys.readouterr().err
     )
     with pytest.raises(ModuleNotFoundError):  # of no extra: a mistake of ours
@@ -157,7 +157,7 @@ def test_info_never_fails(
         raise RuntimeError("no driver\nat all")
 
     monkeypatch.setattr("jax.devices", broken)
-    assert matnet_jax.runtime.info.info()["devices"] == "none that JAX can use (no driver)"
+    assert matnet_jax.predict.info.info()["devices"] == "none that JAX can use (no driver)"
 
 
 def test_the_launcher_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +186,7 @@ def test_the_console_command_and_the_scripts_have_the_same_flags() -> None:
     assert done.returncode == script.returncode == 0 and not done.stderr
 
     def names(text: Any) -> Any:
-        return {word for line in text.splitlines() for word in line.split()[:1] if "--" in word}
+        return {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
 
     assert names(done.stdout) <= names(script.stdout)
     assert "--inputs=" in names(script.stdout) and "--config=" in names(script.stdout)

@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from data_pipeline.detectors import DetectorError, create_detector
+from data_pipeline.detectors import DetectorError, create_detector, yunet
 from data_pipeline.detectors.none import WholeImage
+from data_pipeline.extract.crops import Settings
 
 # For 64×64 pixels: steps 8, 16, 32 with two anchors a cell.
 _ANCHORS = 2 * (8 * 8 + 4 * 4 + 2 * 2)
@@ -85,17 +86,14 @@ def test_retinaface_refuses_other_networks(tmp_path: Path) -> None:
         fewer.detect(np.zeros((64, 64, 3), np.uint8))
 
 
-def test_yunet_that_cannot_be_fetched_says_where_it_comes_from(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import pooch
-
-    def offline(*_: Any, **__: Any) -> None:
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(pooch, "retrieve", offline)
-    with pytest.raises(DetectorError, match=r"opencv_zoo.*no route.*--detector_weights"):
-        create_detector("yunet")
+def test_yunet_is_in_the_package_with_its_licence_and_is_the_default(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    assert create_detector(Settings().detector).detect(noise) == []
+    notice = yunet.WEIGHTS.with_suffix(".LICENSE.txt").read_text()
+    for text in (yunet.SHA256, "opencv_zoo", "MIT License", "Copyright (c) 2020 Shiqi Yu"):
+        assert text in notice
+    with pytest.raises(DetectorError, match="leave --detector_weights out for the package's own"):
+        create_detector("yunet", tmp_path / "none.onnx")
 
 
 def test_images_that_are_crops_are_one_face_each() -> None:

@@ -28,7 +28,7 @@ FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.ev
 
 @pytest.fixture(scope="module")
 def environment() -> Any:
-    return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture
@@ -62,27 +62,27 @@ def close(one: Any, other: Any, **tolerance: Any) -> None:
     )
 
 
-def test_two_processes_of_four_devices_are_one_of_eight_and_one_of_one(
+def test_two_processes_of_two_devices_are_one_of_four_and_one_of_one(
     job: Any, tmp_path: Path
 ) -> None:
-    for name, processes, devices in (("2x4", 2, 4), ("1x8", 1, 8), ("1x1", 1, 1)):
+    for name, processes, devices in (("2x2", 2, 2), ("1x4", 1, 4), ("1x1", 1, 1)):
         assert wait(job(name, processes, devices)) == 0
-    runs = {name: tmp_path / name for name in ("2x4", "1x8", "1x1")}
-    for other in ("1x8", "1x1"):
+    runs = {name: tmp_path / name for name in ("2x2", "1x4", "1x1")}
+    for other in ("1x4", "1x1"):
         # Adam divides by the root of tiny squares: what differs in the last bits, differs there.
-        close(runs["2x4"], runs[other], rtol=2e-2, atol=2e-3)
-        rows = [read_table(runs[name] / "metrics.csv").rows for name in ("2x4", other)]
+        close(runs["2x2"], runs[other], rtol=2e-2, atol=2e-3)
+        rows = [read_table(runs[name] / "metrics.csv").rows for name in ("2x2", other)]
         assert len(rows[0]) == len(rows[1]) == 5
         for a, b in zip(*rows, strict=True):
             assert a.keys() == b.keys()
             for name in ("loss", "cross_entropy", "grad_norm", "video_auc"):
                 if name in a:
                     assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-2), name
-        scores = [read_scores(runs[name] / "eval/test/scores.csv") for name in ("2x4", other)]
+        scores = [read_scores(runs[name] / "eval/test/scores.csv") for name in ("2x2", other)]
         assert len(scores[0]["score"]) == 12  # each face once, whoever scored it
         np.testing.assert_array_equal(scores[0]["frame"], scores[1]["frame"])
         np.testing.assert_allclose(scores[0]["score"], scores[1]["score"], atol=0.02)
-    assert not list((runs["2x4"] / ".processes").iterdir())
+    assert not list((runs["2x2"] / ".processes").iterdir())
 
 
 def test_a_job_goes_on_with_other_devices(job: Any, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_job_goes_on_with_other_devices(job: Any, tmp_path: Path) -> None:
 
 
 def wait_for_step(workdir: Any, step: Any, processes: Any) -> None:
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         rows = read_table(workdir / "metrics.csv").rows
         if rows and int(rows[-1]["step"]) >= step:
@@ -114,9 +114,7 @@ def test_the_others_end_when_one_is_killed(
     processes = job("killed", 2, 1, (FIELDS[0].replace("4", "4000"), *FIELDS[1:]))
     wait_for_step(tmp_path / "killed", 2, processes)
     processes[1].send_signal(signal.SIGKILL)
-    begin = time.monotonic()
-    assert wait(processes) == -signal.SIGKILL
-    assert time.monotonic() - begin < 60
+    assert wait(processes, grace=5) == -signal.SIGKILL
     assert all(process.poll() is not None for process in processes)
     assert "process 1 was killed by signal 9" in capfd.readouterr().err
 

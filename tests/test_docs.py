@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jax
 import numpy as np
 import pytest
 
@@ -67,8 +66,7 @@ def test_python_imports_what_there_is(page: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "code"), [p for p in PYTHON if p.values[0] not in NEED_FILES])
-def test_python_runs(page: str, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jax.config, "jax_disable_most_optimizations", True, raising=False)
+def test_python_runs(page: str, code: str, folder: Path) -> None:
     names: dict[str, Any] = {"paths": ["photo.png"]}
     exec(compile(code.replace("video.mp4", "photo.png"), page, "exec"), names)
     assert set(names) > {"paths", "__builtins__"}

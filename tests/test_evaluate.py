@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +44,6 @@ def untrained(config: Any, workdir: Any, *, steps: Any = (3,)) -> Any:
             checkpoints.save(step, state, metadata=metadata, metrics=metrics)
             checkpoints.wait()
     return state
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[Any]:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

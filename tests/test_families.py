@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +68,6 @@ NAMES = (*FAMILIES, "example")
 def example(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line that a new family is."""
     monkeypatch.setitem(FAMILIES, "example", example_detector.FAMILY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[Any]:
-    """Programs here run once or twice: they are compiled longer than they run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def config_of(name: Any, **values: Any) -> Any:

@@ -178,14 +178,6 @@ def test_a_few_steps_on_drawn_faces_find_the_boundary() -> None:
     assert maps.shape == (8, 16, 16, 1)
 
 
-@pytest.fixture
-def quick_compilation() -> Any:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.mark.usefixtures("quick_compilation")
 def test_trained_evaluated_and_exported_with_its_map(tmp_path: Path) -> None:
     config = config_of("classifier", **ON)
     assert train(config, tmp_path)["step"] == 2

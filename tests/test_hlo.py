@@ -23,6 +23,8 @@ from matnet_jax.runtime.sharding import (
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 
 def whole_step(model: Any) -> Any:
     """The step on 8 devices, jitted, and its arguments: state, batch, key."""

@@ -34,11 +34,15 @@ def requirements(extras: set[str] | None = None) -> list[Requirement]:
 
 
 def pins() -> dict[str, str]:
-    """Canonical name -> version, of constraints.txt."""
-    lines = (ROOT / "constraints.txt").read_text().split("\n")
-    parts = [line.split("==") for line in lines if line]
-    assert all(len(part) == 2 for part in parts), "every line is name==version"
-    return {canonicalize_name(name): version for name, version in parts}
+    """Canonical name -> version, of constraints.txt, for this Python."""
+    found = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        requirement = Requirement(line)
+        (pin,) = requirement.specifier  # every line is name==version, some with a marker
+        assert pin.operator == "=="
+        if requirement.marker is None or requirement.marker.evaluate():
+            assert found.setdefault(canonicalize_name(requirement.name), pin.version) == pin.version
+    return found
 
 
 def tracked() -> list[str]:

@@ -22,6 +22,8 @@ from matnet_jax.pretrained import from_torch_state_dict
 from matnet_jax.pretrained.torch_mat import _convert_key
 from matnet_jax.train.step import make_loss
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 MAT_CASES = [
     "mat_efficientnet_b0_224",
     "mat_efficientnet_b0_299",

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from test_evaluate import quick_compilation, untrained
+from test_evaluate import untrained
 from test_train import tiny_config, tiny_source
 from tiny import images, tiny_classifier, tiny_model
 
@@ -23,8 +23,6 @@ from matnet_jax.evaluation.probe.linear import fit_probe
 from matnet_jax.evaluation.probe.run import probe, some_frames
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
-
-__all__ = ["quick_compilation"]  # a fixture
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_it_goes_through_json() -> None:
         "margin": 1.3,
         "crop_size": 48,
         "crop_version": "a1",
-        "detector": "mtcnn",
+        "detector": "yunet",
     }
     assert CropProtocol.from_json(values) == PROTOCOL
     assert CropProtocol.from_json(values | {"margin": 1}).margin == 1.0

@@ -206,13 +206,6 @@ def test_a_step_whose_loss_uphill_is_not_finite_is_skipped() -> None:
         assert (new.params["value"] == state.params["value"]) == bool(skipped)
 
 
-@pytest.fixture
-def quick_compilation() -> Any:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def sbi_like(**overrides: Any) -> Any:
     """The optimiser of self-blended images, on a tiny network."""
     config = default_config(name="classifier")
@@ -232,7 +225,7 @@ def sbi_like(**overrides: Any) -> Any:
     return config
 
 
-@pytest.mark.usefixtures("tiny_data", "quick_compilation")
+@pytest.mark.usefixtures("tiny_data")
 def test_a_run_continues_exactly_and_may_change_the_radius(tmp_path: Path) -> None:
     train(sbi_like(), tmp_path / "whole")
     # The linear schedule ends with the run, but holds its rate so far.

@@ -118,7 +118,7 @@ def test_names_the_python_it_found(checkout: Any) -> None:
     checkout.refuse("version_info")
     status, said, _ = checkout.setup()
     assert status == 1
-    assert "Python 3.11 is wanted" in said and "Python 3.13.5" in said
+    assert "Python 3.11 to 3.13 is wanted" in said and "Python 3.13.5" in said
 
 
 def test_asks_for_python_where_there_is_none(checkout: Any) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.sweep import Cell, Row, Run, Sweep
-from matnet_jax.sweep.command import load_sweep
+from matnet_jax.sweep.command import COMMAND, load_sweep
 from matnet_jax.sweep.data import Embedded, Records
 from matnet_jax.sweep.figures import draw_attention
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
@@ -53,14 +52,6 @@ def toy_config(**overrides: Any) -> Any:
     return tiny_config(**(fields | overrides))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[Any]:
-    """A run here takes a few steps, and is compiled longer than it runs."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = data_mesh(jax.devices()[:1])
@@ -82,13 +73,65 @@ def test_the_runs_of_a_table_are_networks(name: Any, tmp_path: Path) -> None:
             build_model(run_config(base, run, Records(tmp_path), tmp_path))
 
 
-def test_the_runs_on_self_blended_images_are_networks(tmp_path: Path) -> None:
-    _, sweep = load_sweep("generalisation")
-    base = load_config("sbi_portraits")
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("generalisation", "sbi_portraits"),
+        ("weights", "weights_lite0"),
+        ("weights_gate", "weights_lite0"),
+    ],
+)
+def test_the_runs_on_made_pairs_are_networks(name: str, base: str, tmp_path: Path) -> None:
+    _, sweep = load_sweep(name)
     for run in sweep.runs:
-        config = run_config(base, run, Records(tmp_path), tmp_path)
-        assert config.data.mixture == ("self_blended=1",)
+        config = run_config(load_config(base), run, Records(tmp_path), tmp_path)
+        assert config.data.mixture and "records" not in " ".join(config.data.mixture)
+        assert config.data.dir == str(tmp_path / "portraits")
         build_model(config)
+
+
+def test_what_is_judged_by_is_scored_by_a_sweep_of_its_own() -> None:
+    """The people to judge by are looked at once: choosing among runs never scores them."""
+    (_, choosing), (_, judging) = load_sweep("weights"), load_sweep("weights_gate")
+    assert choosing.data == ("portraits", "choose") and judging.data == ("portraits", "gate")
+    by_name = {run.name: run for run in choosing.runs}
+    assert all(by_name[run.name] == run for run in judging.runs)  # so nothing is trained again
+    assert len(judging.runs) == 6
+    short = [run for run in choosing.runs if run not in judging.runs]
+    assert all(run.changes["train.duration"] == "300 steps" for run in short)
+    assert all("seed" not in run.changes for run in short)
+
+
+def test_a_sweep_makes_the_records_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import data_pipeline.benchmark.make
+    import matnet_jax.sweep.runner
+
+    made: dict[str, Any] = {}
+
+    def make(portraits: Path, out: Path, plan: Any, **about: Any) -> None:
+        made.update(portraits=portraits, out=out, plan=plan, **about)
+
+    def run(sweep: Sweep, workdir: Path, *, datasets: Any, **_: Any) -> dict[str, str]:
+        made["data"] = datasets.description
+        return {}
+
+    monkeypatch.setattr(data_pipeline.benchmark.make, "make_benchmark", make)
+    monkeypatch.setattr(matnet_jax.sweep.runner, "run_sweep", run)
+    argv = ["--sweep=weights", f"--workdir={tmp_path}", "--config=configs/weights_lite0.py"]
+    faces = [f"--portraits={tmp_path / 'faces'}", f"--ffpp={tmp_path / 'videos'}"]
+    assert COMMAND([*argv, *faces]) == 0
+    assert made["portraits"] == tmp_path / "faces" and made["out"] == tmp_path / "records"
+    assert made["videos"] == {"ffpp": tmp_path / "videos"}
+    assert made["data"] == f"records in {tmp_path / 'records'}"
+    assert "not run" in (tmp_path / "weights.md").read_text()
+    capsys.readouterr()
+    assert COMMAND([*argv, *faces, "--embedded"]) == 1
+    assert "give one of --records=DIR, --portraits=DIR" in capsys.readouterr().err
+    made.clear()
+    assert COMMAND([*argv, *faces, "--list"]) == 0
+    assert made == {}
 
 
 @pytest.mark.parametrize("name", NAMES)

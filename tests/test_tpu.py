@@ -14,10 +14,13 @@ from benchmarks import network
 from benchmarks.topology import slice_mesh
 from matnet_jax.runtime.hlo import collectives, donated, host_transfers
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ,
-    reason="compiles with libtpu: make setup EXTRAS=test,tpu",
-)
+pytestmark = [
+    pytest.mark.usefixtures("optimized"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("libtpu") is None and "TPU_LIBRARY_PATH" not in os.environ,
+        reason="compiles with libtpu: make setup EXTRAS=test,tpu",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

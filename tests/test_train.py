@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +75,6 @@ def tiny_source(split: Any) -> Any:
             "timestamp": np.arange(count, dtype=np.float32),
         },
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[Any]:
-    """A run here takes a few steps, and is compiled longer than it runs."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -218,7 +209,6 @@ def start(workdir: Any) -> Any:
         os.environ,
         PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
         XLA_FLAGS="",  # one device
-        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND.format(tests=str(ROOT / "tests")), str(workdir)],
@@ -263,7 +253,6 @@ def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_pat
     environment = dict(
         os.environ,
         XLA_FLAGS="",
-        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     common = {"env": environment, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([*job, 'train.duration="2 steps"'], **common)

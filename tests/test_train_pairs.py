@@ -43,14 +43,12 @@ PAIRED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Two fake devices, and a compiler in a hurry."""
-    jax.config.update("jax_disable_most_optimizations", True)
+def two_devices() -> Iterator[None]:
+    """Fewer fake devices than usual: the programs are smaller."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (matnet_jax.train.run, matnet_jax.evaluation.run):
             patch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def config(**overrides: Any) -> Any:

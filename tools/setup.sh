@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv with the versions of constraints.txt; does nothing where nothing changed.
-#   PYTHON  the interpreter to start from, 3.11; by default python3.11 or python3
+#   PYTHON  the interpreter to start from, 3.11 to 3.13; by default the newest of them that is here
 #   EXTRAS  extras of setup.cfg; by default those of last time, at first "test,video"
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,8 +26,10 @@ if [[ -x .venv/bin/python && -f $stamp && "$(cat "$stamp")" == "$wanted" ]]; the
   exit 0
 fi
 
-is_wanted() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
-candidates=(python3.11 python3)
+is_wanted() {
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+candidates=(python3.13 python3.12 python3.11 python3)
 [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
 python=
 for candidate in "${candidates[@]}"; do
@@ -59,8 +61,8 @@ if ((${#missing[@]})); then
     "Install them, then run make again: apt-get install ${missing[*]}"
 fi
 if [[ -z $python ]]; then
-  fail "error: Python 3.11 is wanted; ${candidates[-1]} is $("${candidates[-1]}" --version 2>&1)." \
-    "Debian 12 has it as python3; elsewhere install it and run: make setup PYTHON=/path/to/python3.11"
+  fail "error: Python 3.11 to 3.13 is wanted; ${candidates[-1]} is $("${candidates[-1]}" --version 2>&1)." \
+    "Debian 12 and 13 have it as python3; elsewhere: make setup PYTHON=/path/to/python3.13"
 fi
 
 # A .venv whose installing was cut short may hold half a package that pip takes for a whole one.

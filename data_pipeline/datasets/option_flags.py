@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from absl import flags
 
+from data_pipeline.commands import TOLD_ABOVE
 from data_pipeline.datasets import DATA_SETS, SPLITS, options_of
 
 _NAMES = sorted({option for name in DATA_SETS for option in options_of(name)})
@@ -28,21 +30,34 @@ def define_data_set_flags(values: flags.FlagValues) -> None:
 
 
 def define_option_flags(values: flags.FlagValues) -> None:
-    """Defines `--manipulations`, `--ffpp`, … ; unset ones are None."""
+    """Defines `--manipulations`, `--ffpp`, … ; unset ones are None. `option_help` tells of them."""
     for option in _NAMES:
-        owners = {n: options_of(n)[option] for n in DATA_SETS if option in options_of(n)}
-        default = next(iter(owners.values()))
-        text = f"Option of {', '.join(owners)}."
+        default = options_of(_owners(option)[0])[option]
         if isinstance(default, bool):
-            flags.DEFINE_bool(option, None, text, flag_values=values)
+            flags.DEFINE_bool(option, None, TOLD_ABOVE, flag_values=values)
         elif isinstance(default, tuple):
-            flags.DEFINE_list(option, None, text, flag_values=values)
+            flags.DEFINE_list(option, None, TOLD_ABOVE, flag_values=values)
         elif isinstance(default, int):
-            flags.DEFINE_integer(option, None, text, flag_values=values)
+            flags.DEFINE_integer(option, None, TOLD_ABOVE, flag_values=values)
         elif isinstance(default, float):
-            flags.DEFINE_float(option, None, text, flag_values=values)
+            flags.DEFINE_float(option, None, TOLD_ABOVE, flag_values=values)
         else:
-            flags.DEFINE_string(option, None, text, flag_values=values)
+            flags.DEFINE_string(option, None, TOLD_ABOVE, flag_values=values)
+
+
+def option_help() -> str:
+    """Which options which data sets have: a paragraph for a command's help."""
+    shared: dict[str, list[str]] = {}
+    for option in _NAMES:
+        owners = _owners(option)
+        plain = isinstance(options_of(owners[0])[option], bool)
+        shared.setdefault(", ".join(owners), []).append(f"--{option}{'' if plain else '='}")
+    told = "; ".join(f"{', '.join(names)} ({owners})" for owners, names in shared.items())
+    return textwrap.fill(f"Options of single data sets: {told}.", 100, break_on_hyphens=False)
+
+
+def _owners(option: str) -> list[str]:
+    return [name for name in DATA_SETS if option in options_of(name)]
 
 
 def given_options(values: flags.FlagValues) -> dict[str, Any]:

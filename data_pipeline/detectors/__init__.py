@@ -49,7 +49,7 @@ def create_detector(name: str, weights: Path | None = None) -> Detector:
 
     Args:
       name: one of `DETECTORS`.
-      weights: the ONNX file of YuNet (None: fetched once) or of RetinaFace; MTCNN carries its own.
+      weights: the ONNX file of RetinaFace, or another copy of YuNet's; MTCNN carries its own.
 
     Raises:
       DetectorError: the detector is unknown, or its weights are missing or not the tested ones.

@@ -8,36 +8,40 @@ import cv2
 import numpy as np
 
 from data_pipeline.detectors import DetectorError, Face
-from data_pipeline.fetch import FetchError, check, fetch
+from data_pipeline.fetch import FetchError, check
 
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-_NAME = "face_detection_yunet_2023mar.onnx"
-URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{_NAME}"
+WEIGHTS = Path(__file__).with_name("face_detection_yunet_2023mar.onnx")
+"""Of OpenCV Zoo; its licence lies beside it."""
 
 
 class YuNetDetector:
     """`cv2.FaceDetectorYN` on frames of at most `long_side` pixels.
 
     Args:
-      weights: OpenCV Zoo's face_detection_yunet_2023mar.onnx; None fetches it once into the cache
-        folder.
+      weights: a copy of OpenCV Zoo's face_detection_yunet_2023mar.onnx; None takes the package's.
       min_score: fainter detections are dropped.
       long_side: larger frames are shrunk for detection; boxes are those of the full frame.
 
     Raises:
-      DetectorError: no file, another one than was tested, or it cannot be fetched.
+      DetectorError: no file, or another one than was tested.
     """
 
     def __init__(
         self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640
     ) -> None:
-        weights = _fetch() if weights is None else Path(weights)
+        weights = WEIGHTS if weights is None else Path(weights)
         if not weights.is_file():
-            raise DetectorError(f"no file {weights}: --detector_weights=…/{_NAME} of OpenCV Zoo")
+            raise DetectorError(
+                f"no file {weights}: leave --detector_weights out for the package's own"
+            )
         try:
             check(weights, SHA256, str(weights))
         except FetchError as error:
-            raise DetectorError(f"{weights} is not {_NAME} by its SHA-256: {error}") from error
+            raise DetectorError(
+                f"{weights} is not {WEIGHTS.name} by its SHA-256: {error}; leave "
+                "--detector_weights out for the package's own"
+            ) from error
         # OpenCV 5 warns at every start that its new engine knows no targets but the CPU.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         self._net = cv2.FaceDetectorYN.create(
@@ -59,10 +63,3 @@ class YuNetDetector:
             landmarks = (row[4:14] / scale).reshape(5, 2).astype(np.float32)
             faces.append(Face(box, landmarks, float(row[14])))
         return sorted(faces, key=lambda face: -face.area)
-
-
-def _fetch() -> Path:
-    try:
-        return fetch(URL, sha256=SHA256, name=_NAME)
-    except FetchError as error:
-        raise DetectorError(f"{error}, or give it with --detector_weights=…/{_NAME}") from error

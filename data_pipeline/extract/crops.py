@@ -61,7 +61,7 @@ class Settings:
       ValueError: unknown landmarks, or some that need a detector where there is none.
     """
 
-    detector: str = "mtcnn"
+    detector: str = "yunet"
     num_frames: int = 32
     crop_size: int = 380
     alignment: str = "similarity"

@@ -113,7 +113,9 @@ def _opened(file: IO[bytes], limits: Limits) -> Iterator[Image.Image]:
 
 def _learn_heif() -> None:
     if importlib.util.find_spec("pi_heif") is None:
-        raise VideoError("HEIC pictures need the package pi-heif: pip install 'matnet-jax[video]'")
+        raise VideoError(
+            "HEIC pictures need the package pi-heif: pip install 'matnet-jax[predict]'"
+        )
     import pi_heif
 
     pi_heif.register_heif_opener(thumbnails=False)

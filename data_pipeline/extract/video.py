@@ -27,7 +27,7 @@ from data_pipeline.extract.limits import Limits, Stopwatch
 from data_pipeline.extract.stills import ARCHIVE_SUFFIXES, open_archive, open_folder
 
 if TYPE_CHECKING:
-    import av  # of the extra `video`: pictures are read without it
+    import av  # of the extra `predict`: pictures are read without it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _ffmpeg() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise VideoError(
-            "videos need the package av (FFmpeg): pip install 'matnet-jax[video]'"
+            "videos need the package av (FFmpeg): pip install 'matnet-jax[predict]'"
         ) from error
     return av
 

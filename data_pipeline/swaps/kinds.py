@@ -15,17 +15,15 @@ from data_pipeline.swaps.detail import restored
 from data_pipeline.swaps.portraits import Face
 from data_pipeline.training.blend.colour import match_lab, match_means
 from data_pipeline.training.blend.poisson import poisson
-from data_pipeline.training.blend.regions import LAYOUTS
+from data_pipeline.training.blend.regions import LAYOUTS, REGIONS
+from data_pipeline.training.blend.resolution import at_scale
 from data_pipeline.training.blend.warp import landmark_warp, similarity_warp
 
 Swap = Callable[[Face, Face, np.random.Generator], np.ndarray]
 
 _INNER = ("brow_left", "brow_right", "eye_left", "eye_right", "nose_bridge", "nose_base", "mouth")
-_PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "eyes": (("eye_left", "brow_left"), ("eye_right", "brow_right")),
-    "mouth": (("mouth",),),
-}
-"""What is spliced: the hulls of these."""
+_PARTS = ("eyes", "mouth")
+"""What is spliced: the hulls of these regions' groups."""
 
 
 def poisson_swap(target: Face, donor: Face, draw: np.random.Generator) -> np.ndarray:
@@ -69,11 +67,11 @@ def paste_swap(target: Face, donor: Face, draw: np.random.Generator) -> np.ndarr
 
 def splice_swap(target: Face, donor: Face, draw: np.random.Generator) -> np.ndarray:
     """The donor's eyes and brows, or mouth, each aligned by its own points, coloured, feathered."""
-    part = tuple(_PARTS)[draw.integers(len(_PARTS))]
+    part = _PARTS[draw.integers(len(_PARTS))]
     names = LAYOUTS[len(target.points)]
     image = target.image
     width = np.ptp(target.points[:, 0])
-    for group in _PARTS[part]:
+    for group in REGIONS[part]:
         chosen = [i for name in group for i in names[name]]
         to = target.points[chosen]
         own = donor.points[chosen]
@@ -100,11 +98,7 @@ def at_face_width(face: Face, width: int | None) -> Face:
     scale = 1.0 if width is None else width / float(np.ptp(face.points[:, 0]))
     if scale >= 1:
         return face
-    height, length = face.image.shape[:2]
-    small = (max(round(length * scale), 1), max(round(height * scale), 1))
-    shrunk = cv2.resize(face.image, small, interpolation=cv2.INTER_AREA)
-    grown = cv2.resize(shrunk, (length, height), interpolation=cv2.INTER_CUBIC)
-    return Face(np.asarray(grown), face.points)
+    return Face(at_scale(face.image, scale), face.points)
 
 
 def _filled(outlines: Sequence[np.ndarray], image: np.ndarray) -> np.ndarray:

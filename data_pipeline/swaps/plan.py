@@ -71,12 +71,14 @@ def plan(
       descriptions: [N, …] of the faces.
       kinds: names.
       widths: of donors.
-      num: fakes a kind.
+      num: fakes a kind; 0 for none, of faces that only pass as reals.
       seed: of the order of targets and the choice of donors.
 
     Raises:
       SwapError: all faces are of one person, or a description has another length.
     """
+    if not num:
+        return []
     people = np.array([source.person for source in sources])
     if len(set(people)) < 2:
         raise SwapError(

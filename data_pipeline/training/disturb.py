@@ -88,10 +88,16 @@ def _each(
     return lambda images, strength, seed: [apply(image, strength) for image in images]
 
 
-def h264(images: Sequence[np.ndarray], crf: float, seed: int = 0) -> Images:
+def h264(images: Sequence[np.ndarray], crf: float, seed: int = 0, preset: str = "medium") -> Images:
     """Encodes the images as a video with x264 and decodes it.
 
-    In yuv420p, preset medium, without macroblock tree.
+    In yuv420p, without macroblock tree.
+
+    Args:
+      images: uint8 RGB [H, W, 3] each.
+      crf: x264's constant rate factor.
+      seed: nothing is drawn.
+      preset: x264's, of speed.
 
     Raises:
       ImportError: PyAV is missing (extra ``video``).
@@ -101,12 +107,12 @@ def h264(images: Sequence[np.ndarray], crf: float, seed: int = 0) -> Images:
     start = 0
     for end in range(1, len(images) + 1):
         if end == len(images) or images[end].shape != images[start].shape:
-            done += _h264_clip(images[start:end], crf)
+            done += _h264_clip(images[start:end], crf, preset)
             start = end
     return done
 
 
-def _h264_clip(images: Sequence[np.ndarray], crf: float) -> Images:
+def _h264_clip(images: Sequence[np.ndarray], crf: float, preset: str) -> Images:
     import av
 
     height, width = images[0].shape[:2]
@@ -118,7 +124,7 @@ def _h264_clip(images: Sequence[np.ndarray], crf: float) -> Images:
         below, right = -height % 16, -width % 16
         stream.height, stream.width = height + below, width + right
         stream.pix_fmt = "yuv420p"
-        fixed = {"preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
+        fixed = {"preset": preset, "threads": "1", "x264-params": "mbtree=0"}
         stream.options = {"crf": f"{crf:g}", **fixed}
         for number, image in enumerate(images):
             whole = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)

@@ -64,19 +64,34 @@ def load_trained(
     with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.resolve(checkpoint)
         metadata = checkpoints.metadata(step)
-        config = upgraded(metadata["config"])
         if expected is not None:
-            _check_same(config, expected, checkpoints.directory / str(step))
+            _check_same(upgraded(metadata["config"]), expected, checkpoints.directory / str(step))
         arrays = named_arrays(checkpoints.read_model(step))
-    model = build_model(config)
+    return network_of(arrays, metadata, step=step)
+
+
+def network_of(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, step: int
+) -> TrainedNetwork:
+    """The network that named arrays are of.
+
+    Args:
+      arrays: by path, as `named_arrays` gives them.
+      metadata: with `config`, in the names of any version, and `preprocess`.
+      step: of the checkpoint.
+
+    Raises:
+      ConfigError, WeightsMismatchError: this version builds no such network.
+    """
+    config = upgraded(metadata["config"])
     preprocess = metadata["preprocess"]
-    model = model.clone(
+    model = build_model(config).clone(
         image_size=preprocess["image_size"],
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
     )
-    metadata |= {"config": json.loads(config.to_json_best_effort())}
-    return TrainedNetwork(model, assemble(model, arrays), step, metadata)
+    named = {**metadata, "config": json.loads(config.to_json_best_effort())}
+    return TrainedNetwork(model, assemble(model, arrays), step, named)
 
 
 def save_network(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from data_pipeline.training.blend import PAIRS
-from matnet_jax.config.data import pair_op
+from data_pipeline.training.blend import CHANGES, PAIRS
+from matnet_jax.config.data import pair_change, pair_op
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import ConfigError, config_fields, flatten
 from matnet_jax.detectors.registry import FAMILIES
@@ -99,11 +100,17 @@ def _pair_problems(config: ConfigDict, values: dict[str, Any]) -> Iterator[str]:
     batch = values.get("train.batch_size")
     if values.get("data.mixture") and isinstance(batch, int) and batch % 2:
         yield f"config.train.batch_size must be even for pairs (config.data.mixture); got {batch}"
-    for kind in PAIRS:
+    makers: dict[str, Callable[[], object]] = {
+        **{name: functools.partial(pair_change, config, name) for name in CHANGES},
+        **{kind: functools.partial(pair_op, config, kind, 224) for kind in PAIRS},  # any size
+    }
+    for section, make in makers.items():
         try:
-            pair_op(config, kind, 224)  # whatever the size
+            make()
         except ValueError as error:
-            yield f"config.{kind}: {error}"
+            yield f"config.{section}: {error}"
+            if section in CHANGES:
+                return  # every kind of pairs has it
         except (AttributeError, KeyError, TypeError):
             pass  # a missing section, or a value of another type: told already
 

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.extract.protocol import CropProtocol
-from data_pipeline.training.blend import PAIRS, BlendedSource, PairOp, Pairs
+from data_pipeline.training.blend import CHANGES, PAIRS, BlendedSource, PairOp, Pairs
 from data_pipeline.training.blend.pairs import VALIDATION_MARGIN
 from data_pipeline.training.example import Example
 from data_pipeline.training.mixture import RECORDS, Mixture, Share
@@ -54,17 +54,31 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
 
 
 def pair_op(config: ConfigDict, kind: str, image_size: int) -> PairOp:
-    """What makes pairs of a kind of `PAIRS`, with the options of its section of the config.
+    """What makes pairs of a kind of `PAIRS`, by its section of the config and those of `CHANGES`.
 
     Raises:
       ValueError: options that do not go together.
     """
-    options = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in config[kind].items()
-    }
-    op: PairOp = PAIRS[kind](size=image_size, **options)
+    changes = {name: pair_change(config, name) for name in CHANGES}
+    op: PairOp = PAIRS[kind](size=image_size, **changes, **_options(config, kind))
     return op
+
+
+def pair_change(config: ConfigDict, name: str) -> Any:
+    """What changes both of a pair alike, one of `CHANGES`, by its section of the config.
+
+    Raises:
+      ValueError: options that do not go together.
+    """
+    return CHANGES[name](**_options(config, name))
+
+
+def _options(config: ConfigDict, section: str) -> dict[str, Any]:
+    """A section's fields; none where an older config has no such section."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.get(section, {}).items()
+    }
 
 
 def _open(config: ConfigDict, split: str, image_size: int) -> Source:

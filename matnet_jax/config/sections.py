@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Annotated, Any, Literal
 
-from data_pipeline.training.blend import PAIRS
+from data_pipeline.training.blend import CHANGES, PAIRS
 from data_pipeline.training.disturb import DISTURBANCES
 from data_pipeline.training.mixture import RECORDS, Share, check_shares
 from data_pipeline.training.ops import PRESETS
@@ -277,6 +277,7 @@ BEFORE: dict[str, type] = {"init": Init}
 AFTER: dict[str, type] = {
     "data": Data,
     **PAIRS,
+    **CHANGES,
     "train": Train,
     "optimizer": Optimizer,
     "validation": Validation,

@@ -15,9 +15,7 @@ from matnet_jax.runtime.config_files import define_config
 def define_flags(values: flags.FlagValues) -> None:
     """The command's flags."""
     define_config(values)
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the training run.", required=True, flag_values=values
-    )
+    flags.DEFINE_string("workdir", None, "Folder of the training run.", flag_values=values)
     flags.DEFINE_string(
         "checkpoint", "best", "best (by validation), latest, or a step.", flag_values=values
     )
@@ -33,12 +31,14 @@ def run(values: flags.FlagValues, arguments: list[str]) -> None:
     """Evaluates, and prints what matters most.
 
     Raises:
-      ValueError: there is no config, or something is left of the command line.
+      ValueError: there is no config or workdir, or something is left of the command line.
     """
     if arguments:
         raise ValueError(f"not a flag: {' '.join(arguments)}; files to score come after --inputs")
     if values.config is None:
         raise ValueError("--config=FILE is needed, such as configs/demo.py; or --inputs PATH …")
+    if values.workdir is None:
+        raise ValueError("--workdir=DIR is needed: the folder of the training run")
     from matnet_jax.evaluation.run import evaluate  # after the flags: --help answers at once
 
     out, split = values.out, values.split

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class OperatingPoint:
       num_real: videos that it was fitted on.
       num_fake: videos that it was fitted on.
       false_alarms: reals of these over the threshold.
+      thresholds: false-alarm rate and threshold of others that were fitted on the same videos, for
+        those who want to be accused less often or to find more.
     """
 
     threshold: float
@@ -54,6 +56,7 @@ class OperatingPoint:
     num_real: int = 0
     num_fake: int = 0
     false_alarms: int = 0
+    thresholds: tuple[tuple[float, float], ...] = ()
 
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """Scores [N] -> `REAL`, `FAKE` or `UNCERTAIN`, int32 [N]."""
@@ -81,6 +84,7 @@ class OperatingPoint:
         values = dataclasses.asdict(self)
         return values | {
             "uncertain": None if self.uncertain is None else list(self.uncertain),
+            "thresholds": [list(pair) for pair in self.thresholds],
             "false_alarm_rate_at_most": rate_at_most(self.false_alarms, self.num_real),
             "note": self.note,
         }
@@ -94,7 +98,9 @@ class OperatingPoint:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         try:
-            fields = {name: values[name] for name in names}
+            known = {"thresholds": (), **values}  # older points have none
+            fields = {name: known[name] for name in names}
+            fields["thresholds"] = tuple((float(r), float(t)) for r, t in fields["thresholds"])
             band = fields["uncertain"]
             fields["uncertain"] = None if band is None else (float(band[0]), float(band[1]))
             return cls(**fields | {"threshold": float(fields["threshold"])})
@@ -163,6 +169,8 @@ def fit_operating_point(
     *,
     false_alarm_rate: float | None = None,
     max_risk: float | None = None,
+    groups: Sequence[np.ndarray] = (),
+    other_rates: Sequence[float] = (),
     **about: Any,
 ) -> OperatingPoint | None:
     """Fits an operating point on the videos of validation.
@@ -171,6 +179,9 @@ def fit_operating_point(
       videos: `label` and `score`, [V].
       false_alarm_rate: for the threshold; None: it is that of the best balanced accuracy.
       max_risk: for the band; None: there is none.
+      groups: bool [V] each, groups of videos; no group's reals are over a threshold more often
+        than its false-alarm rate says, so that it is the highest of the groups' and of that of all.
+      other_rates: false-alarm rates of further thresholds.
       **about: `aggregation`, `top_k`, `fitted_on`.
 
     Returns:
@@ -180,10 +191,16 @@ def fit_operating_point(
     labels, scores = np.asarray(videos["label"]), np.asarray(videos["score"], np.float64)
     reals = scores[labels == 0]
     num_fake = int(np.sum(labels == 1))
+
+    def over_all(rate: float) -> float | None:
+        parts = [reals, *(scores[(labels == 0) & group] for group in groups)]
+        found = [threshold_at_false_alarm_rate(part, rate) for part in parts]
+        return max((value for value in found if value is not None), default=None)
+
     if false_alarm_rate is None:
         threshold = fit_threshold(labels, scores)
     else:
-        threshold = threshold_at_false_alarm_rate(reals, false_alarm_rate)
+        threshold = over_all(false_alarm_rate)
     if threshold is None or (max_risk is not None and not num_fake):
         return None
     return OperatingPoint(
@@ -195,6 +212,9 @@ def fit_operating_point(
         num_real=len(reals),
         num_fake=num_fake,
         false_alarms=int(np.sum(decide(reals, threshold))),
+        thresholds=tuple(
+            (rate, value) for rate in other_rates if (value := over_all(rate)) is not None
+        ),
         **about,
     )
 

@@ -1,22 +1,32 @@
 """Scores images and videos with a trained detector.
 
-    matnet predict PATH [PATH …] --workdir=DIR [--overlay] [--resume] [--out=DIR]
+    matnet predict PATH [PATH …] [--weights=NAME | --workdir=DIR] [--overlay] [--resume] [--out=DIR]
 
-Writes predictions.csv and predictions.json to --out. Ends with status 3 where a file has no score.
+Without --weights and --workdir by the package's default weights; where none passed the ship gate,
+it ends with status 2 and says which there are. Writes predictions.csv and predictions.json to
+--out. Ends with status 3 where a file has no score.
 """
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
 
+if TYPE_CHECKING:
+    from matnet_jax.predict.network import Network
+
 
 def define_flags(values: flags.FlagValues) -> None:
     """The flags of prediction alone; those that evaluation has too are in `_define`."""
     flags.DEFINE_string(
         "inputs", None, "Images, videos, folders of them; more may follow.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "weights", None, "Of the package, or a manifest's FILE.json.", flag_values=values
     )
     flags.DEFINE_bool(
         "overlay", False, "Also write annotated copies of the inputs.", flag_values=values
@@ -51,7 +61,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "detector", None, "Face detector; default: of the training's crops.", flag_values=values
     )
     flags.DEFINE_string(
-        "detector_weights", None, "Its ONNX file (yunet, retinaface).", flag_values=values
+        "detector_weights", None, "Its ONNX file: retinaface's, or a yunet's.", flag_values=values
     )
     flags.DEFINE_integer("num_frames", 32, "Frames a video.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("detect_every", 1, "Of these frames.", lower_bound=1, flag_values=values)
@@ -70,20 +80,22 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
-    """Scores files, and prints what came of it; 3 where one has no score."""
+    """Scores files, and prints what came of it: 3 where one has no score, 2 without a network."""
     from data_pipeline.extract.limits import Limits
     from matnet_jax.predict import Predictor
     from matnet_jax.predict.files import predict_files, print_summary
     from matnet_jax.predict.inputs import find_inputs
-    from matnet_jax.predict.network import trained_network
     from matnet_jax.predict.predictor import settings_for
+    from matnet_jax.pretrained.packaged import NoDefaultError
 
     named = [values.inputs] if values.inputs is not None else []
     inputs = find_inputs([*named, *arguments], only_media=values.only_media)
     weights = values.detector_weights
-    network = trained_network(
-        values.workdir, checkpoint=values.checkpoint, batch_size=values.batch_size
-    )
+    try:
+        network = _network(values)
+    except NoDefaultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     predictor = Predictor(
         network,
         settings=settings_for(
@@ -99,20 +111,35 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         aggregation=values.aggregation,
         limits=Limits(values.max_pixels, values.max_seconds or None),
     )
-    out = Path(values.out or f"{values.workdir}/predictions")
+    out = Path(values.out or Path(values.workdir or "") / "predictions")
     done = predict_files(predictor, inputs, out, overlay=values.overlay, resume=values.resume)
     return print_summary(done, out)
 
 
-def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the training run.", required=True, flag_values=values
+def _network(values: flags.FlagValues) -> "Network":
+    from matnet_jax.predict.network import packaged_network, trained_network
+
+    if values.workdir is None:
+        return packaged_network(values.weights, batch_size=values.batch_size)
+    if values.weights is not None:
+        raise ValueError(
+            f"--weights={values.weights} and --workdir={values.workdir} are two networks: give one"
+        )
+    return trained_network(
+        values.workdir, checkpoint=values.checkpoint, batch_size=values.batch_size
     )
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("workdir", None, "Folder of the training run.", flag_values=values)
     flags.DEFINE_string(
         "checkpoint", "best", "best (by validation), latest, or a step.", flag_values=values
     )
     flags.DEFINE_string(
-        "out", None, "Folder for the files; default: WORKDIR/predictions.", flag_values=values
+        "out",
+        None,
+        "Folder for the files; default: WORKDIR/predictions.",
+        flag_values=values,
     )
     define_flags(values)
 

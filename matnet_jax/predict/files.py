@@ -11,7 +11,13 @@ from data_pipeline.progress import Progress
 from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
 from matnet_jax.predict.predictor import Predictor
-from matnet_jax.predict.results import Log, Prediction, append_prediction, write_predictions
+from matnet_jax.predict.results import (
+    NO_SEAM,
+    Log,
+    Prediction,
+    append_prediction,
+    write_predictions,
+)
 
 _SHOWN = 20
 _STEM = 100  # characters: with its ending a file's name has at most 255 bytes
@@ -103,12 +109,14 @@ def print_summary(predictions: Sequence[Prediction], out: Path) -> int:
     skipped = [p for p in predictions if p.skipped]
     media = [p for p in predictions if not p.skipped]
     unscored = [p for p in media if p.score is None]
-    width = max((len(prediction.label) for prediction in media[:_SHOWN]), default=0)
+    width = max((len(prediction.finding) for prediction in media[:_SHOWN]), default=0)
     for prediction in media[:_SHOWN]:
         score = "    --" if prediction.score is None else f"{prediction.score:.4f}"
-        print(f"{score}  {prediction.label:{width}}  {shown(prediction.input)}")
+        print(f"{score}  {prediction.finding:{width}}  {shown(prediction.input)}")
     if len(media) > _SHOWN:
         print(f"… and {len(media) - _SHOWN} more")
+    for limits in dict.fromkeys(p.limits for p in media if p.finding == NO_SEAM):
+        print(f"{NO_SEAM}: {limits}")
     for prediction in unscored[:_SHOWN]:
         why = f"{shown(prediction.input)}: {shown(prediction.error)}"
         print(f"no score: {why}", file=sys.stderr)

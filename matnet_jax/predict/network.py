@@ -1,4 +1,4 @@
-"""A trained network as a function of face crops, from a workdir or from an exported file."""
+"""A trained network as a function of face crops: of a workdir, of weights, or of an export."""
 
 import dataclasses
 import json
@@ -13,11 +13,13 @@ import numpy as np
 from data_pipeline.extract.protocol import CropProtocol
 from matnet_jax.checkpoints.crops import crops_of
 from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE
-from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.network import TrainedNetwork, load_trained
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Preprocess
 from matnet_jax.detectors.inference import infer
 from matnet_jax.metrics.operating_point import OperatingPoint
+from matnet_jax.pretrained.manifest import LIMITS
+from matnet_jax.pretrained.packaged import find
 from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -40,6 +42,7 @@ class Network:
       run: uint8 [batch_size, S, S, 3] -> scores [batch_size], and heat maps [batch_size, h, w, K]
         by name.
       operating_point: what an evaluation fitted for its scores; None where none did.
+      limits: what the operating point does not help against, in words.
     """
 
     image_size: int
@@ -48,6 +51,7 @@ class Network:
     run: Callable[[np.ndarray], tuple[jax.Array, dict[str, jax.Array]]]
     crops: CropProtocol | None = None
     operating_point: OperatingPoint | None = None
+    limits: str = LIMITS
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores up to `batch_size` crops.
@@ -74,6 +78,36 @@ def trained_network(
       CheckpointError, ConfigError: see `load_trained`.
     """
     trained = load_trained(workdir, checkpoint)
+    return _compiled(
+        trained,
+        batch_size,
+        about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
+        operating_point=read_operating_point(workdir, step=trained.step),
+    )
+
+
+def packaged_network(name: str | Path | None = None, *, batch_size: int = 32) -> Network:
+    """The network of weights that are handed out, over all devices of this process.
+
+    Args:
+      name: see `find`; None for the default.
+      batch_size: see `Network`.
+
+    Raises:
+      WeightsError: there are no such weights, or they are damaged.
+    """
+    manifest = find(name)
+    return _compiled(
+        manifest.load(),
+        batch_size,
+        about={"weights": manifest.name, "sha256": manifest.sha256},
+        operating_point=manifest.point(),
+        limits=manifest.limits,
+    )
+
+
+def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Network:
+    """A network over all devices; `fields` are those of `Network` that loading it cannot tell."""
     model, mesh = trained.model, data_mesh(jax.local_devices())
     variables = replicate(trained.variables, mesh)
 
@@ -89,10 +123,9 @@ def trained_network(
     return Network(
         image_size=model.image_size,
         batch_size=-(-batch_size // mesh.size) * mesh.size,
-        about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
         crops=crops_of(trained.metadata),
-        operating_point=read_operating_point(workdir, step=trained.step),
+        **fields,
     )
 
 

@@ -188,7 +188,7 @@ def _plot_area(width: int, height: int) -> tuple[float, float, float, float]:
 
 def _write_video(artist: _Artist, source: Path, target: Path) -> None:
     """Encodes frame by frame; times are the source's own, to a millisecond."""
-    import av  # of the extra `video`
+    import av  # of the extra `predict`
 
     with av.open(str(target), "w", format="mp4") as container:
         stream = None

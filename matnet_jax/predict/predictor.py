@@ -17,7 +17,12 @@ from matnet_jax.checkpoints.crops import check_crops
 from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.metrics.videos import AGGREGATIONS
 from matnet_jax.predict.media import Crop, End, Faces, Media
-from matnet_jax.predict.network import Network, exported_network, trained_network
+from matnet_jax.predict.network import (
+    Network,
+    exported_network,
+    packaged_network,
+    trained_network,
+)
 from matnet_jax.predict.results import THUMBNAIL, FaceScore, Prediction, Track
 
 _TOP = 10  # faces that "top_k_mean" takes, unless an operating point says otherwise
@@ -42,7 +47,7 @@ class Predictor:
     """Scores images and videos.
 
     Attributes:
-      network: of `trained_network` or `exported_network`.
+      network: of `packaged_network`, `trained_network` or `exported_network`.
       settings: how faces are found and cropped; None: as the records were that the network was
         trained on, as far as that is known.
       any_crops: takes settings that cut faces otherwise than that.
@@ -97,6 +102,12 @@ class Predictor:
         return OperatingPoint(threshold, aggregation=self.aggregation or "mean", top_k=_TOP)
 
     @property
+    def stated_limits(self) -> str:
+        """What a threshold that was fitted does not help against; "" where none was, or another."""
+        fitted = self.network.operating_point
+        return self.network.limits if fitted is not None and self.threshold is None else ""
+
+    @property
     def used_aggregation(self) -> str:
         """The aggregation, or the operating point's."""
         return self.aggregation or self.operating_point.aggregation
@@ -105,6 +116,22 @@ class Predictor:
     def used_settings(self) -> Settings:
         """The settings, or those of the records that the network was trained on."""
         return settings_for(self.network.crops) if self.settings is None else self.settings
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path | None = None, *, batch_size: int = 32, **fields: Any
+    ) -> "Predictor":
+        """The network of weights in the package, or of a manifest; `fields` are this class's.
+
+        Args:
+          name: one of `matnet_jax.pretrained.names()`, or a manifest's path; None for the default.
+          batch_size: faces scored at once.
+
+        Raises:
+          WeightsError: there are no such weights, or they are damaged.
+          CheckpointMismatchError: the settings cut faces otherwise than the network wants them.
+        """
+        return cls(packaged_network(name, batch_size=batch_size), **fields)
 
     @classmethod
     def from_workdir(
@@ -220,4 +247,4 @@ class Predictor:
         score = max((track.score for track in long or tracks), default=None)
         problem = end.problem or ("" if tracks else "no face found")
         found = (name, score, point.threshold, end.frames, tuple(tracks), problem)
-        return Prediction(*found, uncertain=point.uncertain)
+        return Prediction(*found, uncertain=point.uncertain, limits=self.stated_limits)

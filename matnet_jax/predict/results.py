@@ -15,6 +15,7 @@ _ALWAYS = ("input", "score", "label", "threshold", "frames", "faces", "error")
 COLUMNS = (*_ALWAYS, "skipped", "tracks", "abstained")
 LABELS = ("real", "fake")
 UNCERTAIN = "uncertain"
+NO_SEAM = "no seam found"
 THUMBNAIL = 128  # pixels
 
 
@@ -61,6 +62,7 @@ class Prediction:
       error: why there is no score, or why frames are missing; "" where all went well.
       skipped: why the file was left out and not looked at, as one that is no picture or video.
       uncertain: low and high; a score in [low, high] is called neither. None: there is no band.
+      limits: what the detector does not see, where its threshold was fitted; "" where it was not.
     """
 
     input: str
@@ -71,6 +73,7 @@ class Prediction:
     error: str = ""
     skipped: str = ""
     uncertain: tuple[float, float] | None = None
+    limits: str = ""
 
     @property
     def label(self) -> str:
@@ -78,6 +81,16 @@ class Prediction:
         if self.score is None:
             return ""
         return UNCERTAIN if self.abstained else LABELS[self.score > self.threshold]
+
+    @property
+    def finding(self) -> str:
+        """The label in words: with a fitted threshold nothing is called real, for want of proof."""
+        return NO_SEAM if self.limits and self.label == LABELS[0] else self.label
+
+    @property
+    def verdict(self) -> str:
+        """The finding, and where it says little, why."""
+        return f"{NO_SEAM}; {self.limits}" if self.finding == NO_SEAM else self.finding
 
     @property
     def abstained(self) -> bool:
@@ -98,6 +111,8 @@ class Prediction:
             "input": self.input,
             "score": self.score,
             "label": self.label,
+            "verdict": self.verdict,
+            "limits": self.limits,
             "threshold": self.threshold,
             "frames": self.frames,
             "faces": self.faces,
@@ -148,6 +163,7 @@ class Prediction:
             tracks=tracks,
             skipped=values.get("skipped", ""),
             uncertain=None if band is None else (band[0], band[1]),
+            limits=values.get("limits", ""),
         )
 
 

@@ -91,12 +91,11 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
         raise DistributedError(f"{name} is {text!r}, wanted a whole number") from error
 
 
-def join(job: Job | None, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> None:
+def join(job: Job | None) -> None:
     """Connects to the others; before anything else touches JAX's devices.
 
     Args:
       job: of `find_job`; None does nothing.
-      heartbeat_seconds: a process that is silent for so long is dead; the others then abort.
 
     Raises:
       DistributedError: the coordinator cannot be reached.
@@ -108,7 +107,7 @@ def join(job: Job | None, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> None
             coordinator_address=job.coordinator,
             num_processes=job.num_processes,
             process_id=job.process_id,
-            heartbeat_timeout_seconds=heartbeat_seconds,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except Exception as error:  # gRPC's, as RuntimeError and others
         first = str(error).strip().splitlines()[:1]

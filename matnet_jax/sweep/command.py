@@ -3,6 +3,8 @@ r"""Trains and evaluates the grid of one of the paper's tables, and prints the t
     python -m matnet_jax.sweep --sweep=table6 --workdir=runs/paper --records=/data/records
     python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \
         --config=configs/demo.py --config.train.duration="100 steps"
+    python -m matnet_jax.sweep --sweep=weights --workdir=runs/weights --portraits=DIR \
+        --config=configs/weights_lite0.py
 
 The same command continues; --only does a part of it, so that several machines share the grid.
 Writes <workdir>/<sweep>.md and .csv (figures: .png too). Ends with status 1 where a run failed.
@@ -14,6 +16,12 @@ from pathlib import Path
 
 from absl import flags
 
+from data_pipeline.benchmark.source_flags import (
+    define_source_flags,
+    given_portraits,
+    given_videos,
+    given_weights,
+)
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
 from matnet_jax.runtime.config_files import SHIPPED, define_config
@@ -35,6 +43,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "embedded", False, "Drawn faces in place of all data sets.", flag_values=values
     )
+    define_source_flags(values)
     flags.DEFINE_list("only", None, "Names of the runs to do now.", flag_values=values)
     flags.DEFINE_bool(
         "list", False, "Only print the table as it stands, and the runs.", flag_values=values
@@ -47,15 +56,19 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
 
     from data_pipeline.files import atomic_file
     from matnet_jax.runtime.preemption import STATUS, Preempted
-    from matnet_jax.sweep.data import Embedded, Records
+    from matnet_jax.sweep.data import DataSets, Embedded, Records
     from matnet_jax.sweep.runner import read_sweep, run_sweep
     from matnet_jax.sweep.table import as_csv, as_markdown
 
     name, sweep = load_sweep(values.sweep)
     workdir = Path(values.workdir)
-    if (values.records is None) == (not values.embedded):
-        raise ValueError("give --records=DIR, or --embedded, and not both")
-    datasets = Embedded() if values.records is None else Records(values.records)
+    given = (values.records is not None, values.portraits is not None, bool(values.embedded))
+    if sum(given) != 1:
+        raise ValueError("give one of --records=DIR, --portraits=DIR and --embedded")
+    if values.portraits is not None:
+        datasets: DataSets = Records(_made_records(values, workdir))
+    else:
+        datasets = Embedded() if values.embedded else Records(values.records)
     failed: dict[str, str] = {}
     if not values.list:
         try:
@@ -82,6 +95,29 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
                 file.write(as_csv(sweep, metrics, failed))
             print(f"wrote {workdir / name}.md")
     return int(bool(failed))
+
+
+def _made_records(values: flags.FlagValues, workdir: Path) -> Path:
+    """Records of `--portraits`, made below the workdir where they are not there yet."""
+    import jax
+
+    from data_pipeline.benchmark.make import Plan, Weights, make_benchmark
+
+    records = workdir.expanduser().absolute() / "records"
+    if jax.process_count() > 1:
+        raise ValueError(
+            "--portraits makes records in one process; make them by python -m "
+            "data_pipeline.benchmark and give --records"
+        )
+    if not values.list:
+        make_benchmark(
+            given_portraits(values),
+            records,
+            Plan(),
+            videos=given_videos(values),
+            weights=Weights(*given_weights(values)),
+        )
+    return records
 
 
 def load_sweep(name: str) -> tuple[str, Sweep]:

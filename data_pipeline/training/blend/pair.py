@@ -13,6 +13,8 @@ from typing import ClassVar, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from data_pipeline.training.blend.breadth import Breadth
+from data_pipeline.training.blend.degrade import Degrade
 from data_pipeline.training.blend.regions import dense_points
 from data_pipeline.training.blend.transforms import RGBShift
 from data_pipeline.training.example import Example
@@ -24,6 +26,7 @@ from data_pipeline.training.window import Window
 
 _LOOSE = (0.5, 1.0, 0.5, 0.4)
 """Left, above, right and below the landmarks' box, in shares of its size; blended is within it."""
+_LEAST_MARGIN = -0.2
 # 0.3 of OpenCV's units, of which hue has two degrees each: hardly more than the way there and back.
 NEXT_TO_NOTHING = HueSaturationValue(p=1.0, hue=0.6, saturation=0.3, value=0.3)
 
@@ -48,7 +51,8 @@ class FacePair(abc.ABC):
 
     Attributes:
       size: of the pair's images in pixels.
-      margin: around the face, least and greatest; 0.125 twice in validation. Where the example has
+      margin: around the face, least and greatest; 0.125 twice in validation. Below 0 the crop is
+        tighter than the face. Where the example has
         the face's box: of an upright square, in its longer sides, shifted as far as no side leaves
         the range. Else of the landmarks' box: a share of its size drawn for each side, and the
         rectangle is stretched to a square.
@@ -56,6 +60,8 @@ class FacePair(abc.ABC):
       outline: "dense": landmarks of the face's own outline; "five": a mean face over the 5 points.
       jitter: of the mean face that stands in for dense landmarks, see `dense_points`.
       shared: changes both of the pair by the same draw.
+      breadth: changes the scene of both before that.
+      degrade: what both go through after that.
 
     Raises:
       ValueError: a margin beyond the loose crop.
@@ -75,12 +81,14 @@ class FacePair(abc.ABC):
         BrightnessContrast(p=0.3, brightness=0.3, contrast=0.3),
         JPEG(p=0.5, quality=(40, 100)),
     )
+    breadth: Breadth = dataclasses.field(default_factory=Breadth)
+    degrade: Degrade = dataclasses.field(default_factory=Degrade)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin[0] <= self.margin[1] <= min(_LOOSE):
+        if not _LEAST_MARGIN <= self.margin[0] <= self.margin[1] <= min(_LOOSE):
             raise ValueError(
-                f"margin {self.margin}: least and greatest must be in order, from 0 to "
-                f"{min(_LOOSE)}, which the loose crop has below the face"
+                f"margin {self.margin}: least and greatest must be in order, from "
+                f"{_LEAST_MARGIN} to {min(_LOOSE)}, which the loose crop has below the face"
             )
 
     @property
@@ -137,13 +145,12 @@ class FacePair(abc.ABC):
             )
         else:
             face = self._draw_square(square - corner, draw)
-        made = ((blend.target, np.zeros_like(blend.mask)), (blend.fake, blend.mask))
-        real, fake = (
-            self._finish(
-                dataclasses.replace(moved, image=image, label=label, mask=mask), face, shared
-            )
-            for label, (image, mask) in enumerate(made)
+        both = (
+            dataclasses.replace(moved, image=blend.target, mask=np.zeros_like(blend.mask)),
+            dataclasses.replace(moved, image=blend.fake, mask=blend.mask, label=1),
         )
+        both = self.breadth.change(*both, (box if square is None else square) - corner, shared)
+        real, fake = (self._finish(example, face, shared) for example in both)
         return real, fake
 
     @abc.abstractmethod
@@ -199,7 +206,7 @@ class FacePair(abc.ABC):
         return square + side * (shift + np.array([[-margin], [margin]]))
 
     def _finish(self, example: Example, face: Window | np.ndarray, seed: int) -> Example:
-        example = apply_ops(example, self.shared, seed)
+        example = apply_ops(example, (*self.shared, *self.degrade.ops), seed)
         if isinstance(face, Window):
             return face.apply(example, (self.size, self.size), cv2.INTER_LINEAR)
         return cut_square(example, face.reshape(-1), margin=1.0, size=self.size)

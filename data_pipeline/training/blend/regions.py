@@ -63,6 +63,8 @@ _COMPONENTS = (
     ("brow_right", "nose_bridge", "nose_base"),
     ("nose_bridge", "nose_base"),
 )
+WHOLE = ("hull", "inner", "components", "raised")
+"""Of `REGIONS`, those of the face as a whole; the others are parts of it that are swapped alone."""
 REGIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "hull": (tuple(_IBUG_68),),
     "inner": (
@@ -72,8 +74,13 @@ REGIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "components": _COMPONENTS,
     "raised": _COMPONENTS,
+    "eyes": (("eye_left", "brow_left"), ("eye_right", "brow_right")),
+    "mouth": (("mouth",),),
 }
 """Each is the union of the hulls of some groups of parts; in "raised" the brows are lifted."""
+_BEYOND = {"eyes": 0.07, "mouth": 0.07}
+"""How far a region's hulls reach beyond its points, in widths of the face: skin around them."""
+_CIRCLE = np.stack([f(np.arange(16) * (np.pi / 8)) for f in (np.cos, np.sin)], axis=1)
 
 
 def dense_points(landmarks: np.ndarray, draw: np.random.Generator, jitter: float) -> np.ndarray:
@@ -125,7 +132,15 @@ def region_hulls(points: np.ndarray, region: str, *, forehead: bool = True) -> l
     if region == "raised":
         points = _raise_brows(points, parts)
     groups = [[i for name in group for i in parts[name]] for group in REGIONS[region]]
-    return [cv2.convexHull(np.ascontiguousarray(points[group]))[:, 0] for group in groups]
+    hulls = [cv2.convexHull(np.ascontiguousarray(points[group]))[:, 0] for group in groups]
+    reach = _BEYOND.get(region, 0.0) * np.ptp(points[:, 0])
+    return [_grown(hull, reach) for hull in hulls] if region in _BEYOND else hulls
+
+
+def _grown(hull: np.ndarray, reach: float) -> np.ndarray:
+    """The hull of all that is so many pixels from a hull or nearer."""
+    around = hull[:, None] + reach * _CIRCLE
+    return np.asarray(cv2.convexHull(around.reshape(-1, 2).astype(np.float32))[:, 0])
 
 
 def _raise_brows(points: np.ndarray, parts: Parts) -> np.ndarray:

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from data_pipeline.training.blend.masks import deform, fill, mix, soften, to_uint8
-from data_pipeline.training.blend.pair import NEXT_TO_NOTHING, Blend, FacePair
-from data_pipeline.training.blend.regions import REGIONS, region_hulls
+from data_pipeline.training.blend.pair import NEXT_TO_NOTHING, Blend
+from data_pipeline.training.blend.regions import REGIONS, WHOLE, region_hulls
+from data_pipeline.training.blend.resolution import LimitedFacePair
 from data_pipeline.training.blend.transforms import (
     OneOf,
     RGBShift,
@@ -29,11 +30,12 @@ _ODD_SIZES = tuple(range(5, 26, 2))
 
 
 @dataclasses.dataclass(frozen=True)
-class SelfBlend(FacePair):
+class SelfBlend(LimitedFacePair):
     """Makes a pair of a real example, see `PairOp`; a pure function of example and generator.
 
     Attributes:
-      size, margin, mirror, outline, jitter, shared: see `FacePair`.
+      size, margin, mirror, outline, jitter, shared, limited, widths, unsharp: see
+        `LimitedFacePair`.
       without_forehead: probability that the forehead is left out of the region.
       regions: of `REGIONS`, each as likely.
       soft: whether the mask is blurred; without, it ends at an edge.
@@ -48,7 +50,7 @@ class SelfBlend(FacePair):
       ValueError: a margin beyond the loose crop, or regions that are not known.
     """
 
-    regions: tuple[str, ...] = tuple(REGIONS)
+    regions: tuple[str, ...] = WHOLE
     without_forehead: float = 0.25
     mismatch: tuple[Op, ...] = (
         RGBShift(p=0.3),
@@ -86,6 +88,7 @@ class SelfBlend(FacePair):
         hulls = region_hulls(points, region, forehead=draw.random() >= self.without_forehead)
         changed = apply_ops(Example(image, 0), self.mismatch, int(draw.integers(2**32))).image
         source, target = (changed, image) if draw.random() < 0.5 else (image, changed)
+        source = self._limited(source, points, draw)
 
         matrix = draw_move(shape, draw, shift=self.shift, scale=self.scale)
         height, width = draw.integers(self.mask_sizes[0], self.mask_sizes[1] + 1, 2)

@@ -1,7 +1,7 @@
 """A picture of fakes made of real images: a row for each face, with real, fake and mask.
 
     python -m data_pipeline.training.blend.sheet --images=DIR --out=FILE.png
-        [--kind=self_blended|face_xray|fwa] [--num=8] [--seed=0]
+        [--kind=self_blended|face_xray|fwa] [--broad] [--num=8] [--seed=0]
 
 The faces are drawn from the folder by the seed; images without a face are passed over. The donor of
 a face, where a kind has one, is the next row's: who is seen is not known here.
@@ -24,6 +24,7 @@ from data_pipeline.extract.limits import Limits
 from data_pipeline.files import atomic_path
 from data_pipeline.landmarks.find import FINDERS, Find, landmark_finder
 from data_pipeline.training.blend import PAIRS, PairOp
+from data_pipeline.training.blend.broad import broad_op
 from data_pipeline.training.example import Example
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -35,7 +36,13 @@ class SheetError(ValueError):
 
 
 def contact_sheet(
-    paths: Sequence[Path], find: Find, *, num: int, seed: int, kind: str = "self_blended"
+    paths: Sequence[Path],
+    find: Find,
+    *,
+    num: int,
+    seed: int,
+    kind: str = "self_blended",
+    broad: bool = False,
 ) -> np.ndarray:
     """Up to `num` pairs below one another.
 
@@ -45,6 +52,7 @@ def contact_sheet(
       num: rows.
       seed: of the choice of files and of every pair.
       kind: of `PAIRS`.
+      broad: with the options of `BROAD`, not with the kind's own.
 
     Returns:
       uint8 RGB [rows · size, 3 · size, 3].
@@ -53,7 +61,7 @@ def contact_sheet(
       SheetError: no face in any of them, or one alone where another is the donor.
     """
     order = np.random.default_rng(seed).permutation(len(paths))
-    op: PairOp = PAIRS[kind]()
+    op: PairOp = broad_op(kind) if broad else PAIRS[kind]()
     faces: list[Example] = []
     for path, image, landmarks in read_faces([paths[i] for i in order], find):
         faces.append(Example(image, 0, landmarks))
@@ -106,7 +114,9 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
     find = landmark_finder(
         values.landmarks, _path(values.detector_weights), _path(values.landmark_weights)
     )
-    sheet = contact_sheet(paths, find, num=values.num, seed=values.seed, kind=values.kind)
+    sheet = contact_sheet(
+        paths, find, num=values.num, seed=values.seed, kind=values.kind, broad=values.broad
+    )
     with atomic_path(out) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
             raise SheetError(f"cannot write {out}")
@@ -121,6 +131,9 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("images", None, "Folder.", required=True, flag_values=values)
     flags.DEFINE_string("out", None, "PNG file.", required=True, flag_values=values)
     flags.DEFINE_enum("kind", "self_blended", list(PAIRS), "Of fakes.", flag_values=values)
+    flags.DEFINE_bool(
+        "broad", False, "With resolution, scene and degradation drawn, too.", flag_values=values
+    )
     flags.DEFINE_integer("num", 8, "Rows.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of every draw.", lower_bound=0, flag_values=values)
     flags.DEFINE_enum(

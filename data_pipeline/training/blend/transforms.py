@@ -72,6 +72,14 @@ class OneOf(Photometric):
         return self.ops[draw.integers(len(self.ops))].change(image, draw)
 
 
+def chance(p: float, draw: np.random.Generator) -> bool:
+    """Whether something of probability p happens.
+
+    Where p is 0 nothing is drawn: what is off leaves all other draws as they were.
+    """
+    return p > 0 and bool(draw.random() < p)
+
+
 def draw_move(
     shape: tuple[int, int], draw: np.random.Generator, *, shift: tuple[float, float], scale: float
 ) -> np.ndarray:

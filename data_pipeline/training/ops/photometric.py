@@ -31,6 +31,13 @@ def _noise_bank() -> np.ndarray:
     return np.random.default_rng(0).standard_normal(1 << 22, np.float32)
 
 
+def normal_noise(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
+    """Standard normal noise, float32 of a shape; a part of a bank that is drawn once."""
+    bank, size = _noise_bank(), int(np.prod(shape))
+    start = int(draw.integers(max(bank.size - size, 1)))
+    return np.resize(bank[start : start + size], shape)
+
+
 @dataclasses.dataclass(frozen=True)
 class HueSaturationValue(Photometric):
     """Shifts hue (degrees), saturation and value (of 255), each within ± its limit."""
@@ -81,9 +88,7 @@ class GaussianNoise(Photometric):
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """See the class."""
-        bank = _noise_bank()
-        start = int(draw.integers(max(bank.size - image.size, 1)))
-        noise = np.resize(bank[start : start + image.size], image.shape)
+        noise = normal_noise(image.shape, draw)
         noise = noise * np.float32(draw.uniform(*self.sigma))
         return cv2.add(image, noise, dtype=cv2.CV_8U)
 

@@ -37,6 +37,7 @@ def info() -> dict[str, str]:
         [*there, *(f"no {name} ({module} is missing)" for name, module in missing.items())]
     )
     found["weights"] = _weights()
+    found["packaged weights"] = _packaged()
     return found
 
 
@@ -53,6 +54,19 @@ def _weights() -> str:
     files = sorted(folder.rglob("*")) if folder.is_dir() else []
     names = [str(p.relative_to(folder)) for p in files if p.suffix in _WEIGHTS]
     return ", ".join(names) or f"none in {folder}"
+
+
+def _packaged() -> str:
+    try:
+        from matnet_jax.pretrained.packaged import manifests  # JAX, which may be what is broken
+
+        listed = [
+            f"{manifest.name} ({'passed the ship gate' if manifest.is_default else 'experimental'})"
+            for manifest in manifests()
+        ]
+    except Exception as error:  # a damaged one is what one wants to see
+        return f"none that can be read ({error})"
+    return ", ".join(listed) or "none"
 
 
 def _devices() -> str:

@@ -1,0 +1,76 @@
+"""The weights that ship: two finalists of three seeds, and what each part of training gives.
+
+All figures are of the people to choose by. configs/sweeps/weights_gate.py scores the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matnet_jax.sweep import Cell, Row, Run, Sweep
+
+# Folders that `python -m data_pipeline.benchmark` makes.
+PORTRAITS, CHOOSE, GATE = "portraits", "choose", "gate"
+SEEDS = (0, 1, 2)
+MAT = {"model.name": "mat"}
+SHORT = {"train.duration": "300 steps", "optimizer.warmup": "20 steps"}
+
+FINALISTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lite0": ("plain head", {}),
+    "mat-lite0": ("MAT head", MAT),
+}
+# Each against `short`, at its length and seed. What is left out or put in the place of the default.
+ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "short": ("plain head, all of it", {}),
+    "short-mat": ("MAT head, all of it", MAT),
+    "short-hard": ("no soft mask", {"self_blended.soft": False}),
+    "short-hull": ("one region, the hull", {"self_blended.regions": ("hull",)}),
+    "short-five": ("outline of 5 points", {"self_blended.outline": "five"}),
+    "short-xray": ("another's face", {"data.mixture": ("face_xray=1",)}),
+    "short-fwa": ("the face at a lower resolution", {"data.mixture": ("fwa=1",)}),
+    "short-thirds": (
+        "all three kinds alike",
+        {"data.mixture": ("self_blended=0.34", "face_xray=0.33", "fwa=0.33")},
+    ),
+    "short-ops": ("pairs disturbed alike", {"data.pair_ops": "standard"}),
+    "short-sam": ("SAM", {"optimizer.sam_rho": 0.05}),
+}
+
+
+def finalist(name: str, seed: int) -> Run:
+    """A finalist's run of one seed, at full length."""
+    return Run(f"{name}-{seed}", PORTRAITS, FINALISTS[name][1] | {"seed": seed})
+
+
+_SUBSETS = {
+    "Poisson": "poisson/png_crf23",
+    "paste": "paste/png_crf23",
+    "splice": "splice/png_crf23",
+    "Poisson, 64 px": "poisson_64px/png_crf23",
+    "Poisson, CRF 40": "poisson/png_crf40",
+}
+
+
+def _cells(run: str) -> tuple[Cell, ...]:
+    kinds = [f"by_subset.{subset}.video.auc" for subset in _SUBSETS.values()]
+    metrics = ("video.auc", "video.tpr_at_fpr_1", *kinds)
+    return tuple(Cell(None, run, CHOOSE, metric) for metric in metrics)
+
+
+SWEEP = Sweep(
+    title="Swaps between people to choose by, against photos of them and of others",
+    columns=("AUC", "found at 1 % false alarms", *(f"AUC, {kind}" for kind in _SUBSETS)),
+    runs=(
+        *(Run(name, PORTRAITS, SHORT | changes) for name, (_, changes) in ABLATIONS.items()),
+        *(finalist(name, seed) for seed in SEEDS for name in FINALISTS),
+    ),
+    rows=(
+        *(Row(f"300 steps: {title}", _cells(name)) for name, (title, _) in ABLATIONS.items()),
+        *(
+            Row(f"{FINALISTS[name][0]}, seed {seed}", _cells(f"{name}-{seed}"))
+            for name in FINALISTS
+            for seed in SEEDS
+        ),
+    ),
+    note="In brackets: 95 % intervals of a bootstrap over photos with the fakes made of them.",
+)

@@ -1,0 +1,34 @@
+r"""The weights that the package ships: EfficientNet-Lite0 at 224 px, self-blended portraits.
+
+    matnet sweep --sweep=weights --config=configs/weights_lite0.py --workdir=runs/weights \
+        --portraits=DIR --config.init.path=efficientnet-lite0-57934424.pth
+
+DIR, how they are judged, and what came of it: docs/weights.md.
+"""
+
+from ml_collections import ConfigDict
+
+from matnet_jax.config import default_config
+
+
+def get_config(family: str = "classifier") -> ConfigDict:
+    """16 reals and their 16 fakes a step; 905 steps are some 17 rounds of 839 portraits."""
+    config = default_config("paper", family)
+    config.model.backbone = "efficientnet-lite0"
+    config.model.image_size = 224
+    config.data.crop_margin = 1.25
+    config.data.mixture = ("self_blended=1",)
+    config.train.batch_size = 32
+    config.train.duration = "905 steps"
+    config.train.log_every = "25 steps"
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 3e-4
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup = "45 steps"
+    config.validation.fakes = "self_blended"
+    config.validation.every = "150 steps"
+    config.validation.batch_size = 32
+    config.checkpoint.every = "50 steps"
+    config.eval.num_resamples = 1000
+    config.eval.resample = "identity"  # a photo with all fakes made of it
+    return config

@@ -1,0 +1,45 @@
+"""Flags that say of what a benchmark is made; `matnet sweep` has them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+VIDEOS = ("ffpp", "dfdc")
+"""Data sets of videos that may join the gate."""
+
+
+def define_source_flags(values: flags.FlagValues) -> None:
+    """Defines the flags that say of what the records are made."""
+    flags.DEFINE_string("portraits", None, "Folder with manifest.csv.", flag_values=values)
+    for name in VIDEOS:
+        flags.DEFINE_string(
+            name, None, f"Folder of {name}, for the gate's videos.", flag_values=values
+        )
+    flags.DEFINE_string(
+        "detector_weights", None, "YuNet's file; fetched once by default.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "landmark_weights", None, "The mesh's file; fetched once by default.", flag_values=values
+    )
+
+
+def given_portraits(values: flags.FlagValues) -> Path:
+    """The folder of portraits."""
+    return Path(values.portraits).expanduser().absolute()
+
+
+def given_videos(values: flags.FlagValues) -> dict[str, Path]:
+    """Folders of videos, by data set."""
+    folders = {name: values[name].value for name in VIDEOS}
+    return {name: Path(str(f)).expanduser().absolute() for name, f in folders.items() if f}
+
+
+def given_weights(values: flags.FlagValues) -> tuple[Path | None, Path | None]:
+    """Files of what finds faces and of what finds their landmarks; None: fetched once."""
+
+    def file(value: str | None) -> Path | None:
+        return Path(value).expanduser().absolute() if value else None
+
+    return file(values.detector_weights), file(values.landmark_weights)

@@ -1,0 +1,1 @@
+"""Calibration on some people, and the verdict on others."""
