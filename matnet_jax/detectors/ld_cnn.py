@@ -7,7 +7,7 @@ a reconstruction. With ``relaxed=False`` it is Steg.Features to a division's rou
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from matnet_jax.detectors.classifier import CrossEntropy
 from matnet_jax.detectors.fields import POSITIVE
 from matnet_jax.detectors.steg_features import Residuals, check
 from matnet_jax.nn.cooccurrence import RUN, THIRD_ORDER, quantized, residuals, runs
+from matnet_jax.nn.initializers import Given
 from matnet_jax.nn.layers import Dense
 
 LEVELS = (-1.0, 0.0, 1.0)
@@ -61,9 +62,11 @@ class LDCNN(Residuals):
             setattr(self, f"biases_{name}", self._start(f"biases_{name}", halves))
         self.head = Dense(2, self.dtype)
 
-    def _start(self, name: str, value: object) -> jax.Array:
-        array = np.asarray(value, np.float32)
-        return self.param(name, lambda key: jnp.asarray(array)) if self.relaxed else array
+    def _start(self, name: str, values: Any) -> jax.Array:
+        array = np.asarray(values, np.float32)
+        if not self.relaxed:
+            return jnp.asarray(array)
+        return self.param(name, Given(tuple(array.ravel().tolist())), array.shape)
 
     def __call__(
         self, images: jax.Array, *, train: bool = False, weight: jax.Array | None = None

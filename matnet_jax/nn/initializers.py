@@ -122,6 +122,21 @@ class Constant(Initializer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Given(Initializer):
+    """These values, row by row, such as a filter's that is known before it learns."""
+
+    values: tuple[float, ...]
+
+    def sample(self, key: jax.Array | None, shape: Shape, dtype: Any) -> jax.Array:
+        """See `Initializer.sample`."""
+        return jnp.asarray(self.values, dtype).reshape(shape)
+
+    def draw(self, generator: np.random.Generator, shape: Shape, dtype: Any) -> np.ndarray:
+        """See `Initializer.draw`."""
+        return np.asarray(self.values, dtype).reshape(shape)
+
+
+@dataclasses.dataclass(frozen=True)
 class Normal(Initializer):
     """Normal with standard deviation `std`, around 0 unless `mean` is given."""
 

@@ -49,7 +49,7 @@ def with_line(model: Detector, variables: Mapping[str, Any], line: Line) -> dict
             "the line cannot take its place: leave out --save, or probe a plain classifier"
         )
     flat[kernel] = np.stack([np.zeros_like(line.weights), line.weights], 1).astype(np.float32)
-    flat[bias] = np.float32([0.0, line.bias])
+    flat[bias] = np.array([0.0, line.bias], np.float32)
     return dict(traverse_util.unflatten_dict(flat))
 
 
