@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 from test_cooccurrence import features_in_numpy, smooth_pixels
-from test_families import config_of, quick_compilation
+from test_families import config_of
 
 import matnet_jax.evaluation.probe.run as run
 from matnet_jax.checkpoints.network import load_trained
@@ -28,8 +28,6 @@ from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import create_detector
 from matnet_jax.predict.network import trained_network
 from matnet_jax.pretrained import initialize
-
-__all__ = ["quick_compilation"]  # a fixture
 
 
 def in_unit_range(pixels: np.ndarray) -> Any:

@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 import tiny
-from test_train_pairs import quick
 
 from matnet_jax.config.check import validate
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.train.run import train
-
-__all__ = ["quick"]  # a fixture
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))

@@ -19,7 +19,7 @@ import pattern_fill
 import pytest
 import tiny
 from scipy.ndimage import correlate
-from test_families import TINY, quick_compilation
+from test_families import TINY
 
 from matnet_jax.backbones.densenet import DenseNet
 from matnet_jax.detectors.assembly import flatten
@@ -32,8 +32,6 @@ from matnet_jax.nn.recurrent import BidirectionalLSTM
 from matnet_jax.nn.separable import filter_mirrored
 from matnet_jax.pretrained import densenet_names, initialize
 from matnet_jax.pretrained.families import recognize
-
-__all__ = ["quick_compilation"]  # a fixture
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 import tiny
 from test_cooccurrence import features_in_numpy
-from test_families import TINY, quick_compilation
+from test_families import TINY
 
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.detectors.two_stream import triplets
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.model import create_detector
 from matnet_jax.nn.losses import hinge, triplet
-
-__all__ = ["quick_compilation"]  # a fixture
 
 
 def made(**fields: Any) -> Any:
