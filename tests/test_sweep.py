@@ -65,10 +65,9 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("paper")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_runs_of_a_table_are_networks(name: Any, tmp_path: Path) -> None:
-    _, sweep = load_sweep(name)
-    for run in sweep.runs:
+def test_the_runs_of_the_tables_are_networks(tmp_path: Path) -> None:
+    runs = {run.name: run for name in NAMES for run in load_sweep(name)[1].runs}
+    for run in runs.values():
         for base in (default_config(), toy_config(**{"model.image_size": 64})):
             build_model(run_config(base, run, Records(tmp_path), tmp_path))
 
