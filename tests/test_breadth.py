@@ -127,7 +127,9 @@ def test_points_and_mask_turn_with_the_image_and_the_box_stays() -> None:
     mask[image[..., 0] > 0] = 255
     given = [dataclasses.replace(example, image=image, mask=mask) for example in (real, fake)]
     for seed in range(5):
-        turned, _ = Breadth(rotation=1.0, rotation_degrees=40.0).change(given[0], given[1], BOX, seed)
+        turned, _ = Breadth(rotation=1.0, rotation_degrees=40.0).change(
+            given[0], given[1], BOX, seed
+        )
         place = np.argwhere(turned.image[..., 0] > 128).mean(0)[::-1]
         np.testing.assert_allclose(place, np.asarray(turned.landmarks)[48], atol=1)
         np.testing.assert_allclose(np.argwhere(mask_of(turned)).mean(0)[::-1], place, atol=1)
