@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from matnet_jax.model import create_classifier, create_model
 from matnet_jax.pretrained import initialize, model_fields, read_weights
+from matnet_jax.pretrained.keras_files import read_keras
 
 keras = pytest.importorskip("keras", reason="needs Keras (the extra 'data') to make the files")
 h5py = pytest.importorskip("h5py")
@@ -175,3 +177,9 @@ def test_features_go_into_mat(tmp_path: Path) -> None:
     stem = keras_model("EfficientNetB0").get_layer("stem_conv").get_weights()[0]
     np.testing.assert_array_equal(variables["params"]["features"]["stem_conv"]["kernel"], stem)
     assert not variables["feature_centers"]["centers"].any()
+
+
+def test_a_file_that_is_read_without_end_is_given_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless.h5")  # nobody writes to it
+    with pytest.raises(OSError, match="did not end reading it in 1 s"):
+        read_keras(tmp_path / "endless.h5", seconds=1)

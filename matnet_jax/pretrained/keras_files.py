@@ -2,19 +2,28 @@
 
 A layer's arrays are taken by position, as Keras itself loads them: their names have changed over
 its versions, their order has not.
+
+HDF5 may read a damaged file without end, or crash: it does so in a process of its own, which runs
+this file with the path as its argument.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+
+_SECONDS = 60.0
+_BYTES_A_SECOND = 5e6  # a slow network disk's
 
 
 class KerasWeights(NamedTuple):
@@ -24,13 +33,40 @@ class KerasWeights(NamedTuple):
     config: dict[str, Any] | None
 
 
-def read_keras(path: Path) -> KerasWeights:
+def read_keras(path: Path, *, seconds: float = _SECONDS) -> KerasWeights:
     """Reads a file of weights or of a whole model.
 
+    Args:
+      path: of the file.
+      seconds: after which reading is given up; large files get more.
+
     Raises:
-      OSError, KeyError, zipfile.BadZipFile: it is damaged, or Keras did not write it.
+      OSError: it is damaged, or Keras did not write it.
       ImportError: h5py is not installed.
     """
+    limit = seconds + path.stat().st_size / _BYTES_A_SECOND
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", __file__, str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"HDF5 did not end reading it in {limit:.0f} s") from None
+    if done.returncode < 0:
+        raise OSError(f"HDF5 crashed on it, with signal {-done.returncode}")
+    if done.returncode:
+        *_, last = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        kind, _, message = last.partition(": ")
+        if kind == "ModuleNotFoundError":
+            raise ImportError(message, name="h5py")
+        raise OSError(message or kind)
+    return KerasWeights(*pickle.loads(done.stdout))  # our own child wrote it
+
+
+def _read(path: Path) -> KerasWeights:
     if not zipfile.is_zipfile(path):
         return _read_hdf5(path, None)
     with zipfile.ZipFile(path) as archive:
@@ -102,3 +138,7 @@ def layer_configs(config: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(pickle.dumps(tuple(_read(Path(sys.argv[1])))))
