@@ -9,7 +9,11 @@ from pathlib import Path
 # Before JAX starts: eight fake devices let sharded steps run on any machine.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-_FLAG = "--xla_force_host_platform_device_count=8"
+# Where two cores play them all, a device may come late to a sum: XLA ends the process after 40 s.
+_FLAG = (
+    "--xla_force_host_platform_device_count=8"
+    " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+)
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 
@@ -33,6 +37,19 @@ def optimized() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def two_devices() -> Iterator[None]:
+    """`train` and `evaluate` on two of the fake devices, which two cores can run at once."""
+    import matnet_jax.evaluation.run
+    import matnet_jax.train.run
+    from matnet_jax.runtime.sharding import data_mesh
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (matnet_jax.train.run, matnet_jax.evaluation.run):
+            patch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
+        yield
 
 
 def _directory(variable: str, default: Path) -> Path:

@@ -63,6 +63,8 @@ TINY = {
 
 NAMES = (*FAMILIES, "example")
 
+pytestmark = pytest.mark.usefixtures("two_devices")
+
 
 @pytest.fixture(autouse=True)
 def example(monkeypatch: pytest.MonkeyPatch) -> None:

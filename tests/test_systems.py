@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import tiny
-from test_train_pairs import two_devices
 
 from matnet_jax.config.check import validate
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.train.run import train
 
-__all__ = ["two_devices"]  # a fixture
+pytestmark = pytest.mark.usefixtures("two_devices")
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from test_train import TINY, parameters
 
-import matnet_jax.evaluation.run
-import matnet_jax.train.run
 from data_pipeline.training.blend import BlendedSource
 from data_pipeline.training.mixture import Mixture
 from data_pipeline.training.sources import DataError
@@ -25,7 +21,6 @@ from matnet_jax.config.schema import flatten
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.history import read_table
 from matnet_jax.metrics.scores import read_scores
-from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.train.plan import build_plan
 from matnet_jax.train.run import train
 
@@ -42,13 +37,7 @@ PAIRED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def two_devices() -> Iterator[None]:
-    """Fewer fake devices than usual: the programs are smaller."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (matnet_jax.train.run, matnet_jax.evaluation.run):
-            patch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
-        yield
+pytestmark = pytest.mark.usefixtures("two_devices")
 
 
 def config(**overrides: Any) -> Any:
