@@ -75,7 +75,7 @@ def test_without_its_package_heic_says_which(
     path = tmp_path / "a.heic"
     path.write_bytes(heic(PICTURE, tile=128))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(VideoError, match=r"pip install 'matnet-jax\[video\]'"):
+    with pytest.raises(VideoError, match=r"pip install 'matnet-jax\[predict\]'"):
         read_frames(path, 1)
 
 
