@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.pretrained.torch_mat import to_ours
-from matnet_jax.pretrained.torch_names import Rule, rename
+from matnet_jax.pretrained.torch_mat import by_rules, in_our_names
+from matnet_jax.pretrained.torch_names import Rule
 
 _LAYER, _OUR_LAYER = r"features\.denseblock(\d)\.denselayer(\d+)", r"features/block_\1/layer_\2"
 RULES: tuple[Rule, ...] = (
@@ -30,16 +30,4 @@ def is_densenet(state: Mapping[str, Any]) -> bool:
 
 def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by our path, and the keys that no rule knows."""
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        module, _, leaf = key.rpartition(".")
-        path = rename(module, RULES)
-        named = to_ours(path, leaf, np.asarray(value)) if path else None
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+    return in_our_names(state, by_rules(RULES))

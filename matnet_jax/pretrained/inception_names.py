@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.pretrained.torch_mat import to_ours
-from matnet_jax.pretrained.torch_names import Rule, rename
+from matnet_jax.pretrained.torch_mat import by_rules, in_our_names, is_counter
+from matnet_jax.pretrained.torch_names import Rule
 
 RULES: tuple[Rule, ...] = (
     (r"Conv2d_(\w+)\.(conv|bn)", r"features/conv2d_\1/\2"),
@@ -24,16 +24,8 @@ def is_inception(state: Mapping[str, Any]) -> bool:
 
 def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by our path, and the keys that no rule knows."""
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if key.startswith("AuxLogits.") or key.endswith("num_batches_tracked"):
-            continue
-        module, _, leaf = key.rpartition(".")
-        path = rename(module, RULES)
-        named = to_ours(path, leaf, np.asarray(value)) if path else None
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+    return in_our_names(state, by_rules(RULES), passed_over=_is_left_out)
+
+
+def _is_left_out(key: str) -> bool:
+    return key.startswith("AuxLogits.") or is_counter(key)

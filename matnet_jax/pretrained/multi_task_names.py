@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.pretrained.torch_mat import to_ours
+from matnet_jax.pretrained.torch_mat import in_our_names, to_ours
 
 # Their Sequential's name -> our module.
 _PARTS = {
@@ -29,25 +29,15 @@ def part(state: Mapping[str, Any]) -> str | None:
 
 def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by our path, and the keys that no rule knows."""
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        named = _named(key, np.asarray(value))
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+    return in_our_names(state, _named)
 
 
-def _named(key: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
-    match = re.fullmatch(rf"({'|'.join(_PARTS)})\.(\d+)\.(\w+)", key)
+def _named(module: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
+    match = re.fullmatch(rf"({'|'.join(_PARTS)})\.(\d+)", module)
     if match is None:
         return None
     layer, kind = divmod(int(match[2]), len(_KINDS))
     if value.ndim == 4 and match[1] != "encoder":
         # A transposed kernel [in, out, k, k], turned: a convolution's [out, in, k, k].
         value = value.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    return to_ours(f"{_PARTS[match[1]]}/{_KINDS[kind]}_{layer}", match[3], value)
+    return to_ours(f"{_PARTS[match[1]]}/{_KINDS[kind]}_{layer}", leaf, value)

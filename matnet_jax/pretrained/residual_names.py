@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.pretrained.torch_mat import to_ours
+from matnet_jax.pretrained.torch_mat import in_our_names, is_counter, to_ours
 from matnet_jax.pretrained.torch_names import Rule, rename
 
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
@@ -59,22 +59,16 @@ def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]
     """
     is_hrnet = name(state) == "HRNet"
     rules, head = (HRNET, None) if is_hrnet else (RESNET, "fc")
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if key.endswith("num_batches_tracked") or (
-            is_hrnet and key.partition(".")[0] in _HRNET_HEAD
-        ):
-            continue
-        module, _, leaf = key.rpartition(".")
+
+    def is_left_out(key: str) -> bool:
+        return is_counter(key) or (is_hrnet and key.partition(".")[0] in _HRNET_HEAD)
+
+    def named(module: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
         path = rename(module, rules)
         path = "head" if module == head else path and f"features/{path}"
-        named = to_ours(path, leaf, np.asarray(value)) if path else None
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+        return to_ours(path, leaf, value) if path else None
+
+    return in_our_names(state, named, passed_over=is_left_out)
 
 
 def is_dsp_fwa(state: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.pretrained.torch_mat import to_ours
+from matnet_jax.pretrained.torch_mat import in_our_names, to_ours
 
 _OUTER = {
     "conv_stem": "features/stem_conv",
@@ -38,23 +38,16 @@ def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]
     """Arrays by our path, and the keys that no rule knows."""
     inverted = {key.removesuffix(".conv_pwl.weight") for key in state if ".conv_pwl." in key}
     numbers = _block_numbers(state)
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        module, _, leaf = key.rpartition(".")
+
+    def named(module: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
         path = _OUTER.get(module)
         block = re.fullmatch(r"(blocks\.\d+\.\d+)\.(.+)", module)
         if block:
             part = (_INVERTED if block[1] in inverted else _SEPARABLE).get(block[2])
             path = f"features/block_{numbers[block[1]]}/{part}" if part else None
-        named = to_ours(path, leaf, np.asarray(value)) if path else None
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+        return to_ours(path, leaf, value) if path else None
+
+    return in_our_names(state, named)
 
 
 def _block_numbers(state: Mapping[str, Any]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,54 @@ def _convert_key(
     rules = torch_names.XCEPTION if is_xception else torch_names.EFFICIENTNET
     path = torch_names.rename(module, rules)
     return to_ours(f"features/{path}", leaf, value) if path else None
+
+
+def is_counter(key: str) -> bool:
+    """Whether it is PyTorch's count of a batch norm's batches, which nothing reads."""
+    return key.endswith("num_batches_tracked")
+
+
+def in_our_names(
+    state: Mapping[str, Any],
+    named: Callable[[str, str, np.ndarray], tuple[str, np.ndarray] | None],
+    *,
+    passed_over: Callable[[str], bool] = is_counter,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """A state dict in our names and layouts.
+
+    Args:
+      state: arrays by PyTorch name.
+      named: of a key's module, its last name and the array: our path and array, or None where they
+        are not known.
+      passed_over: which keys are rightly not taken.
+
+    Returns:
+      Arrays by our path, and the keys that are not known.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    unexpected = []
+    for key, value in state.items():
+        if passed_over(key):
+            continue
+        module, _, leaf = key.rpartition(".")
+        found = named(module, leaf, np.asarray(value))
+        if found is None:
+            unexpected.append(key)
+        else:
+            arrays[found[0]] = found[1]
+    return arrays, unexpected
+
+
+def by_rules(
+    rules: tuple[torch_names.Rule, ...],
+) -> Callable[[str, str, np.ndarray], tuple[str, np.ndarray] | None]:
+    """For `in_our_names`: modules are renamed by rules."""
+
+    def named(module: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
+        path = torch_names.rename(module, rules)
+        return to_ours(path, leaf, value) if path else None
+
+    return named
 
 
 def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:

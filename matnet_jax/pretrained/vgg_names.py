@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.backbones.vgg import BLOCKS
-from matnet_jax.pretrained.torch_mat import to_ours
+from matnet_jax.pretrained.torch_mat import in_our_names, to_ours
 
 _NAMES = [f"conv_{i}_{j}" for i, block in enumerate(BLOCKS, 1) for j in range(1, len(block) + 1)]
 # Numbers of the convolutions in the Sequential, which counts ReLUs and pools too.
@@ -28,18 +28,10 @@ def is_vgg19(state: Mapping[str, Any]) -> bool:
 
 def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by our path, and the keys that are not VGG-19's."""
-    arrays: dict[str, np.ndarray] = {}
-    unexpected = []
-    for key, value in state.items():
-        if _BEYOND.fullmatch(key):
-            continue
-        match = re.fullmatch(r"features\.(\d+)\.(\w+)", key)
-        layer = _LAYERS.get(int(match[1])) if match else None
-        named = (
-            to_ours(f"features/{layer}", match[2], np.asarray(value)) if match and layer else None
-        )
-        if named is None:
-            unexpected.append(key)
-        else:
-            arrays[named[0]] = named[1]
-    return arrays, unexpected
+    return in_our_names(state, _named, passed_over=lambda key: bool(_BEYOND.fullmatch(key)))
+
+
+def _named(module: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
+    match = re.fullmatch(r"features\.(\d+)", module)
+    layer = _LAYERS.get(int(match[1])) if match else None
+    return to_ours(f"features/{layer}", leaf, value) if layer else None
