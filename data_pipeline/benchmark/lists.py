@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.datasets import SPLITS, open_data_set
-from data_pipeline.files import write_csv
+from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.swaps.lists import Item
-
-_COLUMNS = ("path", "label", "video", "split", "subset", "compression", "original", "people")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,19 +90,13 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
     Raises:
       OSError: the file can't be written.
     """
-    write_csv(
+    write_test_list(
         path,
-        _COLUMNS,
         (
             (
-                row.path,
-                ("real", "fake")[row.label],
-                row.name,
-                "test",
-                row.subset,
-                row.compression,
+                *(row.path, row.label, row.name, row.subset, row.compression),
                 row.original,
-                " ".join(row.people),
+                row.people,
             )
             for row in rows
         ),

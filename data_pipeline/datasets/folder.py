@@ -6,15 +6,40 @@ import csv
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_pipeline.datasets.base import SPLITS, DataSet, DataSetError, Listing, Video
 from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_text
 from data_pipeline.datasets.splits import drawn_split
+from data_pipeline.files import write_csv
 
 _LABELS = {"real": 0, "0": 0, "fake": 1, "1": 1}
 _COLUMNS = ("path", "label")
 _OPTIONAL = ("video", "split", "subset", "compression", "original", "people")
+
+
+def write_test_list(
+    path: Path,
+    files: Iterable[tuple[Path | str, int, str, str, str, str, Sequence[str]]],
+) -> None:
+    """Writes a CSV as `Folder` reads it; all of the split "test".
+
+    Args:
+      path: of the CSV.
+      files: path, label (0 real, 1 fake), video, subset, compression, original and people of each.
+
+    Raises:
+      OSError: it can't be written.
+    """
+    write_csv(
+        path,
+        (*_COLUMNS, *_OPTIONAL),
+        (
+            (file, ("real", "fake")[label], video, "test", *about, " ".join(people))
+            for file, label, video, *about, people in files
+        ),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.files import atomic_file, write_csv
 from data_pipeline.swaps.portraits import Source
 
@@ -53,19 +54,13 @@ def write_lists(items: Sequence[Item], out: Path, *, compression: str) -> None:
     Raises:
       OSError: a file can't be written.
     """
-    write_csv(
+    write_test_list(
         out / "swaps.csv",
-        ("path", "label", "video", "split", "subset", "compression", "original", "people"),
         (
             (
-                item.path,
-                ("real", "fake")[item.label],
-                item.name,
-                "test",
-                item.subset,
-                compression,
+                *(item.path, item.label, item.name, item.subset, compression),
                 item.made_of[0].name,
-                " ".join(source.person for source in item.made_of),
+                [source.person for source in item.made_of],
             )
             for item in items
         ),
