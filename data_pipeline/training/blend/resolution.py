@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.training.blend.pair import FacePair
+from data_pipeline.training.blend.ranges import check_range
 from data_pipeline.training.blend.transforms import chance
 
 _GROWING = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
@@ -63,8 +64,7 @@ class LimitedFacePair(FacePair):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 8 <= self.widths[0] <= self.widths[1]:
-            raise ValueError(f"widths {self.widths}: least and greatest, at least 8 pixels")
+        check_range("widths", self.widths, 8)
 
     def _limited(
         self, image: np.ndarray, points: np.ndarray, draw: np.random.Generator
