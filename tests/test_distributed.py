@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def job(environment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     started = []
 
     def begin(name: Any, processes: Any, devices: Any, fields: Any = FIELDS) -> Any:
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = re.sub(r"(device_count=)\d+", rf"\g<1>{devices}", environment["XLA_FLAGS"])
         for key, value in {**environment, "XLA_FLAGS": flags}.items():
             monkeypatch.setenv(key, value)
         started.extend(found := start([JOB, str(tmp_path / name), *fields], processes))

@@ -47,14 +47,7 @@ def untrained(config: Any, workdir: Any, *, steps: Any = (3,)) -> Any:
 
 
 @pytest.fixture
-def small_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        matnet_jax.evaluation.run, "data_mesh", lambda: data_mesh(jax.devices()[:2])
-    )
-
-
-@pytest.fixture
-def sources(monkeypatch: pytest.MonkeyPatch, small_mesh: Any) -> Any:
+def sources(monkeypatch: pytest.MonkeyPatch, two_devices: Any) -> Any:
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_evaluate import small_mesh, sources, untrained
+from test_evaluate import sources, untrained
 from test_predict import SETTINGS, Brightness, squares, stub
 from test_train import tiny_config
 from videos import jpeg
@@ -26,7 +26,7 @@ from matnet_jax.predict import Predictor
 from matnet_jax.predict.files import predict_files, print_summary
 from matnet_jax.predict.network import exported_network, trained_network
 
-__all__ = ["small_mesh", "sources", "squares", "stub"]  # fixtures
+__all__ = ["sources", "squares", "stub"]  # fixtures
 
 POINT = OperatingPoint(0.6, (0.4, 0.7), false_alarm_rate=0.01, max_risk=0.05, fitted_on="val")
 

@@ -22,7 +22,6 @@ from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.config import default_config
 from matnet_jax.metrics.history import read_table
-from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
@@ -78,14 +77,12 @@ def tiny_source(split: Any) -> Any:
 
 
 @pytest.fixture
-def tiny_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_data(monkeypatch: pytest.MonkeyPatch, two_devices: None) -> None:
     for module, name in (
         (matnet_jax.train.run, "open_source"),
         (matnet_jax.evaluation.run, "open_evaluation"),
     ):
         monkeypatch.setattr(module, name, lambda config, split, size: tiny_source(split))
-        # Two fake devices: a machine with two cores is slow at playing eight.
-        monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(jax.devices()[:2]))
 
 
 def parameters(workdir: Any, step: Any = "latest") -> Any:

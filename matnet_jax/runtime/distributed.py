@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import jax
 
-HEARTBEAT_SECONDS = 60
+HEARTBEAT_SECONDS = 100
 """A process that is silent for so long is dead to the others, which then end with an error."""
 
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -91,11 +91,13 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
         raise DistributedError(f"{name} is {text!r}, wanted a whole number") from error
 
 
-def join(job: Job | None) -> None:
+def join(job: Job | None, *, heartbeat_seconds: int = HEARTBEAT_SECONDS) -> None:
     """Connects to the others; before anything else touches JAX's devices.
 
     Args:
       job: of `find_job`; None does nothing.
+      heartbeat_seconds: after which a silent process is dead to the others. More on machines
+        that run far more than they have cores for.
 
     Raises:
       DistributedError: the coordinator cannot be reached.
@@ -107,7 +109,7 @@ def join(job: Job | None) -> None:
             coordinator_address=job.coordinator,
             num_processes=job.num_processes,
             process_id=job.process_id,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            heartbeat_timeout_seconds=heartbeat_seconds,
         )
     except Exception as error:  # gRPC's, as RuntimeError and others
         first = str(error).strip().splitlines()[:1]
