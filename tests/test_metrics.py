@@ -11,7 +11,7 @@ import pytest
 
 from matnet_jax import metrics
 from matnet_jax.metrics.binary import equal_error_rate, tpr_at_fpr
-from matnet_jax.metrics.videos import confident_vote
+from matnet_jax.metrics.policies import confident_vote
 
 
 def videos(*specs: Any, dataset: str = "ffpp", compression: str = "c23") -> Any:

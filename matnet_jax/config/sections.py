@@ -26,7 +26,7 @@ from matnet_jax.detectors.fields import (
     one_of,
 )
 from matnet_jax.metrics.bootstrap import RESAMPLES
-from matnet_jax.metrics.videos import AGGREGATIONS
+from matnet_jax.metrics.policies import POLICIES
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 ScheduleName = Literal["constant", "step", "cosine", "linear"]
@@ -243,7 +243,7 @@ class Eval:
     """
 
     data_dirs: tuple[str, ...] = ()
-    aggregation: Annotated[str, one_of(*AGGREGATIONS)] = "mean"
+    aggregation: Annotated[str, one_of(*POLICIES)] = "mean"
     top_k: Annotated[int, COUNT] = 10
     threshold: Annotated[float, FRACTION] = 0.5
     log_loss_epsilon: Annotated[float, Range(lambda v: 0 < v < 0.5, "above 0, below 0.5")] = 1e-15

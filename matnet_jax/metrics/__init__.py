@@ -23,14 +23,15 @@ from matnet_jax.metrics.operating_point import (
     fit_operating_point,
     measure_operating_point,
 )
+from matnet_jax.metrics.policies import POLICIES, video_score
 from matnet_jax.metrics.risk_coverage import RiskCoverage, risk_coverage
 from matnet_jax.metrics.summary import summarise
-from matnet_jax.metrics.videos import AGGREGATIONS, group_videos, most_wrong_videos, video_scores
+from matnet_jax.metrics.videos import group_videos, most_wrong_videos, video_scores
 
 __all__ = [
-    "AGGREGATIONS",
     "BASE_RATES",
     "METRICS",
+    "POLICIES",
     "RESAMPLES",
     "AlarmPrecision",
     "OperatingPoint",
@@ -56,5 +57,6 @@ __all__ = [
     "reason_undefined",
     "risk_coverage",
     "summarise",
+    "video_score",
     "video_scores",
 ]

@@ -11,11 +11,10 @@ from matnet_jax.metrics.calibration import apply_temperature, fit_temperature, f
 from matnet_jax.metrics.cross import cross_auc
 from matnet_jax.metrics.groups import group_table
 from matnet_jax.metrics.operating_point import fit_operating_point, measure_operating_point
+from matnet_jax.metrics.policies import SCORE_WITHOUT_FACE
 from matnet_jax.metrics.risk_coverage import risk_coverage_summary
 from matnet_jax.metrics.scores import PERSON_COLUMN, Columns, check_columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY, group_videos, video_scores
-
-SCORE_WITHOUT_FACE = 0.5
 
 
 def summarise(
@@ -39,7 +38,7 @@ def summarise(
 
     Args:
       scores: columns `dataset, subset, compression, video_id, label, score`, one row a face, [N].
-      aggregation: how a video's score comes from its frames' (`AGGREGATIONS`).
+      aggregation: how a video's score comes from its frames' (`policies.POLICIES`).
       top_k: frames that `top_k_mean` takes.
       threshold: scores over it are called fake.
       log_loss_epsilon: clipping of the log loss.
@@ -68,7 +67,7 @@ def summarise(
         is unknown.
     """
     check_columns(scores, (*VIDEO_IDENTITY, "label", "score"))
-    names = (*VIDEO_IDENTITY, "label", "score", PERSON_COLUMN)
+    names = (*VIDEO_IDENTITY, "label", "score", "face", "frame", PERSON_COLUMN)
     frames = {name: np.asarray(scores[name]) for name in names if name in scores}
     videos = video_scores(frames, aggregation=aggregation, top_k=top_k)
     options = {"threshold": threshold, "log_loss_epsilon": log_loss_epsilon}

@@ -4,39 +4,15 @@ A video is (dataset, subset, compression, video_id). Names alone do not tell vid
 manipulations of FaceForensics++ use the same ones, and merging them changes the video AUC.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from matnet_jax.metrics.policies import BY_FACE, POLICIES, video_score
 from matnet_jax.metrics.scores import Columns, check_columns
 
 VIDEO_IDENTITY = ("dataset", "subset", "compression", "video_id")
-CONFIDENT_FAKE, CONFIDENT_REAL = 0.8, 0.2
-
-
-def confident_vote(scores: np.ndarray) -> float:
-    """Lets confident frames speak for the video, where there are enough of them.
-
-    The mean of the frames over 0.8 if they are more than 2/5 of the frames and more than 11; else
-    the mean of the frames under 0.2 if they are more than 9/10; else the mean of all.
-    """
-    fakes, reals = scores[scores > CONFIDENT_FAKE], scores[scores < CONFIDENT_REAL]
-    if 5 * len(fakes) > 2 * len(scores) and len(fakes) > 11:
-        return fakes.mean()
-    if 10 * len(reals) > 9 * len(scores):
-        return reals.mean()
-    return scores.mean()
-
-
-# Each takes a video's scores in ascending order, [n] with n > 0, and k.
-AGGREGATIONS: dict[str, Callable[[np.ndarray, int], float]] = {
-    "mean": lambda scores, k: scores.mean(),
-    "max": lambda scores, k: scores[-1],
-    "median": lambda scores, k: np.median(scores),
-    "top_k_mean": lambda scores, k: scores[-k:].mean(),
-    "confident_vote": lambda scores, k: confident_vote(scores),
-}
 
 
 def group_videos(columns: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +53,9 @@ def video_scores(
     """Aggregates scores of faces to scores of videos.
 
     Args:
-      scores: columns with `score`, each [N].
-      aggregation: one of `AGGREGATIONS`.
+      scores: columns with `score`, each [N], and `face` and `frame` where the aggregation needs
+        them.
+      aggregation: one of `policies.POLICIES`.
       top_k: of how many frames `top_k_mean` takes the mean; all, in a video with fewer.
 
     Returns:
@@ -89,26 +66,31 @@ def video_scores(
     Raises:
       ValueError: the aggregation is unknown, or see `group_videos`.
     """
-    if aggregation not in AGGREGATIONS:
-        known = ", ".join(AGGREGATIONS)
+    if aggregation not in POLICIES:
+        known = ", ".join(POLICIES)
         raise ValueError(f"video aggregation is {aggregation!r}, wanted one of {known}")
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}, wanted at least 1")
     first_row, row_video = group_videos(scores)
-    check_columns(scores, ("label", "score"))
+    by_face = ("face", "frame") if aggregation in BY_FACE else ()
+    check_columns(scores, ("label", "score", *by_face))
     values = np.asarray(scores["score"], np.float64)
-    # By video, then ascending: sums then run in one order, whatever the order of the rows.
-    order = np.lexsort((values, row_video))
+    faces = np.asarray(scores["face"]) if by_face else np.zeros(len(values), np.int64)
+    frames = np.asarray(scores["frame"]) if by_face else faces
+    # Equal places go by their score: the order of the rows changes nothing.
+    order = np.lexsort((values, frames, faces, row_video))
     counts = np.bincount(row_video, minlength=len(first_row))
-    parts = np.split(values[order], np.cumsum(counts)[:-1]) if len(first_row) else []
-    aggregate = AGGREGATIONS[aggregation]
+    parts = np.split(order, np.cumsum(counts)[:-1]) if len(first_row) else []
     return {
         **{
             name: np.asarray(scores[name])[first_row]
             for name in (*VIDEO_IDENTITY, "label", "source_id")
             if name in scores
         },
-        "score": np.array([aggregate(part, top_k) for part in parts], np.float64),
+        "score": np.array(
+            [video_score(aggregation, values[own], faces[own], top_k=top_k) for own in parts],
+            np.float64,
+        ),
         "num_faces": counts.astype(np.int32),
     }
 

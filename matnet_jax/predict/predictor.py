@@ -15,7 +15,7 @@ from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.ops import fit_to_size
 from matnet_jax.checkpoints.crops import check_crops
 from matnet_jax.metrics.operating_point import OperatingPoint
-from matnet_jax.metrics.videos import AGGREGATIONS
+from matnet_jax.metrics.policies import POLICIES, video_score
 from matnet_jax.predict.media import Crop, End, Faces, Media
 from matnet_jax.predict.network import (
     Network,
@@ -54,7 +54,7 @@ class Predictor:
       detector_weights: the detector's file.
       threshold: over which a file's label is fake; all others are real. None: the network's
         operating point decides, which may leave some uncertain, or 0.5 without one.
-      aggregation: of a track's faces, one of `metrics.videos.AGGREGATIONS`; None: the operating
+      aggregation: of a track's faces, one of `metrics.policies.POLICIES`; None: the operating
         point's, where it decides, else the mean.
       workers: threads that decode and detect; None for one a core.
       keep_attention: whether faces carry their attention maps and a thumbnail.
@@ -80,9 +80,9 @@ class Predictor:
                 faces="those that prediction is told to cut",
                 override="--any_crops (any_crops=True)",
             )
-        if self.aggregation is not None and self.aggregation not in AGGREGATIONS:
+        if self.aggregation is not None and self.aggregation not in POLICIES:
             raise ValueError(
-                f"unknown aggregation '{self.aggregation}'; available: {', '.join(AGGREGATIONS)}"
+                f"unknown aggregation '{self.aggregation}'; available: {', '.join(POLICIES)}"
             )
         point = self.operating_point
         if point.aggregation != self.used_aggregation:
@@ -233,13 +233,9 @@ class Predictor:
         by_track: dict[int, list[FaceScore]] = {}
         for track, face in faces:
             by_track.setdefault(track, []).append(face)
-        point, aggregate = self.operating_point, AGGREGATIONS[self.used_aggregation]
+        point = self.operating_point
         tracks = [
-            Track(
-                number,
-                float(aggregate(np.sort([face.score for face in own]), point.top_k)),
-                tuple(own),
-            )
+            Track(number, self._track_score(own, point.top_k), tuple(own))
             for number, own in by_track.items()
         ]
         tracks.sort(key=lambda track: -track.score)
@@ -248,3 +244,9 @@ class Predictor:
         problem = end.problem or ("" if tracks else "no face found")
         found = (name, score, point.threshold, end.frames, tuple(tracks), problem)
         return Prediction(*found, uncertain=point.uncertain, limits=self.stated_limits)
+
+    def _track_score(self, faces: Sequence[FaceScore], top_k: int) -> float:
+        in_order = sorted(faces, key=lambda face: face.frame)
+        return video_score(
+            self.used_aggregation, np.array([face.score for face in in_order]), top_k=top_k
+        )
