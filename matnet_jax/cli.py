@@ -13,6 +13,10 @@ COMMANDS = Commands(
         "prepare": ("make records of a data set's videos", "data_pipeline.prepare:COMMAND"),
         "train": ("train a detector on records", "matnet_jax.train.command:COMMAND"),
         "eval": ("evaluate it on a split", "matnet_jax.evaluation.command:COMMAND"),
+        "ensemble": (
+            "score several evaluated networks as one",
+            "matnet_jax.evaluation.ensemble.command:COMMAND",
+        ),
         "probe": (
             "fit the baseline: a line through frozen features",
             "matnet_jax.evaluation.probe.command:COMMAND",

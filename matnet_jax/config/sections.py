@@ -176,6 +176,7 @@ class Optimizer:
       b2: of adam and adamw.
       eps: of adam and adamw.
       momentum: of sgd.
+      nesterov: Nesterov's form of sgd's momentum.
       clip_norm: of all gradients together; None: they are not clipped.
       freeze: path prefixes of parameters that do not train.
       sam_rho: radius of sharpness-aware minimisation, two passes a step; 0: off.
@@ -185,6 +186,7 @@ class Optimizer:
       decay_rate: factor of the step schedule.
       hold: duration at the full rate, before the linear schedule falls.
       final_fraction: of the rate, where the cosine and linear schedules end.
+      power: of the linear schedule's fall; other than 1, a polynomial's.
     """
 
     name: OptimizerName = "adam"
@@ -194,6 +196,7 @@ class Optimizer:
     b2: Annotated[float, RATE] = 0.999
     eps: Annotated[float, POSITIVE] = 1e-8
     momentum: Annotated[float, RATE] = 0.9
+    nesterov: bool = False
     clip_norm: Annotated[float | None, POSITIVE] = None
     freeze: tuple[str, ...] = ()
     sam_rho: Annotated[float, NOT_NEGATIVE] = 0.0
@@ -203,6 +206,7 @@ class Optimizer:
     decay_rate: Annotated[float, DECAY] = 0.5
     hold: Annotated[str, DURATION] = "0 steps"
     final_fraction: Annotated[float, FRACTION] = 0.0
+    power: Annotated[float, POSITIVE] = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

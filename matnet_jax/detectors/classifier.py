@@ -23,12 +23,14 @@ from matnet_jax.detectors.base import (
     Steps,
     build,
 )
-from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE, Derived
+from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE, Derived, Range
 from matnet_jax.detectors.fine_map import FineMap
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.detectors.recipes import RELEASED_RUN
 from matnet_jax.nn.layers import Dense
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
+
+_CLASS_WEIGHTS = Range(lambda v: len(v) == 2 and min(v) > 0, "two numbers above 0")
 
 
 class PlainClassifier(BackboneDetector):
@@ -99,18 +101,33 @@ class CrossEntropy:
     Attributes:
       cross_entropy: its weight.
       label_smoothing: of its targets.
+      each_class: half the mean of reals and half that of fakes, however many there are of each.
+      class_weights: of a real and of a fake example, in the mean of all.
     """
 
     cross_entropy: Annotated[float, NOT_NEGATIVE] = 1.0
     label_smoothing: Annotated[float, RATE] = 0.0
+    each_class: bool = False
+    class_weights: Annotated[tuple[float, float], _CLASS_WEIGHTS] = (1.0, 1.0)
 
     def of(self, out: Any, batch: Batch) -> tuple[jax.Array, Metrics]:
         """The loss and the metrics of what a pass over a batch gave."""
         labels, weight = batch["label"], batch["weight"]
         per_example = cross_entropy(out["logits"], labels, label_smoothing=self.label_smoothing)
-        loss = weighted_mean(per_example, weight)
+        loss = self.mean(per_example, labels, weight)
         accuracy = weighted_mean(correct(out["logits"], labels), weight)
         return self.cross_entropy * loss, {"cross_entropy": loss, "accuracy": accuracy}
+
+    def mean(self, per_example: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
+        """Over examples [B] of weights [B], as the options have it."""
+        if self.each_class:
+            sides = (weighted_mean(per_example, weight * (labels == c)) for c in (0, 1))
+            return sum(sides, jnp.zeros(())) / 2
+        if self.class_weights == (1.0, 1.0):
+            return weighted_mean(per_example, weight)
+        weight = weight * jnp.asarray(self.class_weights)[labels]
+        total = jnp.sum(weight)
+        return jnp.sum(per_example * weight) / jnp.where(total > 0, total, 1.0)
 
     def __call__(
         self, forward: Forward, batch: Batch, key: jax.Array, step: jax.Array

@@ -3,12 +3,13 @@
 Those with a name in `POLICIES` can be asked for by `config.eval.aggregation`. Of the winners of the
 Deepfake Detection Challenge (DFDC, 2020) they follow the published code: confident_vote Selim
 Seferbekov's, sharpened_mean NTechLab's, groups_of_five and face_extremes Eighteen Years Old's,
-clipped_face_mean The Medics'.
+clipped_face_mean The Medics'. `blended`, `trusted` and `family_blend` make the score of several
+networks' scores of a video.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -152,3 +153,54 @@ def video_score(
         return SCORE_WITHOUT_FACE
     numbers = np.zeros(len(scores), np.int64) if faces is None else np.asarray(faces)
     return float(POLICIES[policy](scores, numbers, top_k))
+
+
+def blended(scores: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean of several networks' scores of a video: [M], [M] -> score.
+
+    A network without a score, NaN, is left out; where none has one it is 0.5.
+    """
+    there = ~np.isnan(scores)
+    if not there.any():
+        return SCORE_WITHOUT_FACE
+    return float(np.average(scores[there], weights=weights[there]))
+
+
+def trusted(scores: np.ndarray, weights: np.ndarray) -> float | None:
+    """`blended`, of those that agree where most do: [M], [M] -> score; None where none has one.
+
+    More than 7/10 over 0.8, or under 0.2, speak for all.
+    """
+    there = ~np.isnan(scores)
+    scores, weights = scores[there], weights[there]
+    if not len(scores):
+        return None
+    for sure in (scores > 0.8, scores < 0.2):
+        if 10 * np.count_nonzero(sure) > 7 * len(scores):
+            return blended(scores[sure], weights[sure])
+    return blended(scores, weights)
+
+
+def family_blend(
+    scores: np.ndarray,
+    weights: np.ndarray,
+    families: Sequence[str],
+    shares: Mapping[str, float],
+) -> float:
+    """Eighteen Years Old's ensemble: `trusted` within each family, and a weighted mean of these.
+
+    Args:
+      scores: of the networks, [M]; NaN where one has none.
+      weights: within their families, [M].
+      families: of each network, M names.
+      shares: of the families; one without a score is left out.
+
+    Returns:
+      P(fake); 0.5 where no network has a score.
+    """
+    own = np.asarray(families)
+    found = {name: trusted(scores[own == name], weights[own == name]) for name in shares}
+    return blended(
+        np.array([np.nan if score is None else score for score in found.values()]),
+        np.array(list(shares.values())),
+    )

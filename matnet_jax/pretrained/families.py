@@ -15,6 +15,7 @@ from matnet_jax.pretrained import (
     capsule_names,
     convnext_names,
     densenet_names,
+    dfdc_names,
     inception_names,
     keras_names,
     mesonet_names,
@@ -83,6 +84,10 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = timm_names.convert(state)
         fields = _CENTERED if _is_advprop(path) else _IMAGENET
         return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+    if dfdc_names.is_selim(state):
+        arrays, unexpected = dfdc_names.convert_selim(state)
+        family = "Selim Seferbekov's EfficientNet"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
     if residual_names.is_dsp_fwa(state):
         arrays, unexpected = residual_names.convert_dsp_fwa(state)
         fields = {"mean": residual_names.CAFFE_MEAN, "std": (1 / 255,) * 3}

@@ -23,6 +23,7 @@ def create_schedule(
     decay_rate: float = 0.5,
     hold_steps: int = 0,
     final_fraction: float = 0.0,
+    power: float = 1.0,
 ) -> optax.Schedule:
     """Learning rate as a function of the number of updates done so far.
 
@@ -38,6 +39,7 @@ def create_schedule(
       decay_rate: factor of ``step``.
       hold_steps: of ``linear``; counted from the start of training, too.
       final_fraction: where ``cosine`` and ``linear`` end.
+      power: of ``linear``'s fall, a polynomial's where it is not 1.
 
     Raises:
       ValueError: for an unknown name, or ``step`` without a period.
@@ -55,9 +57,10 @@ def create_schedule(
             learning_rate, decay_steps=max(total_steps, 1), alpha=final_fraction
         )
     elif name == "linear":
-        base = optax.linear_schedule(
+        base = optax.polynomial_schedule(
             learning_rate,
             final_fraction * learning_rate,
+            power=power,
             transition_steps=max(total_steps - hold_steps, 1),
             transition_begin=hold_steps,
         )
@@ -83,6 +86,7 @@ def create_optimizer(
     b2: float = 0.999,
     eps: float = 1e-8,
     momentum: float = 0.9,
+    nesterov: bool = False,
     clip_norm: float | None = None,
     freeze: Sequence[str] = (),
 ) -> optax.GradientTransformation:
@@ -99,6 +103,7 @@ def create_optimizer(
       weight_decay: L2 coefficient; every parameter decays, biases and norms too, as in PyTorch.
       b1, b2, eps: Adam's.
       momentum: of ``sgd``; 0 for none.
+      nesterov: Nesterov's form of it, as PyTorch has it.
       clip_norm: gradients are scaled down to this global L2 norm (over trained parameters only)
         before anything else; None for no clipping.
       freeze: path prefixes of parameters that stay as they are, parts joined by ``/``:
@@ -114,7 +119,8 @@ def create_optimizer(
     elif name == "adamw":
         scaled = [adam, decay]
     elif name == "sgd":
-        scaled = [decay, optax.trace(momentum) if momentum else optax.identity()]
+        moved = optax.trace(momentum, nesterov) if momentum else optax.identity()
+        scaled = [decay, moved]
     else:
         raise ValueError(f"optimiser is one of {', '.join(OPTIMIZERS)}; got {name!r}")
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()

@@ -64,6 +64,7 @@ def build_plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
             decay_rate=optimizer.decay_rate,
             hold_steps=steps(optimizer.hold),
             final_fraction=optimizer.final_fraction,
+            power=optimizer.power,
         ),
     )
 
@@ -81,6 +82,7 @@ def build_optimizer(
         b2=optimizer.b2,
         eps=optimizer.eps,
         momentum=optimizer.momentum,
+        nesterov=optimizer.nesterov,
         clip_norm=optimizer.clip_norm,
         freeze=tuple(optimizer.freeze),
     )

@@ -1,0 +1,1 @@
+"""Several evaluated networks as one: their scores of each video make the ensemble's."""
