@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 
 from matnet_jax import cli
+from matnet_jax.config.check import validate
 from matnet_jax.evaluation.ensemble.command import load_ensemble
 from matnet_jax.evaluation.ensemble.definition import Ensemble, Member
 from matnet_jax.evaluation.ensemble.run import blend, evaluate_ensemble
 from matnet_jax.metrics.policies import POLICIES, blended, family_blend, sharpened_mean, trusted
 from matnet_jax.metrics.scores import read_scores, write_scores
+from matnet_jax.runtime.config_files import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = sorted((CONFIGS / "ensembles").glob("*.py"))
@@ -114,8 +115,7 @@ def test_what_makes_no_ensemble_is_said() -> None:
 def test_shipped_ensembles(path: Path) -> None:
     ensemble = load_ensemble(path.stem)
     for member in ensemble.members:
-        config = CONFIGS / "systems" / f"{member.config}.py"
-        assert runpy.run_path(str(config))["get_config"]()
+        validate(load_config(member.config))
         assert member.aggregation in POLICIES
     scored = [rows(v=(1, [0.9] * 6), w=(0, [0.1] * 6))] * len(ensemble.members)
     found = blend(scored, ensemble)["score"]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
+from matnet_jax.nn.initializers import CONV
 from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
 
 
@@ -81,6 +82,25 @@ class SqueezeExcite(nn.Module):
         return x * nn.sigmoid(Conv(x.shape[-1], name="expand", **conv)(hidden))
 
 
+class TemporalConv(nn.Module):
+    """1×1 over a frame, the one before and the one after: [B·T, H, W, C] -> [B·T, H, W, features].
+
+    Beyond a clip's ends are zeros. Kernel [3, 1, C, features], in the order of time.
+    """
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, frames: int) -> jax.Array:
+        """See the class; `frames` is T."""
+        kernel = self.param("kernel", CONV, (3, 1, x.shape[-1], self.features)).astype(self.dtype)
+        clips = x.astype(self.dtype).reshape(-1, frames, *x.shape[1:])
+        padded = jnp.pad(clips, ((0, 0), (1, 1), *[(0, 0)] * 3))
+        y = sum(padded[:, t : t + frames] @ kernel[t, 0] for t in range(3))
+        return jnp.asarray(y).reshape(*x.shape[:-1], self.features)
+
+
 class MBConv(nn.Module):
     """Inverted residual block: expand, depthwise, squeeze and excite, project, skip."""
 
@@ -96,10 +116,13 @@ class MBConv(nn.Module):
     bn_group_size: int | None = None
     activation: Callable[[jax.Array], jax.Array] = nn.swish
     squeeze: bool = True
+    temporal: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
-        """See the class."""
+    def __call__(
+        self, x: jax.Array, train: bool, weight: jax.Array | None = None, frames: int = 1
+    ) -> jax.Array:
+        """See the class; `frames` of a clip follow each other in the batch."""
 
         def norm(y: jax.Array, name: str) -> jax.Array:
             layer = BatchNorm(
@@ -109,10 +132,12 @@ class MBConv(nn.Module):
 
         inputs, channels = x, x.shape[-1]
         if self.expansion != 1:
-            expand = Conv(
-                channels * self.expansion, kernel_size=1, dtype=self.dtype, name="expand_conv"
-            )
-            x = self.activation(norm(expand(x), "expand_bn"))
+            wide: dict[str, Any] = {"features": channels * self.expansion, "dtype": self.dtype}
+            if self.temporal:
+                x = TemporalConv(**wide, name="expand_conv")(x, frames)
+            else:
+                x = Conv(**wide, kernel_size=1, name="expand_conv")(x)
+            x = self.activation(norm(x, "expand_bn"))
         depthwise = DepthwiseConv(
             self.kernel_size,
             self.stride,
@@ -143,6 +168,8 @@ class EfficientNet(nn.Module):
       remat: keeps only what goes from block to block, and computes the rest again.
       bn_group_size: see `BatchNorm`, as for `weight` in the call.
       activation, squeeze: the nonlinearity, and whether blocks squeeze and excite.
+      temporal: takes clips [B, T, H, W, 3] too, whose blocks expand over three frames; endpoints
+        are of B·T frames.
     """
 
     width: float
@@ -156,6 +183,7 @@ class EfficientNet(nn.Module):
     bn_group_size: int | None = None
     activation: Callable[[jax.Array], jax.Array] = nn.swish
     squeeze: bool = True
+    temporal: bool = False
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
@@ -175,7 +203,11 @@ class EfficientNet(nn.Module):
         self, images: jax.Array, train: bool, weight: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         """See the class."""
-        channels = self.endpoint_channels
+        channels, frames = self.endpoint_channels, 1
+        if self.temporal and images.ndim == 5:
+            frames = images.shape[1]
+            images = images.reshape(-1, *images.shape[2:])
+            weight = None if weight is None else jnp.repeat(weight, frames)
         norm: dict[str, Any] = {
             "momentum": self.bn_momentum,
             "epsilon": self.bn_epsilon,
@@ -194,7 +226,7 @@ class EfficientNet(nn.Module):
         endpoints = {"stem": x}
 
         repeats = self.repeats
-        block_type = nn.remat(MBConv, static_argnums=(2,)) if self.remat else MBConv
+        block_type = nn.remat(MBConv, static_argnums=(2, 4)) if self.remat else MBConv
         block = 0
         for i, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
             for repeat in range(count):
@@ -211,8 +243,9 @@ class EfficientNet(nn.Module):
                     bn_group_size=self.bn_group_size,
                     activation=self.activation,
                     squeeze=self.squeeze,
+                    temporal=self.temporal,
                     name=f"block_{block}",
-                )(x, train, weight)
+                )(x, train, weight, frames)
                 block += 1
             endpoints[f"L{i}"] = x
 

@@ -1,20 +1,23 @@
-"""ResNet-50 (He et al., 2016), with strides where PyTorch's has them or where TF-slim's has."""
+"""ResNets (He et al., 2016), strides where PyTorch's or TF-slim's have them, and SE-ResNeXt-50."""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from matnet_jax.backbones.base import Backbone
+from matnet_jax.nn.initializers import CONV
 from matnet_jax.nn.layers import BatchNorm, Conv, same_padding
 
 ONE, THREE = ((1, 1), (1, 1)), ((3, 3), (3, 3))
 EXPANSION = 4
+SE_GROUPS, SE_REDUCTION = 32, 16
 
 
 class Norm(NamedTuple):
@@ -94,6 +97,50 @@ class BasicBlock(Residual):
         )
 
 
+class GroupedConv(nn.Module):
+    """3×3 convolution of many groups: [B, H, W, C] -> [B, H', W', features].
+
+    One product for all groups, where `Conv` has one for each. Kernel [3, 3, C / groups, features].
+    """
+
+    features: int
+    stride: int
+    groups: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
+        shape = (3, 3, x.shape[-1] // self.groups, self.features)
+        return lax.conv_general_dilated(
+            x.astype(self.dtype),
+            self.param("kernel", CONV, shape).astype(self.dtype),
+            (self.stride, self.stride),
+            ONE,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.groups,
+        )
+
+
+class SEBottleneck(Residual):
+    """A bottleneck of twice the channels in groups, whose result is scaled channel by channel."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """[B, H, W, C] -> [B, H', W', features]."""
+        groups = min(SE_GROUPS, self.planes)
+        wide = -(-2 * self.planes // groups) * groups
+        y = nn.relu(self.conv_norm(x, "1", wide, 1, 1, train, weight))
+        grouped = GroupedConv(wide, self.stride, groups, self.norm.dtype, name="conv_2")
+        y = BatchNorm(*self.norm, name="bn_2")(grouped(y), train=train, weight=weight)
+        y = self.conv_norm(nn.relu(y), "3", self.features, 1, 1, train, weight)
+        fields: dict[str, Any] = {"kernel_size": 1, "use_bias": True, "dtype": self.norm.dtype}
+        mean = jnp.mean(y.astype(jnp.float32), axis=(1, 2), keepdims=True)
+        hidden = Conv(max(self.features // SE_REDUCTION, 1), name="se_reduce", **fields)(mean)
+        gate = nn.sigmoid(Conv(self.features, name="se_expand", **fields)(nn.relu(hidden)))
+        return self.added(x, y * gate, train, weight)
+
+
 class ResNet(nn.Module):
     """Images [B, H, W, 3] -> {"stem", "L1", …, "L4", "final"}: each [B, h, w, C]; "final" is L4.
 
@@ -102,6 +149,8 @@ class ResNet(nn.Module):
       width: channels of the stem.
       slim: as TF-slim's `resnet_v1_50` is: a stage's stride stands in its last block instead of its
         first, but for the last stage, and the max-pool is padded as TensorFlow pads.
+      block: "bottleneck", "basic", or "se": grouped bottlenecks that squeeze and excite, after a
+        max-pool without padding.
       norm: fields of the batch norms.
       remat: keeps only what goes from block to block, and computes the rest again.
     """
@@ -109,15 +158,21 @@ class ResNet(nn.Module):
     depths: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
     slim: bool = False
+    block: Literal["bottleneck", "basic", "se"] = "bottleneck"
     norm: Norm = Norm()
     remat: bool = False
 
     @property
     def endpoint_channels(self) -> dict[str, int]:
         """Channels of every endpoint, known without running the network."""
-        wide = [EXPANSION * self.width * 2**stage for stage in range(len(self.depths))]
+        wide = [self.expansion * self.width * 2**stage for stage in range(len(self.depths))]
         stages = {f"L{i}": channels for i, channels in enumerate(wide, start=1)}
         return {"stem": self.width} | stages | {"final": wide[-1]}
+
+    @property
+    def expansion(self) -> int:
+        """Channels of a block's result to one inside."""
+        return 1 if self.block == "basic" else EXPANSION
 
     def stride(self, stage: int, block: int) -> int:
         """Of block 0, 1, … of stage 1 to 4."""
@@ -133,15 +188,19 @@ class ResNet(nn.Module):
         conv = Conv(self.width, 7, 2, padding=THREE, dtype=self.norm.dtype, name="stem_conv")
         norm = BatchNorm(*self.norm, name="stem_bn")
         x = nn.relu(norm(conv(images), train=train, weight=weight))
-        x = nn.max_pool(x, (3, 3), (2, 2), same_padding(x.shape[1:3], 3, 2) if self.slim else ONE)
+        padding = same_padding(x.shape[1:3], 3, 2) if self.slim else ONE
+        if self.block == "se":
+            padding = tuple((0, (n - 3) % 2) for n in x.shape[1:3])
+        x = nn.max_pool(x, (3, 3), (2, 2), padding)
         endpoints = {"stem": x}
-        block_type = nn.remat(Bottleneck, static_argnums=(2,)) if self.remat else Bottleneck
+        kind = {"bottleneck": Bottleneck, "basic": BasicBlock, "se": SEBottleneck}[self.block]
+        block_type = nn.remat(kind, static_argnums=(2,)) if self.remat else kind
         for stage, depth in enumerate(self.depths, start=1):
             planes = self.width * 2 ** (stage - 1)
             for i in range(depth):
                 x = block_type(
                     planes,
-                    EXPANSION * planes,
+                    self.expansion * planes,
                     self.stride(stage, i),
                     self.norm,
                     name=f"stage_{stage}_block_{i}",
@@ -157,6 +216,7 @@ def scaled(number: int, factor: float) -> int:
 
 def _make(
     slim: bool,
+    block: str,
     *,
     width_coefficient: float = 1.0,
     depth_coefficient: float = 1.0,
@@ -171,6 +231,7 @@ def _make(
         depths=tuple(scaled(depth, depth_coefficient) for depth in (3, 4, 6, 3)),
         width=scaled(64, width_coefficient),
         slim=slim,
+        block=block,
         norm=Norm(momentum, batch_norm_epsilon, dtype, bn_group_size),
         **fields,
     )
@@ -184,10 +245,10 @@ OPTIONS = (
 )
 
 
-def entry(*, slim: bool) -> Backbone:
+def entry(*, slim: bool = False, block: str = "bottleneck") -> Backbone:
     """The line of a variant in the table of backbones."""
     return Backbone(
-        make=functools.partial(_make, slim),
+        make=functools.partial(_make, slim, block),
         native_size=224,
         image_size=224,
         # As of ConvNeXt, whose strides these are; slim's are twice as long.
@@ -197,4 +258,9 @@ def entry(*, slim: bool) -> Backbone:
     )
 
 
-RESNETS = {"resnet-50": entry(slim=False), "resnet-50-slim": entry(slim=True)}
+RESNETS = {
+    "resnet-50": entry(),
+    "resnet-50-slim": entry(slim=True),
+    "resnet-34": entry(block="basic"),
+    "se-resnext-50": entry(block="se"),
+}

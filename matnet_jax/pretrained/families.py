@@ -13,6 +13,7 @@ import numpy as np
 from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import (
     capsule_names,
+    clip_names,
     convnext_names,
     densenet_names,
     dfdc_names,
@@ -68,6 +69,19 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     if any(key.startswith(("params/", "params.")) for key in state):
         arrays = {key.replace(".", "/"): value for key, value in state.items()}
         return Weights("this library's variables", arrays, is_backbone=False)
+    if (clips := clip_names.find_scheme(state)) is not None:
+        arrays, unexpected = clip_names.convert(state, clips)
+        is_backbone = clip_names.classes(state) != 2
+        return Weights(clips[0], arrays, tuple(unexpected), clips[2], is_backbone=is_backbone)
+    if dfdc_names.is_wsdan(state):
+        centers = loaded.get("feature_center")
+        arrays, unexpected = dfdc_names.convert_wsdan(state, centers)
+        fields = {"mean": dfdc_names.WM_MEAN, "std": dfdc_names.WM_STD}
+        return Weights("WM's WS-DAN", arrays, tuple(unexpected), fields, is_backbone=False)
+    if dfdc_names.is_ntechlab(state):
+        arrays, unexpected = dfdc_names.convert_ntechlab(state)
+        family = "NTechLab's EfficientNet"
+        return Weights(family, arrays, tuple(unexpected), _IMAGENET, is_backbone=False)
     is_mat = any(key.startswith("attentions.") for key in state)
     stem = {key.removeprefix("net.") for key in state}
     if "_conv_stem.weight" in stem or "block1.rep.0.conv1.weight" in stem:

@@ -1,4 +1,4 @@
-"""Names of torchvision's ResNets, of HRNets (their authors' and timm's), and of DSP-FWA's file."""
+"""Names of ResNets, of Cadene's SE-ResNeXt, of HRNets (two schemes), and of DSP-FWA's file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ _BLOCKS: tuple[Rule, ...] = (
     (rf"{_BLOCK}\.downsample\.1", rf"{_OUR_BLOCK}/bn_skip"),
 )
 RESNET: tuple[Rule, ...] = ((r"(conv|bn)1", r"stem_\1"), *_BLOCKS)
+SE_RESNEXT: tuple[Rule, ...] = (
+    (r"layer0\.(conv|bn)1", r"stem_\1"),
+    (rf"{_BLOCK}\.se_module\.fc1", rf"{_OUR_BLOCK}/se_reduce"),
+    (rf"{_BLOCK}\.se_module\.fc2", rf"{_OUR_BLOCK}/se_expand"),
+    *_BLOCKS,
+)
 _MODULE, _OUR_MODULE = r"stage(\d)\.(\d+)", r"stage_\1_module_\2"
 HRNET: tuple[Rule, ...] = (
     (r"(conv|bn)(\d)", r"stem_\2/\1"),
@@ -40,13 +46,20 @@ HRNET: tuple[Rule, ...] = (
     *_pairs(rf"{_MODULE}\.fuse_layers\.(\d)\.(\d)", rf"{_OUR_MODULE}/fuse_\3_\4"),
     *_pairs(rf"{_MODULE}\.fuse_layers\.(\d)\.(\d)\.(\d)", rf"{_OUR_MODULE}/fuse_\3_\4_\5"),
 )
+_RULES: dict[str, tuple[tuple[Rule, ...], str | None]] = {
+    "HRNet": (HRNET, None),
+    "torchvision's ResNet": (RESNET, "fc"),
+    "Cadene's SE-ResNeXt": (SE_RESNEXT, "last_linear"),
+}
 _HRNET_HEAD = ("incre_modules", "downsamp_modules", "final_layer", "classifier", "fc")
 _DSP_FWA_TRUNK, _DSP_FWA_UNUSED = "resnet.resnet.", ("resnet.fc", "resnet.resnet.fc")
 
 
 def name(state: Mapping[str, Any]) -> str | None:
     """Whose names these are, or None where they are of neither."""
-    if "layer1.0.conv3.weight" not in state or "conv1.weight" not in state:
+    if "layer1.0.se_module.fc1.weight" in state and "layer0.conv1.weight" in state:
+        return "Cadene's SE-ResNeXt"
+    if "layer1.0.conv2.weight" not in state or "conv1.weight" not in state:
         return None
     is_hrnet = any(key.startswith("stage4.0.fuse_layers.") for key in state)
     return "HRNet" if is_hrnet else "torchvision's ResNet"
@@ -57,8 +70,8 @@ def convert(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]
 
     HRNet's classifier works on maps that a detector has not: it is left out.
     """
-    is_hrnet = name(state) == "HRNet"
-    rules, head = (HRNET, None) if is_hrnet else (RESNET, "fc")
+    rules, head = _RULES[name(state) or "torchvision's ResNet"]
+    is_hrnet = rules is HRNET
 
     def is_left_out(key: str) -> bool:
         return is_counter(key) or (is_hrnet and key.partition(".")[0] in _HRNET_HEAD)

@@ -163,7 +163,7 @@ def by_rules(
 def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
     """One PyTorch leaf of our module `path` in our name and layout.
 
-    Convolutions [O, I, k, k] become [k, k, I, O], depthwise ones [C, 1, k, k] become [k, k, C],
+    Convolutions [O, I, k, …] become [k, …, I, O], depthwise ones [C, 1, k, k] become [k, k, C],
     dense layers [O, I] become [I, O]; the weight of a layer norm is a scale.
     """
     name = path.rsplit("/", 1)[-1]
@@ -182,6 +182,6 @@ def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] |
         return f"params/{path}/kernel", value[:, 0].transpose(1, 2, 0)
     if name == "pointwise" and value.ndim == 2:
         value = value[:, :, None, None]  # as Cadene's first Xception file has them
-    if value.ndim == 4:
-        return f"params/{path}/kernel", value.transpose(2, 3, 1, 0)
+    if value.ndim >= 4:  # of images or clips
+        return f"params/{path}/kernel", np.moveaxis(value, (0, 1), (-1, -2))
     return f"params/{path}/kernel", value.T

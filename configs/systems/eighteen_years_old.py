@@ -1,0 +1,50 @@
+r"""A network of Eighteen Years Old (DFDC, fourth), with the loss and optimiser of their code.
+
+    python run_train.py --config=configs/systems/eighteen_years_old.py:xception \
+        --workdir=runs/eighteen/xception --config.data.dir=DIR --config.init.path=FILE
+
+DIR holds crops by `--alignment=box --faces=all`, of 256 pixels for SlowFast and ResNet-34 and of
+299 for the others. FILE has ImageNet's or Kinetics' weights. The networks are `slowfast`, which is
+the default and in this library sees clips of one frame, `xception`, `b3`, `r34`, `b1`, `b1_long`
+and `b0`; `matnet ensemble --ensemble=eighteen_years_old --workdir=runs/eighteen` blends their
+scores. What differs from the authors' training: docs/systems.md.
+"""
+
+from ml_collections import ConfigDict
+
+from matnet_jax.config import default_config
+
+# Backbone, pixels, rate, steps to the first and between the later halvings of the rate, steps.
+_IMAGES = {
+    "xception": ("xception", 299, 0.05, 10_000, 60_000),
+    "b3": ("efficientnet-b3", 299, 0.04, 10_000, 60_000),
+    "r34": ("resnet-34", 256, 0.02, 5_000, 30_000),
+    "b1": ("efficientnet-b1", 299, 0.03, 10_000, 60_000),
+    "b1_long": ("efficientnet-b1", 299, 0.03, 10_000, 90_000),
+    "b0": ("efficientnet-b0", 299, 0.03, 10_000, 60_000),
+}
+
+
+def get_config(network: str = "slowfast") -> ConfigDict:
+    """SGD with Nesterov's momentum, the rate halved four times or so, classes weighed 1.8 to 0.2."""
+    if network == "slowfast":
+        config = default_config("paper", "eighteen_years_old")
+        config.data.dir, config.data.ops = "data/dfdc-box", "standard"
+        return config
+    backbone, size, rate, every, steps = _IMAGES[network]
+    config = default_config("paper", "classifier")
+    config.data.dir, config.data.ops, config.data.real_repeat = "data/dfdc-box", "standard", 1
+    config.model.backbone, config.model.image_size = backbone, size
+    if backbone != "xception":
+        config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    if backbone.startswith("efficientnet"):
+        config.model.padding = "nominal"
+    config.losses.class_weights = (1.8, 0.2)
+    config.optimizer.name, config.optimizer.nesterov = "sgd", True
+    config.optimizer.learning_rate, config.optimizer.weight_decay = rate, 1e-4
+    config.optimizer.warmup, config.optimizer.schedule = "1000 steps", "step"
+    config.optimizer.decay_every = f"{every} steps"
+    config.train.batch_size = 256 if network == "r34" else 128
+    config.train.duration = f"{steps} steps"
+    config.eval.aggregation = "groups_of_five"
+    return config

@@ -1,0 +1,35 @@
+r"""A network of The Medics (DFDC, fifth), with the loss and optimiser of their code.
+
+    python run_train.py --config=configs/systems/medics.py:mc3_112 \
+        --workdir=runs/medics/mc3_112 --config.data.dir=DIR --config.init.path=FILE
+
+DIR holds crops by `--alignment=box --faces=all --crop_size=256`. FILE has the weights of Kinetics,
+Charades or ImageNet that a network starts from. The networks are `i3d`, which is the default,
+`resnet3d`, `mc3_112`, `mc3_224`, `r2plus1d`, `i3d_cutmix`, `r2plus1d_cutmix` and, of images,
+`se_resnext`; those of clips see clips of one frame here. `matnet ensemble --ensemble=medics
+--workdir=runs/medics` averages their scores. What differs from the authors' training:
+docs/systems.md.
+"""
+
+from ml_collections import ConfigDict
+
+from matnet_jax.config import default_config
+
+
+def get_config(network: str = "i3d") -> ConfigDict:
+    """Adam along a cosine, 10 epochs, half of each batch real."""
+    if network != "se_resnext":
+        config = default_config("paper" if network == "i3d" else network, "medics")
+        config.data.dir, config.data.ops = "data/dfdc-box", "standard"
+        return config
+    config = default_config("paper", "classifier")
+    config.data.dir, config.data.ops = "data/dfdc-box", "strong"
+    config.data.balance, config.data.real_repeat = "batch", 1
+    config.model.backbone, config.model.image_size = "se-resnext-50", 256
+    config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    config.optimizer.name, config.optimizer.learning_rate = "adamw", 1e-4
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.schedule, config.optimizer.warmup = "cosine", "3 epochs"
+    config.train.batch_size = 16
+    config.eval.aggregation = "median"
+    return config

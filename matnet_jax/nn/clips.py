@@ -1,0 +1,110 @@
+"""Convolution over time, height and width."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from matnet_jax.nn.initializers import CONV, ZEROS
+from matnet_jax.nn.layers import BatchNorm, Init
+
+Triple = tuple[int, int, int]
+
+
+def same_padding(size: tuple[int, ...], kernel: Triple, stride: Triple) -> list[tuple[int, int]]:
+    """TensorFlow's SAME padding of each of three axes."""
+    totals = [
+        max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)
+    ]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+class Conv3D(nn.Module):
+    """Convolution of clips: [B, T, H, W, C] -> [B, T', H', W', features].
+
+    Attributes:
+      features: channels of the result.
+      kernel_size: in frames, rows and columns.
+      stride: likewise.
+      padding: zeros before and after each axis; None for half of the kernel; "same" for
+        TensorFlow's SAME.
+      use_bias: whether a bias is added.
+    """
+
+    features: int
+    kernel_size: Triple = (3, 3, 3)
+    stride: Triple = (1, 1, 1)
+    padding: Triple | str | None = None
+    use_bias: bool = False
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Init = CONV
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """See the class."""
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if self.kernel_size == (1, 1, 1):
+            t, h, w = self.stride
+            y = x[:, ::t, ::h, ::w] @ kernel[0, 0, 0]
+        else:
+            y = lax.conv_general_dilated(
+                x,
+                kernel,
+                self.stride,
+                self._padding(x.shape[1:4]),
+                dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+            )
+        if self.use_bias:
+            y = y + self.param("bias", ZEROS, (self.features,)).astype(self.dtype)
+        return y
+
+    def _padding(self, size: tuple[int, ...]) -> list[tuple[int, int]]:
+        if self.padding == "same":
+            return same_padding(size, self.kernel_size, self.stride)
+        pads = [k // 2 for k in self.kernel_size] if self.padding is None else self.padding
+        return [(int(pad), int(pad)) for pad in pads]
+
+
+class ConvNorm(nn.Module):
+    """``conv`` and ``bn``, without or with the ReLU: [B, T, H, W, C] -> [B, T', H', W', features].
+
+    Attributes:
+      features, kernel_size, stride, padding: see `Conv3D`.
+      norm: momentum, epsilon, dtype and group size of the batch norm.
+      activate: whether a ReLU follows.
+    """
+
+    features: int
+    kernel_size: Triple = (3, 3, 3)
+    stride: Triple = (1, 1, 1)
+    padding: Triple | str | None = None
+    norm: tuple[float, float, jnp.dtype, int | None] = (0.9, 1e-5, jnp.float32, None)
+    activate: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
+        """See the class."""
+        conv = Conv3D(
+            self.features,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            dtype=self.norm[2],
+            name="conv",
+        )
+        x = BatchNorm(*self.norm, name="bn")(conv(x), train=train, weight=weight)
+        return nn.relu(x) if self.activate else x
+
+
+def max_pool(x: jax.Array, kernel: Triple, stride: Triple, padding: Triple | str) -> jax.Array:
+    """Max-pooling of [B, T, H, W, C], beyond whose borders is nothing."""
+    pads = (
+        same_padding(x.shape[1:4], kernel, stride)
+        if isinstance(padding, str)
+        else [(pad, pad) for pad in padding]
+    )
+    return nn.max_pool(x, kernel, stride, pads)
