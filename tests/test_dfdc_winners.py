@@ -1,4 +1,9 @@
-"""What the winners of the Deepfake Detection Challenge train with, and how their files are read."""
+"""What the winners of the Deepfake Detection Challenge train with, and how their files are read.
+
+`tests/golden/resnets.npz` has the logits that torchvision 0.28.0's ResNet (BSD-3-Clause), of basic
+blocks, and timm 1.0.31's SE-ResNeXt (Apache-2.0) gave on a CPU, both with 2, 1, 1 and 1 blocks, for
+64 pixels of a wave and with weights that both sides make (`pattern_fill`).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import foreign
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pattern_fill
 import pytest
 import tiny
+from flax import traverse_util
 
-from matnet_jax.detectors.assembly import flatten
+from matnet_jax.backbones.resnet import ResNet
+from matnet_jax.detectors.assembly import flatten, variable_shapes
 from matnet_jax.detectors.classifier import CrossEntropy
+from matnet_jax.model import create_classifier
 from matnet_jax.pretrained import initialize
 from matnet_jax.pretrained.families import recognize
 from matnet_jax.train.optim import create_optimizer, create_schedule
@@ -105,3 +115,43 @@ def test_a_file_of_selim_seferbekovs() -> None:
     np.testing.assert_allclose(logits[:, 1], own[:, 1] - own[:, 0], rtol=1e-4, atol=1e-5)
     unknown = recognize(state | {"encoder.new.weight": np.ones(3), "x": np.ones(1)}, Path("f"))
     assert unknown.unexpected == ("encoder.new.weight", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "family"),
+    [
+        ("resnet-34", "basic", "torchvision's ResNet"),
+        ("se-resnext-50", "se", "Cadene's SE-ResNeXt"),
+    ],
+)
+def test_residual_networks_as_in_pytorch(name: str, block: Any, family: str) -> None:
+    golden = np.load(Path(__file__).parent / "golden" / "resnets.npz")
+    shapes = [tuple(map(int, text.split())) for text in golden[f"{name}/shapes"]]
+    state = pattern_fill.fill(zip(map(str, golden[f"{name}/names"]), shapes, strict=True))
+    weights = recognize(state, Path("f.pth"))
+    assert weights.family == family and not weights.unexpected
+    arrays = {path.replace("features/", ""): value for path, value in weights.arrays.items()}
+    head = {leaf: arrays.pop(f"params/head/{leaf}") for leaf in ("kernel", "bias")}
+    net = ResNet((2, 1, 1, 1), block=block)
+    variables = traverse_util.unflatten_dict(arrays, sep="/")
+    run = jax.jit(lambda v, x: net.apply(v, x, False), compiler_options=tiny.QUICK_COMPILE)
+    final = np.asarray(run(variables, pattern_fill.images(1, 64))["final"])
+    assert final.shape == (1, 2, 2, net.endpoint_channels["final"])
+    logits = final.mean((1, 2)) @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(logits, golden[f"{name}/logits"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["xcep_bgr_58000.pth.tar", "xception.pth"])
+def test_an_xception_that_sees_bgr_is_turned_round(name: str) -> None:
+    model = create_classifier("xception", image_size=64)
+    arrays = {
+        path: np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        for path, shape in variable_shapes(model).items()
+    }
+    state = {f"module.model.{k}": v for k, v in foreign.cadene_state_dict(arrays).items()}
+    weights = recognize({"state_dict": state}, Path(name))
+    assert weights.family == "Cadene's Xception" and weights.arrays.keys() == arrays.keys()
+    path = "params/features/conv1/kernel"
+    theirs = arrays[path][:, :, ::-1] if "bgr" in name else arrays[path]
+    np.testing.assert_array_equal(weights.arrays[path], theirs)
+    assert weights.fields == {"mean": (0.5,) * 3, "std": (0.5,) * 3}

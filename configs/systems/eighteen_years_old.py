@@ -26,7 +26,7 @@ _IMAGES = {
 
 
 def get_config(network: str = "slowfast") -> ConfigDict:
-    """SGD with Nesterov's momentum, the rate halved four times or so, classes weighed 1.8 to 0.2."""
+    """SGD with Nesterov's momentum, the rate halved by steps, classes weighed 1.8 to 0.2."""
     if network == "slowfast":
         config = default_config("paper", "eighteen_years_old")
         config.data.dir, config.data.ops = "data/dfdc-box", "standard"

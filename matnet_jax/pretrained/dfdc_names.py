@@ -28,6 +28,19 @@ def two_logits(weight: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def is_eighteen_xception(state: Mapping[str, Any]) -> bool:
+    """Whether it is the Xception of Eighteen Years Old: Cadene's names below "model."."""
+    return "model.block1.rep.0.conv1.weight" in state
+
+
+def eighteen_xception(state: Mapping[str, Any], *, bgr: bool) -> dict[str, Any]:
+    """Cadene's names; a network that sees BGR is turned round to see RGB as ours do."""
+    inner = {key.removeprefix("model."): value for key, value in state.items()}
+    if bgr:
+        inner["conv1.weight"] = np.asarray(inner["conv1.weight"])[:, ::-1]
+    return inner
+
+
 def is_selim(state: Mapping[str, Any]) -> bool:
     """Whether it is a checkpoint of Selim Seferbekov's."""
     return f"{_SELIM}conv_stem.weight" in state and "fc.weight" in state

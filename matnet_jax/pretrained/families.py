@@ -73,6 +73,8 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         arrays, unexpected = clip_names.convert(state, clips)
         is_backbone = clip_names.classes(state) != 2
         return Weights(clips[0], arrays, tuple(unexpected), clips[2], is_backbone=is_backbone)
+    if dfdc_names.is_eighteen_xception(state):
+        state = dfdc_names.eighteen_xception(state, bgr="bgr" in path.name.lower())
     if dfdc_names.is_wsdan(state):
         centers = loaded.get("feature_center")
         arrays, unexpected = dfdc_names.convert_wsdan(state, centers)
@@ -135,8 +137,10 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, "
-        "torchvision's ResNet-50, VGG-19, DenseNet and Inception-v3, HRNet, Keras's EfficientNet "
-        "and Xception, the authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA"
+        "torchvision's ResNets, VGG-19, DenseNet and Inception-v3, Cadene's SE-ResNeXt, HRNet, "
+        "Keras's EfficientNet and Xception, networks of clips of torchvision, pytorch-i3d and "
+        "3D-ResNets, the authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA, "
+        "and of the winners of the DFDC"
     )
 
 
