@@ -43,6 +43,8 @@ PARAMETERS = {
     "convnext-base": 87_566_464,
     "resnet-50": 23_508_032,
     "resnet-50-slim": 23_508_032,
+    "resnet-34": 21_284_672,
+    "se-resnext-50": 25_510_896,
     "hrnet-w48": 65_325_120,
     "inception-v3": 21_785_568,
     "densenet-121": 6_953_856,
@@ -114,7 +116,7 @@ def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> No
 def test_native_sizes() -> None:
     sizes = [find_backbone(name).native_size for name in BACKBONES]
     assert sizes[:8] == [224, 240, 260, 300, 380, 456, 528, 600]
-    assert sizes[8:] == [299, 224, 240, 260, 280, 300, 224, 224, 224, 224, 224, 299, 224]
+    assert sizes[8:] == [299, 224, 240, 260, 280, 300, *[224] * 7, 299, 224]
     with pytest.raises(ValueError, match=r"efficientnet-b8.*efficientnet-b0"):
         find_backbone("efficientnet-b8")
 
