@@ -18,6 +18,7 @@ from matnet_jax.nn.layers import BatchNorm, Conv, same_padding
 ONE, THREE = ((1, 1), (1, 1)), ((3, 3), (3, 3))
 EXPANSION = 4
 SE_GROUPS, SE_REDUCTION = 32, 16
+BlockName = Literal["bottleneck", "basic", "se"]
 
 
 class Norm(NamedTuple):
@@ -158,7 +159,7 @@ class ResNet(nn.Module):
     depths: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
     slim: bool = False
-    block: Literal["bottleneck", "basic", "se"] = "bottleneck"
+    block: BlockName = "bottleneck"
     norm: Norm = Norm()
     remat: bool = False
 
@@ -190,7 +191,7 @@ class ResNet(nn.Module):
         x = nn.relu(norm(conv(images), train=train, weight=weight))
         padding = same_padding(x.shape[1:3], 3, 2) if self.slim else ONE
         if self.block == "se":
-            padding = tuple((0, (n - 3) % 2) for n in x.shape[1:3])
+            padding = (0, (x.shape[1] - 3) % 2), (0, (x.shape[2] - 3) % 2)
         x = nn.max_pool(x, (3, 3), (2, 2), padding)
         endpoints = {"stem": x}
         kind = {"bottleneck": Bottleneck, "basic": BasicBlock, "se": SEBottleneck}[self.block]
@@ -216,7 +217,7 @@ def scaled(number: int, factor: float) -> int:
 
 def _make(
     slim: bool,
-    block: str,
+    block: BlockName,
     *,
     width_coefficient: float = 1.0,
     depth_coefficient: float = 1.0,
@@ -245,7 +246,7 @@ OPTIONS = (
 )
 
 
-def entry(*, slim: bool = False, block: str = "bottleneck") -> Backbone:
+def entry(*, slim: bool = False, block: BlockName = "bottleneck") -> Backbone:
     """The line of a variant in the table of backbones."""
     return Backbone(
         make=functools.partial(_make, slim, block),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from matnet_jax.backbones.resnet import Norm
 from matnet_jax.nn.clips import ConvNorm, Triple, max_pool
 
-Widths = tuple[int, int, int, int, int, int]
+Widths = tuple[int, ...]
 
 # Of 1×1; of 1×1 and 3×3; of 1×1 and 3×3 again; of 1×1 after the pool.
 MIXED: dict[str, Widths] = {
@@ -94,7 +94,7 @@ class I3D(nn.Module):
             if name in _POOLS:
                 x = max_pool(x, _POOLS[name], (2, 2, 2), "same")
             if name in self.blocks:
-                one, *rest = (scaled(features) for features in widths)
-                x = block_type((one, *rest), self.norm, name=f"mixed_{name}")(x, train, weight)
+                narrow = tuple(scaled(features) for features in widths)
+                x = block_type(narrow, self.norm, name=f"mixed_{name}")(x, train, weight)
         x = jnp.mean(x.astype(jnp.float32), axis=(2, 3))
         return (x[:, 1:] + x[:, :-1]) / 2 if x.shape[1] > 1 else x

@@ -6,7 +6,7 @@ Tran et al. (CVPR 2018) and torchvision.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -71,8 +71,8 @@ class Block(nn.Module):
         """[B, T, H, W, C] -> [B, T', H', W', features]."""
         s, channels = self.stride, x.shape[-1]
         between = 27 * channels * self.features // (9 * channels + 3 * self.features)
-        fields = {"features": self.features, "kind": self.kind, "between": between}
-        fields |= {"norm": self.norm}
+        fields: dict[str, Any] = {"features": self.features, "kind": self.kind}
+        fields |= {"between": between, "norm": self.norm}
         y = Convolution(**fields, stride=s, activate=True, name="first")(x, train, weight)
         y = Convolution(**fields, stride=1, activate=False, name="second")(y, train, weight)
         if s == 1 and channels == self.features:
