@@ -93,7 +93,7 @@ _SCHEMES: dict[str, Scheme] = {
 def find_scheme(state: Mapping[str, Any]) -> Scheme | None:
     """Whose names these are; None where they are of no network of clips."""
     for key, scheme in _SCHEMES.items():
-        if np.ndim(state.get(key)) == 5:
+        if key in state and np.ndim(state[key]) == 5:
             return scheme
     return None
 

@@ -64,7 +64,7 @@ def convert_selim(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list
 
 def is_ntechlab(state: Mapping[str, Any]) -> bool:
     """Whether it is a checkpoint of NTechLab's: lukemelas's EfficientNet with one logit."""
-    return "_conv_stem.weight" in state and np.shape(state.get("_fc.weight"))[:1] == (1,)
+    return {"_conv_stem.weight", "_fc.weight"} <= set(state) and len(state["_fc.weight"]) == 1
 
 
 def convert_ntechlab(state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
