@@ -113,6 +113,15 @@ def test_grey_of_another_curve() -> None:
         assert off.max() <= 3
 
 
+def test_of_a_picture_with_a_gain_map_the_picture_is_read() -> None:
+    """A JPEG with another behind it, as Ultra HDR has it (CIPA DC-007)."""
+    file, gains = io.BytesIO(), Image.fromarray(PICTURE[..., 0])
+    Image.fromarray(PICTURE).save(file, "MPO", save_all=True, append_images=[gains], quality=98)
+    with Image.open(file) as both:
+        assert both.n_frames == 2
+    assert away(file.getvalue()) <= 4
+
+
 def test_a_file_that_is_cut_off_is_not_half_a_picture() -> None:
     whole = encoded(in_p3(PICTURE), "PNG", icc_profile=P3_PROFILE)
     with pytest.raises(VideoError, match="damaged"):

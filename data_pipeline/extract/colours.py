@@ -98,7 +98,8 @@ def _deep(file: IO[bytes]) -> np.ndarray:
     """All bits of a HEIC: uint16 [H, W, 3], or uint8 where it has no more."""
     import pi_heif
 
-    pixels = np.asarray(pi_heif.open_heif(file, convert_hdr_to_8bit=False))
+    decoded = pi_heif.open_heif(file, convert_hdr_to_8bit=False)
+    pixels = np.array(decoded)  # a copy: the memory is freed with `decoded`, whoever looks at it
     return np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels[..., :3]
 
 
