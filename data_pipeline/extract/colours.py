@@ -84,12 +84,10 @@ def _by_profile(picture: Image.Image, profile: bytes) -> Image.Image:
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         )
         if mode == "RGB":
-            cube = ImageCms.applyTransform(Image.fromarray(_CUBE), transform)
+            cube = transform.apply(Image.fromarray(_CUBE))
             if np.abs(np.asarray(cube).astype(int) - _CUBE).max() <= 1:
                 return picture  # sRGB in other words: the numbers stay what they are
-        return ImageCms.applyTransform(
-            picture if picture.mode == mode else picture.convert(mode), transform
-        )
+        return transform.apply(picture if picture.mode == mode else picture.convert(mode))
     except (ImageCms.PyCMSError, OSError, TypeError):
         return picture
 
