@@ -45,7 +45,7 @@ fi
 
 # In a mount namespace of its own, so that nothing stays mounted however this ends.
 if [[ -z ${MATNET_UNSHARED:-} ]]; then
-  MATNET_UNSHARED=1 exec unshare --mount "$0" "$@"
+  MATNET_UNSHARED=1 exec unshare --mount "$checkout/tools/debian.sh" "$@"
 fi
 
 [[ -e $root ]] || debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${MIRROR:+"$MIRROR"}
