@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 # Before JAX starts: eight fake devices let sharded steps run on any machine.
@@ -13,9 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _FLAG = (
     "--xla_force_host_platform_device_count=8"
     " --xla_cpu_collective_call_terminate_timeout_seconds=600"
-    # Its emitters start a compiler of their own for each fusion: half of a tiny program's time.
-    " --xla_cpu_use_fusion_emitters=false"
 )
+# Its emitters start a compiler of their own for each fusion: half of a tiny program's time. XLA
+# ends the process over a flag that it does not know, and 0.11.2 and 0.12 know this one no more.
+if version("jaxlib").startswith("0.10."):
+    _FLAG += " --xla_cpu_use_fusion_emitters=false"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 

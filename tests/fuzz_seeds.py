@@ -35,7 +35,8 @@ class Target:
 
 def pictures(folder: Path) -> list[Path]:
     """Of every kind, moving ones too."""
-    from heif import heic
+    from heif import heic, nclx
+    from icc import DISPLAY_P3, cmyk_profile, rgb_profile
 
     still, grey = moving_square(9, size=SIZE), moving_square(9, size=SIZE)[..., 0]
     picture = Image.fromarray(still)
@@ -45,7 +46,15 @@ def pictures(folder: Path) -> list[Path]:
     made: dict[str, bytes] = {
         "still.heic": heic(still, tile=64),
         "tiles.heic": heic(moving_square(9), tile=64, quarter_turns=1),
+        "hdr.heic": heic(
+            still / 255, tile=64, colour=nclx(9, 16, matrix=9, full_range=False), bits=10
+        ),
     }
+    wide = {"icc_profile": rgb_profile(DISPLAY_P3, np.linspace(0, 1, 64) ** 2.2)}
+    high = {
+        "icc_profile": rgb_profile(DISPLAY_P3, np.linspace(0, 1, 64), code_points=b"\x09\x12\0\1")
+    }
+    press = {"icc_profile": cmyk_profile(np.full((2, 2, 2, 2, 3), 50.0))}
     for name, image, options in (
         ("a.png", picture, {}),
         ("deep.png", Image.fromarray(grey.astype(np.uint16) << 8), {}),
@@ -53,6 +62,10 @@ def pictures(folder: Path) -> list[Path]:
         ("a.jpg", picture, {"exif": exif}),
         ("progressive.jpg", picture, {"progressive": True}),
         ("cmyk.jpg", picture.convert("CMYK"), {}),
+        ("wide.png", picture, wide),
+        ("wide.avif", picture, wide),
+        ("hlg.jpg", picture, high),
+        ("press.tiff", picture.convert("CMYK"), press),
         ("a.bmp", picture, {}),
         ("a.tiff", picture, {"compression": "tiff_lzw"}),
         ("jpeg.tiff", picture, {"compression": "jpeg"}),

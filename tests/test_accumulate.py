@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_train import tiny_config
 from tiny import batch, objective, tiny_model
+from workdirs import tiny_config
 
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model

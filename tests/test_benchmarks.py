@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from benchmarks.compare import compare, read
 from benchmarks.faces import count
+from benchmarks.input import Work, images_per_second, share, write_records
 from benchmarks.peaks import find_peak
 from data_pipeline.detectors import Face
 from data_pipeline.extract.frames import Frame
@@ -98,3 +101,15 @@ def test_faces_of_two_detectors_are_counted_and_paired() -> None:
     assert (counts["faces_a"], counts["faces_b"], counts["faces_both"]) == (3, 2, 1)
     assert (counts["frames_with_face_a"], counts["frames_with_face_b"]) == (2, 2)
     assert counts["frames"] == 3
+
+
+def test_a_host_s_processes_share_its_cores_and_the_global_batch(tmp_path: Path) -> None:
+    there = sorted(os.sched_getaffinity(0))[:2]
+    shares = tuple(tuple(share(index, 2, 2)) for index in range(2))
+    assert {core for own in shares for core in own} == set(there)
+    assert share(0, 1, 2) == there and share(1, 4, 1) == there[:1]
+    write_records(tmp_path, 32)
+    todo = Work(str(tmp_path), ("none",), 32, batch_size=4, batches=1, runs=1, shares=shares)
+    assert images_per_second(todo)["none"] > 0
+    with pytest.raises(RuntimeError, match="a process ended early"):
+        images_per_second(dataclasses.replace(todo, records=str(tmp_path / "gone")))

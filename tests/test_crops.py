@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_train import tiny_config, tiny_source
+from test_train import tiny_source
+from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.train.run

@@ -88,7 +88,7 @@ def test_two_processes_of_two_devices_are_one_of_four_and_one_of_one(
 
 def test_a_job_goes_on_with_other_devices(job: Any, tmp_path: Path) -> None:
     half = (FIELDS[0].replace("4", "2"), *FIELDS[1:])
-    assert wait(job("moved", 2, 2, half)) == 0
+    assert wait(job("moved", 2, 1, half)) == 0
     assert wait(job("moved", 1, 1)) == 0
     steps = [
         row["step"]

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 from records import read_images
-from test_train import tiny_config, tiny_source
+from test_train import tiny_source
+from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
 from data_pipeline.training.sources import ArraySource

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from test_evaluate import sources, untrained
 from test_predict import SETTINGS, Brightness, squares, stub
-from test_train import tiny_config
 from videos import jpeg
+from workdirs import tiny_config
 
 from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.network import load_trained

@@ -14,8 +14,8 @@ import av
 import jax
 import numpy as np
 import pytest
-from test_train import tiny_config
 from videos import jpeg, moving_square, write_clip
+from workdirs import tiny_config, workdir
 
 from data_pipeline.detectors import DetectorError, Face
 from data_pipeline.extract.crop import template
@@ -24,8 +24,6 @@ from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.network import load_trained
-from matnet_jax.checkpoints.orbax import Checkpoints
-from matnet_jax.config.build import build_model
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
@@ -33,8 +31,6 @@ from matnet_jax.predict.files import overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
 from matnet_jax.runtime.sharding import data_mesh
-from matnet_jax.train.plan import build_optimizer, build_plan
-from matnet_jax.train.state import create_train_state
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = Settings(num_frames=8, crop_size=64, faces="all", alignment="box", min_face=1)
@@ -246,22 +242,6 @@ def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
     assert abs(edge - moving_square(20)[20, 8].astype(int)).max() > 40
     assert plain[96:, :256].any() and plain[96:, 256:].any()  # maps, plot
     assert {p.suffix for p in (out / "overlays").iterdir()} == {".mp4", ".png", ".jpg"}
-
-
-def workdir(folder: Path, config: Any) -> Path:
-    """A run with a checkpoint of the network as it was initialised."""
-    tx = build_optimizer(config, build_plan(config, 3).learning_rate)
-    model = build_model(config)
-    metadata = {
-        "config": json.loads(config.to_json_best_effort()),
-        "preprocess": dataclasses.asdict(model.preprocess),
-        "window": {},
-    }
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        state = create_train_state(model, tx, config.seed)
-        checkpoints.save(3, state, metadata=metadata, metrics={"video_auc": 0.5})
-        checkpoints.wait()
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from test_evaluate import untrained
-from test_train import tiny_config, tiny_source
+from test_train import tiny_source
 from tiny import images, tiny_classifier, tiny_model
+from workdirs import tiny_config
 
 import matnet_jax.evaluation.probe.run as run
 from data_pipeline.training.sources import ArraySource

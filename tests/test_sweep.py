@@ -13,7 +13,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from test_train import tiny_config
+from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.sweep.runner

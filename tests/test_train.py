@@ -15,40 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.train.run
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
-from matnet_jax.config import default_config
 from matnet_jax.metrics.history import read_table
 from matnet_jax.train.run import train
 
 ROOT = Path(__file__).parents[1]
-TINY = {
-    "data.source": "synthetic",
-    "data.real_repeat": 1,
-    "model.backbone": "efficientnet-b0",
-    "model.width_coefficient": 0.25,
-    "model.depth_coefficient": 0.1,
-    "model.image_size": 32,
-    "model.num_attentions": 2,
-    "model.mid_dims": 8,
-    "model.batch_norm_momentum": 0.9,
-    "agda.kernel_size": 3,
-    "train.batch_size": 8,
-    "train.duration": "6 steps",
-    "train.log_every": "2 steps",
-    "validation.every": "3 steps",
-    "validation.batch_size": 8,
-    "checkpoint.every": "2 steps",
-}
-
-
-def tiny_config(**overrides: Any) -> Any:
-    config = default_config()
-    config.update_from_flattened_dict(TINY | overrides)
-    return config
 
 
 def tiny_source(split: Any) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_predict import ROOT, workdir
-from test_train import tiny_config
+from test_predict import ROOT
 from tiny import pixels
 from videos import jpeg, moving_square, write_clip
+from workdirs import tiny_config, workdir
 
 from matnet_jax import cli, pretrained
 from matnet_jax.checkpoints.network import load_trained

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from test_packaging import build_wheel
-from test_predict import workdir
-from test_train import tiny_config
 from videos import moving_square, write_clip
+from workdirs import tiny_config, workdir
 
 from matnet_jax import cli
 

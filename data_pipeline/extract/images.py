@@ -1,4 +1,4 @@
-"""Pictures of any kind (JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF, …) to uint8 RGB, upright."""
+"""Pictures of any kind (JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF, …) to uint8 sRGB, upright."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from data_pipeline.extract.code_points import code_points
+from data_pipeline.extract.colours import to_srgb
 from data_pipeline.extract.frames import Broken, Choice, Frame, FrameStream, VideoError
 from data_pipeline.extract.kinds import is_heif
 from data_pipeline.extract.limits import Limits, Stopwatch
@@ -41,8 +43,9 @@ def decode_still(encoded: bytes, limits: Limits) -> np.ndarray:
     """
     if not encoded:
         raise VideoError("empty (0 bytes)")
-    with _opened(io.BytesIO(encoded), limits) as picture:
-        return _rgb(picture)
+    file = io.BytesIO(encoded)
+    with _opened(file, limits) as picture:
+        return _upright(to_srgb(picture, file, code_points(picture, file)), picture)
 
 
 def open_image(path: Path, choose: Choice, limits: Limits) -> FrameStream:
@@ -84,12 +87,17 @@ def _frames(path: Path, wanted: list[int], limits: Limits) -> Iterator[Frame | N
     """The frames up to the last that is wanted, those between as None."""
     with open(path, "rb") as file, _opened(file, limits) as picture:
         seconds = 0.0
+        points = code_points(picture, file)
         for number in range(max(wanted, default=-1) + 1):
             if number:
                 picture.seek(number)
                 limits.check_size(*picture.size)
             picture.load()  # a WebP's and an AVIF's duration comes with the pixels
-            yield Frame(number, seconds, _rgb(picture)) if number in wanted else None
+            if number in wanted:
+                image = _upright(to_srgb(picture, file, points), picture)
+                yield Frame(number, seconds, image)
+            else:
+                yield None
             shown = float(picture.info.get("duration", 0)) / 1000
             seconds += shown if shown >= _LEAST else _USUAL
 
@@ -121,20 +129,7 @@ def _learn_heif() -> None:
     pi_heif.register_heif_opener(thumbnails=False)
 
 
-def _rgb(picture: Image.Image) -> np.ndarray:
-    """Upright, alpha left out, deep pictures by their high bytes; no colour profile is applied."""
-    if picture.mode == "F":
-        raise VideoError("floating-point pixels, of which nothing says how bright 1 is")
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture)
-        if deep.min(initial=0) < 0 or deep.max(initial=0) > 0xFFFF:
-            raise VideoError(f"grey values of {deep.min()} to {deep.max()}; wanted 0 to 65,535")
-        grey = (deep >> 8 if picture.mode != "I" or deep.max(initial=0) > 0xFF else deep).astype(
-            np.uint8
-        )
-        image = np.repeat(grey[..., None], 3, axis=2)
-    else:
-        image = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+def _upright(image: np.ndarray, picture: Image.Image) -> np.ndarray:
     turn = _TURNS.get(_orientation(picture))
     return np.ascontiguousarray(image if turn is None else turn(image))
 

@@ -139,8 +139,10 @@ def _ffmpeg() -> Any:
 def _container(path: Path) -> Iterator[av.container.InputContainer]:
     """An open file, whose errors on the way are VideoErrors."""
     av = _ffmpeg()
+    # Words that are no UTF-8: PyAV 19 reads them by itself, and knows the argument no more.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(str(path), **lenient) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} is not a video that FFmpeg reads: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,20 +14,27 @@ from flax import traverse_util
 from matnet_jax.nn.initializers import Declared, declaring
 
 
-def declared_variables(init: Callable[..., Any], *inputs: jax.ShapeDtypeStruct) -> dict[str, Any]:
-    """The variables that `init(key, *inputs)` would give, from a trace that computes nothing.
+def declared(call: Callable[..., Any], *inputs: jax.ShapeDtypeStruct) -> Any:
+    """What `call(key, *inputs)` would return, from a trace that computes nothing.
+
+    Args:
+      call: a module's `init` or `init_with_output`, of a key and inputs.
+      *inputs: shapes and dtypes of the inputs.
 
     Returns:
-      Collections by name. A leaf is `Declared` where its module declares one of
+      As `call`. A leaf of the variables is `Declared` where its module declares one of
       `matnet_jax.nn.initializers`, and a `jax.ShapeDtypeStruct` where it has another initialiser.
     """
     with declaring():
         # A function of its own: JAX must not take this trace for one without declarations.
-        return dict(jax.eval_shape(lambda *arrays: init(jax.random.key(0), *arrays), *inputs))
+        return jax.eval_shape(lambda *arrays: call(jax.random.key(0), *arrays), *inputs)
 
 
 def draw_variables(
-    init: Callable[..., Any], *inputs: jax.ShapeDtypeStruct, seed: int
+    init: Callable[..., Any],
+    *inputs: jax.ShapeDtypeStruct,
+    seed: int,
+    variables: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Initial variables, deterministic by seed.
 
@@ -38,12 +45,14 @@ def draw_variables(
     Args:
       init: a module's `init`, of a key and inputs.
       *inputs: shapes and dtypes of the inputs, whose values must not matter.
+      seed: of every draw.
+      variables: what `declared(init, *inputs)` gave, where it was traced before.
 
     Returns:
       Collections by name, with NumPy arrays as leaves.
     """
-    variables = declared_variables(init, *inputs)
-    flat = traverse_util.flatten_dict(variables, keep_empty_nodes=True)
+    found = dict(declared(init, *inputs) if variables is None else variables)
+    flat = traverse_util.flatten_dict(found, keep_empty_nodes=True)
     foreign = [path for path, leaf in flat.items() if isinstance(leaf, jax.ShapeDtypeStruct)]
     values = _run(init, inputs, foreign, seed) if foreign else {}
     for path, leaf in flat.items():

@@ -20,6 +20,7 @@ from matnet_jax.detectors.mat import losses as mat_losses
 from matnet_jax.detectors.mat.agda import AGDAOptions
 from matnet_jax.detectors.mat.losses import RILVersion
 from matnet_jax.detectors.mat.network import MAT
+from matnet_jax.detectors.variables import abstract_output
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 
 _TWO = Range(lambda v: len(v) == 2, "two numbers: for real, for fake")
@@ -231,9 +232,7 @@ def check(model: MAT, *, losses: LossOptions, agda: AGDAOptions, **others: Any) 
     """
     del losses, others
     size = model.image_size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    out = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x)[0], images)
-    height, width = out.attention_maps.shape[1:3]
+    height, width = abstract_output(model).attention_maps.shape[1:3]
     if min(height, width) < 2:
         raise ValueError(
             f"image_size = {size} is too small: attention maps of {height}×{width} "

@@ -1,0 +1,55 @@
+"""The smallest run: its config, and a workdir as training leaves one, with untrained weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from matnet_jax.checkpoints.orbax import Checkpoints
+from matnet_jax.config import default_config
+from matnet_jax.config.build import build_model
+from matnet_jax.train.plan import build_optimizer, build_plan
+from matnet_jax.train.state import create_train_state
+
+TINY = {
+    "data.source": "synthetic",
+    "data.real_repeat": 1,
+    "model.backbone": "efficientnet-b0",
+    "model.width_coefficient": 0.25,
+    "model.depth_coefficient": 0.1,
+    "model.image_size": 32,
+    "model.num_attentions": 2,
+    "model.mid_dims": 8,
+    "model.batch_norm_momentum": 0.9,
+    "agda.kernel_size": 3,
+    "train.batch_size": 8,
+    "train.duration": "6 steps",
+    "train.log_every": "2 steps",
+    "validation.every": "3 steps",
+    "validation.batch_size": 8,
+    "checkpoint.every": "2 steps",
+}
+
+
+def tiny_config(**overrides: Any) -> Any:
+    config = default_config()
+    config.update_from_flattened_dict(TINY | overrides)
+    return config
+
+
+def workdir(folder: Path, config: Any) -> Path:
+    """A run with a checkpoint of the network as it was initialised."""
+    tx = build_optimizer(config, build_plan(config, 3).learning_rate)
+    model = build_model(config)
+    metadata = {
+        "config": json.loads(config.to_json_best_effort()),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "window": {},
+    }
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        state = create_train_state(model, tx, config.seed)
+        checkpoints.save(3, state, metadata=metadata, metrics={"video_auc": 0.5})
+        checkpoints.wait()
+    return folder
