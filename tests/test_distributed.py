@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from workdirs import fake_devices
 
 from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.metrics.history import read_table
@@ -27,20 +27,14 @@ JOB = str(Path(__file__).parent / "job.py")
 FIELDS = ('train.duration="4 steps"', 'train.log_every="1 step"', 'validation.every="4 steps"')
 
 
-@pytest.fixture(scope="module")
-def environment() -> Any:
-    return {**os.environ, "JAX_PLATFORMS": "cpu"}
-
-
 @pytest.fixture
-def job(environment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Call with (name, processes, devices): a job with the workdir tmp_path/name."""
     started = []
 
     def begin(name: Any, processes: Any, devices: Any, fields: Any = FIELDS) -> Any:
-        flags = re.sub(r"(device_count=)\d+", rf"\g<1>{devices}", environment["XLA_FLAGS"])
-        for key, value in {**environment, "XLA_FLAGS": flags}.items():
-            monkeypatch.setenv(key, value)
+        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+        monkeypatch.setenv("XLA_FLAGS", fake_devices(devices))
         started.extend(found := start([JOB, str(tmp_path / name), *fields], processes))
         return found
 
@@ -134,7 +128,7 @@ def test_sigterm_to_one_process_saves_in_all(job: Any, tmp_path: Path) -> None:
     assert saved == int(logged[-1]["step"])
 
 
-def test_the_launcher_restarts_a_job_that_lost_a_process(environment: Any, tmp_path: Path) -> None:
+def test_the_launcher_restarts_a_job_that_lost_a_process(tmp_path: Path) -> None:
     """The script dies in its first life, in one of two processes."""
     script = tmp_path / "script.py"
     script.write_text(
@@ -150,7 +144,7 @@ def test_the_launcher_restarts_a_job_that_lost_a_process(environment: Any, tmp_p
     )
     command = [sys.executable, "-m", "matnet_jax.runtime.launch", "--processes=2"]
     rest = ["--", str(script), "--flag"]
-    env = {**environment, "PYTHONPATH": str(Path(JOB).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(JOB).parents[1])}
     done = subprocess.run(
         [*command, "--restarts=1", *rest], env=env, capture_output=True, text=True, check=False
     )

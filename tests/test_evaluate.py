@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 from records import read_images
 from test_train import tiny_source
-from workdirs import tiny_config
+from workdirs import tiny_config, workdir
 
 import matnet_jax.evaluation.run
 from data_pipeline.training.sources import ArraySource
-from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.data import Joined, read_coverage
@@ -25,26 +24,6 @@ from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import data_mesh, replicate
-from matnet_jax.train.plan import build_optimizer, build_plan
-from matnet_jax.train.state import create_train_state
-
-
-def untrained(config: Any, workdir: Any, *, steps: Any = (3,)) -> Any:
-    """A workdir with checkpoints of a network as it was initialised."""
-    tx = build_optimizer(config, build_plan(config, 3).learning_rate)
-    model = build_model(config)
-    state = create_train_state(model, tx, config.seed)
-    metadata = {
-        "config": json.loads(config.to_json_best_effort()),
-        "preprocess": dataclasses.asdict(model.preprocess),
-        "window": {},
-    }
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        for step in steps:
-            metrics = {"video_auc": 1 / step}
-            checkpoints.save(step, state, metadata=metadata, metrics=metrics)
-            checkpoints.wait()
-    return state
 
 
 @pytest.fixture
@@ -64,7 +43,7 @@ def test_the_protocol_is_the_configs(sources: Any, tmp_path: Path) -> None:
         **{f"eval.{name}": value for name, value in fields.items()},
         **{"eval.fit_on_validation": True},
     )
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     metrics = evaluate(config, tmp_path)
     assert metrics["protocol"]["aggregation"] == "max" and metrics["protocol"]["threshold"] == 0.4
     assert metrics["protocol"]["log_loss_epsilon"] == 1e-7
@@ -84,7 +63,7 @@ def test_data_sets_are_scored_together() -> None:
 
 def test_files_and_metrics(sources: Any, tmp_path: Path) -> None:
     config = tiny_config()
-    untrained(config, tmp_path, steps=(3, 6))
+    workdir(tmp_path, config, steps=(3, 6))
     returned = evaluate(config, tmp_path)
     out = tmp_path / "eval" / "test"
     metrics = json.loads((out / "metrics.json").read_text())
@@ -123,7 +102,7 @@ def test_scores_are_the_networks_one_by_one(sources: Any) -> None:
 
 def test_the_model_card_has_the_figures(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",), "eval.num_resamples": 20})
-    untrained(config, tmp_path / "run")
+    workdir(tmp_path / "run", config)
     metrics = evaluate(config, tmp_path / "run")
     card = (tmp_path / "run/eval/test/model-card.md").read_text()
     assert card.startswith("# Model card: run\n")
@@ -138,7 +117,7 @@ def test_the_model_card_has_the_figures(sources: Any, tmp_path: Path) -> None:
 
 def test_robustness_is_in_the_metrics_and_the_report(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",)})
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     points = evaluate(config, tmp_path)["robustness"]["jpeg_quality"]
     assert [point["strength"] for point in points] == [95, 75, 50, 30]
     assert all(0 <= point["frame_auc"] <= 1 for point in points)
@@ -169,7 +148,7 @@ def test_one_class_gives_null_and_a_report(sources: Any, tmp_path: Path) -> None
         np.stack(read_images(whole, real)), {name: c[real] for name, c in whole.columns.items()}
     )
     config = tiny_config()
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     metrics = evaluate(config, tmp_path)
     assert metrics["frame"]["auc"] is None and metrics["video"]["auc"] is None
     assert metrics["frame"]["n_fake"] == 0 and metrics["frame"]["acc"] is not None
@@ -188,7 +167,7 @@ def test_a_plain_classifier_is_shown_by_class_activation(sources: Any, tmp_path:
     config = tiny_config(**{"model.kind": "classifier"})
     for name in ("mid_dims", "batch_norm_momentum"):
         config.model[name] = None
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     metrics = evaluate(config, tmp_path)
     assert metrics["frame"]["auc"] is not None
     assert "data:image/jpeg" in (tmp_path / "eval/test/report.html").read_text()
@@ -197,7 +176,7 @@ def test_a_plain_classifier_is_shown_by_class_activation(sources: Any, tmp_path:
 def test_foreign_and_missing_checkpoints(sources: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="train first"):
         evaluate(tiny_config(), tmp_path)
-    untrained(tiny_config(), tmp_path)
+    workdir(tmp_path, tiny_config())
     with pytest.raises(CheckpointError, match="available: latest, best, 3"):
         evaluate(tiny_config(), tmp_path, checkpoint="4")
     with pytest.raises(CheckpointMismatchError, match="num_attentions: 2 before, 4 now"):
@@ -231,7 +210,7 @@ def test_videos_without_a_face_are_counted(sources: Any, tmp_path: Path) -> None
     rows = [{**lost, "split": split, "label": 0} for split in ("val", "test")]
     coverage = json.dumps({"videos": 9, "without_face": rows})
     (tmp_path / "records" / "coverage.json").write_text(coverage)
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     metrics = evaluate(config, tmp_path)
     assert metrics["coverage"]["videos_scored"] == 3
     assert metrics["coverage"]["videos_without_face"] == 1

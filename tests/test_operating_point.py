@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_evaluate import sources, untrained
+from test_evaluate import sources
 from test_predict import SETTINGS, Brightness, squares, stub
 from videos import jpeg
-from workdirs import tiny_config
+from workdirs import tiny_config, workdir
 
 from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.network import load_trained
@@ -34,7 +34,7 @@ POINT = OperatingPoint(0.6, (0.4, 0.7), false_alarm_rate=0.01, max_risk=0.05, fi
 def test_from_evaluation_to_prediction_and_export(sources: Any, tmp_path: Path) -> None:
     fields = {"false_alarm_rate": 0.4, "max_risk": 0.3, "resample": "identity", "num_resamples": 9}
     config = tiny_config(**{f"eval.{name}": value for name, value in fields.items()})
-    untrained(config, tmp_path)
+    workdir(tmp_path, config)
     (tmp_path / "groups.csv").write_text("video_id,group\n000,dark\n001,light\n")
     config.eval.attributes = str(tmp_path / "groups.csv")
     metrics = evaluate(config, tmp_path)

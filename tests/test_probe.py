@@ -10,10 +10,9 @@ import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from test_evaluate import untrained
 from test_train import tiny_source
 from tiny import images, tiny_classifier, tiny_model
-from workdirs import tiny_config
+from workdirs import tiny_config, workdir
 
 import matnet_jax.evaluation.probe.run as run
 from data_pipeline.training.sources import ArraySource
@@ -47,7 +46,7 @@ def test_statistics_find_a_data_set_that_is_its_class(tiny_sources: Any, tmp_pat
 
 def test_a_trained_workdirs_features(tiny_sources: Any, tmp_path: Path) -> None:
     config = tiny_config()
-    untrained(config, tmp_path / "run")
+    workdir(tmp_path / "run", config)
     trained = probe(config, tmp_path / "trained", workdir=tmp_path / "run")
     assert trained["probe"]["step"] == 3 and trained["probe"]["dimensions"] > 8
     # The workdir holds the initial values of the same seed.

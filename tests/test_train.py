@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from workdirs import tiny_config
+from workdirs import fake_devices, tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.train.run
@@ -181,7 +181,7 @@ def start(workdir: Any) -> Any:
     environment = dict(
         os.environ,
         PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
-        XLA_FLAGS="",  # one device
+        XLA_FLAGS=fake_devices(1),
     )
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND.format(tests=str(ROOT / "tests")), str(workdir)],
@@ -223,10 +223,7 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path: Path) -> None:
 def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     """Files of a limited size, as on a disk that is full."""
     job = [sys.executable, str(ROOT / "tests" / "job.py"), str(tmp_path / "run")]
-    environment = dict(
-        os.environ,
-        XLA_FLAGS="",
-    )
+    environment = {**os.environ, "XLA_FLAGS": fake_devices(1)}
     common = {"env": environment, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([*job, 'train.duration="2 steps"'], **common)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_train import TINY, parameters
+from test_train import parameters
+from workdirs import TINY
 
 from data_pipeline.training.blend import BlendedSource
 from data_pipeline.training.mixture import Mixture

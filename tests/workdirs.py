@@ -1,9 +1,11 @@
-"""The smallest run: its config, and a workdir as training leaves one, with untrained weights."""
+"""The smallest run: its config, the devices of a process of it, and a workdir as it leaves one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,13 @@ def tiny_config(**overrides: Any) -> Any:
     return config
 
 
-def workdir(folder: Path, config: Any) -> Path:
-    """A run with a checkpoint of the network as it was initialised."""
+def fake_devices(count: int) -> str:
+    """This process's XLA_FLAGS, but for so many fake devices: for one that it starts."""
+    return re.sub(r"(device_count=)\d+", rf"\g<1>{count}", os.environ["XLA_FLAGS"])
+
+
+def workdir(folder: Path, config: Any, *, steps: tuple[int, ...] = (3,)) -> Path:
+    """A run with checkpoints of the network as it was initialised, the first of them the best."""
     tx = build_optimizer(config, build_plan(config, 3).learning_rate)
     model = build_model(config)
     metadata = {
@@ -50,6 +57,7 @@ def workdir(folder: Path, config: Any) -> Path:
     }
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = create_train_state(model, tx, config.seed)
-        checkpoints.save(3, state, metadata=metadata, metrics={"video_auc": 0.5})
-        checkpoints.wait()
+        for step in steps:
+            checkpoints.save(step, state, metadata=metadata, metrics={"video_auc": 1 / step})
+            checkpoints.wait()
     return folder

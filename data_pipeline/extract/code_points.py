@@ -108,7 +108,6 @@ def _associations(ipma: bytes, item: int) -> list[int]:
         count = _number(ipma[at + id_size : at + id_size + 1])
         end = at + id_size + 1 + count * size
         if _number(ipma[at : at + id_size]) == item:
-            mask = (1 << (8 * size - 1)) - 1  # the highest bit: a reader has to know it
             return [
                 _number(ipma[i : i + size]) & mask for i in range(end - count * size, end, size)
             ]
