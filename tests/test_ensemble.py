@@ -11,8 +11,7 @@ import pytest
 
 from matnet_jax import cli
 from matnet_jax.config.check import validate
-from matnet_jax.evaluation.ensemble.command import load_ensemble
-from matnet_jax.evaluation.ensemble.definition import Ensemble, Member
+from matnet_jax.evaluation.ensemble.definition import Ensemble, Member, load_ensemble
 from matnet_jax.evaluation.ensemble.run import blend, evaluate_ensemble
 from matnet_jax.metrics.policies import POLICIES, blended, family_blend, sharpened_mean, trusted
 from matnet_jax.metrics.scores import read_scores, write_scores

@@ -3,6 +3,7 @@ r"""Trains and evaluates the grid of one of the paper's tables, and prints the t
     python -m matnet_jax.sweep --sweep=table6 --workdir=runs/paper --records=/data/records
     python -m matnet_jax.sweep --sweep=table6 --workdir=runs/toy --embedded \
         --config=configs/demo.py --config.train.duration="100 steps"
+    python -m matnet_jax.sweep --sweep=systems --workdir=runs/systems --embedded
     python -m matnet_jax.sweep --sweep=weights --workdir=runs/weights --portraits=DIR \
         --config=configs/weights_lite0.py
 
@@ -15,6 +16,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from absl import flags
+from ml_collections import config_flags
 
 from data_pipeline.benchmark.source_flags import (
     define_source_flags,
@@ -30,7 +32,10 @@ from matnet_jax.sweep.definition import Sweep
 
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
-        "sweep", None, "table1 … table6, figures, or a file that has SWEEP.", flag_values=values
+        "sweep",
+        None,
+        "table1 … table6, systems, figures, or a file that has SWEEP.",
+        flag_values=values,
     )
     define_config(values, "What the runs change: a config file, or the name of one.")
     values.set_default("config", "ffpp")
@@ -42,6 +47,12 @@ def _define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_bool(
         "embedded", False, "Drawn faces in place of all data sets.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "released",
+        None,
+        "Folder with the files of networks as their authors released them: docs/systems.md.",
+        flag_values=values,
     )
     define_source_flags(values)
     flags.DEFINE_list("only", None, "Names of the runs to do now.", flag_values=values)
@@ -73,7 +84,13 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
     if not values.list:
         try:
             failed = run_sweep(
-                sweep, workdir, base=values.config, datasets=datasets, only=values.only
+                sweep,
+                workdir,
+                base=values.config,
+                datasets=datasets,
+                only=values.only,
+                overrides=config_flags.get_override_values(values["config"]),
+                released=values.released and Path(values.released).expanduser().absolute(),
             )
         except Preempted as preempted:
             print(f"{preempted}; the same command continues", file=sys.stderr)
@@ -84,7 +101,9 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
 
         draw_attention([workdir / run for run in trained], workdir / f"{name}.png")
     metrics = read_sweep(sweep, workdir)
-    table = as_markdown(sweep, metrics, description=datasets.description, failed=failed)
+    table = as_markdown(
+        sweep, metrics, description=datasets.description, drawn=datasets.drawn, failed=failed
+    )
     if jax.process_index() == 0:
         print(table)
         print("runs: " + ", ".join(run.name for run in sweep.runs))

@@ -14,6 +14,8 @@ class DataSets(Protocol):
     """Data sets by name."""
 
     description: str
+    drawn: bool
+    """Whether faces are drawn, and figures mean nothing."""
 
     def check(self, names: Sequence[str]) -> None:
         """Raises `DataError` if one of them is not there."""
@@ -26,6 +28,8 @@ class DataSets(Protocol):
 
 class Records:
     """Records in folders of the data sets' names: ``<folder>/ffpp-c23`` and so on."""
+
+    drawn = False
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder).expanduser().absolute()
@@ -55,6 +59,7 @@ class Embedded:
     """The embedded data set in place of each, with other people for each name."""
 
     description = "the embedded data set in place of the paper's: no figure here means anything"
+    drawn = True
 
     def check(self, names: Sequence[str]) -> None:
         """It is always there."""

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from matnet_jax.evaluation.ensemble.definition import Ensemble
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -14,12 +16,44 @@ class Run:
       data: name of the data set that it trains on.
       changes: fields of the config that differ from the base, by dotted name.
       starts_from: name of the run whose best checkpoint it starts from; None: the base's `init`.
+      config: name of a config of its own, such as ``systems/meso4``; None: the base.
+      small: fields that differ besides where faces are drawn, so that all of a sweep can be seen
+        to work; for runs with a config of their own.
     """
 
     name: str
     data: str
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     starts_from: str | None = None
+    config: str | None = None
+    small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted(Run):
+    """A line through features that do not learn: fitted, as by `matnet probe --save`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Released(Run):
+    """A network as its authors released it: read, and scored.
+
+    Attributes:
+      files: that hold it, below the folder of released files.
+    """
+
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blended(Run):
+    """An ensemble of runs before it, which are called ``<its name>/<member>``.
+
+    Attributes:
+      ensemble: which blends their scores.
+    """
+
+    ensemble: Ensemble
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +64,18 @@ class Cell:
       published: what the paper prints; None where it prints nothing.
       run: name of the run that gives our figure; None: the published figure of another system.
       data: name of the data set whose test split is scored.
-      metric: where the figure is in ``metrics.json``, such as ``frame.auc``.
+      metric: where the figure is in ``metrics.json``, such as ``frame.auc``; or ``costs.`` and a
+        field of `matnet_jax.evaluation.costs.Costs`.
+      other: whether the published figure is of another system than the paper's own.
+      mark: after the published figure, for what the sweep's note says of it.
     """
 
     published: float | None
     run: str | None = None
     data: str = ""
     metric: str = ""
+    other: bool = False
+    mark: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +130,11 @@ class Sweep:
     def cells(self) -> tuple[Cell, ...]:
         """All cells that hold something."""
         return tuple(cell for row in self.rows for cell in row.cells if cell is not None)
+
+    @property
+    def needs_costs(self) -> bool:
+        """Whether the table says what networks cost."""
+        return any(cell.metric.startswith("costs.") for cell in self.cells)
 
     @property
     def data(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Runs a sweep: trains what is not trained, scores what is not scored, writes the table."""
+"""Runs a sweep: trains what is not trained, scores what is not scored."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,51 @@ import jax
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
+from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import comparable
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.config.schema import ConfigError, changes
+from matnet_jax.evaluation.costs import measure_costs
+from matnet_jax.evaluation.ensemble.run import evaluate_ensemble
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
+from matnet_jax.runtime.config_files import load_config
 from matnet_jax.sweep.data import DataSets
-from matnet_jax.sweep.definition import Run, Sweep
-from matnet_jax.train.run import train
+from matnet_jax.sweep.definition import Blended, Released, Run, Sweep
+from matnet_jax.sweep.networks import checkpoint_of, make_network
+
+_COSTS = "costs.json"
 
 Metrics = dict[tuple[str, str], dict[str, Any]]
 
 
-def run_config(base: ConfigDict, run: Run, datasets: DataSets, workdir: Path) -> ConfigDict:
+def run_config(
+    base: ConfigDict,
+    run: Run,
+    datasets: DataSets,
+    workdir: Path,
+    overrides: Mapping[str, Any] | None = None,
+) -> ConfigDict:
     """The config that a run trains with.
+
+    Args:
+      base: that it changes, unless it has one of its own.
+      run: what it changes.
+      datasets: where its data are.
+      workdir: of all runs.
+      overrides: fields by dotted name, for a config of its own; `base` has them already.
 
     Raises:
       ConfigError: the base and the run's changes do not make a config that can be run.
     """
     fields = dict(run.changes)
-    config = upgraded(base)
+    if run.config is None:
+        config = upgraded(base)
+    else:
+        config = upgraded(load_config(run.config))
+        small = run.small if datasets.drawn else {}
+        fields = {**small, **(overrides or {}), **fields}
     family, kind = fields.pop("model.name", None), fields.pop("model.kind", None)
     if family or kind:
         config = with_family(config, family or kind)
@@ -57,6 +82,8 @@ def run_sweep(
     base: ConfigDict,
     datasets: DataSets,
     only: Collection[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    released: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> dict[str, str]:
     """Trains and evaluates the runs of a sweep, each in ``<workdir>/<its name>``.
@@ -71,6 +98,8 @@ def run_sweep(
       base: the config that runs change.
       datasets: where the data are.
       only: names of the runs to do now; None: all. One that starts from another needs it trained.
+      overrides: fields that change in runs with a config of their own.
+      released: folder of the files of networks as released; None: these are left out.
       progress: is told what begins.
 
     Returns:
@@ -87,9 +116,15 @@ def run_sweep(
     if unknown:
         raise ConfigError(f"no runs {', '.join(unknown)}; this sweep has {', '.join(names)}")
     runs = [run for run in sweep.runs if only is None or run.name in only]
+    if released is None and only is None:
+        runs = [run for run in runs if not isinstance(run, Released)]
     needed = [name for run in runs for name in (run.data, *sweep.scored_on(run.name))]
     datasets.check(list(dict.fromkeys(needed)))
-    configs = {run.name: run_config(base, run, datasets, workdir) for run in runs}
+    configs = {
+        run.name: run_config(base, run, datasets, workdir, overrides)
+        for run in runs
+        if not isinstance(run, Blended)
+    }
     failed: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         progress(f"run {number} of {len(runs)}: {run.name}")
@@ -100,7 +135,10 @@ def run_sweep(
             failed[run.name] = f"starts from {run.starts_from}, which is not trained"
             continue
         try:
-            _train_and_evaluate(sweep, run, configs[run.name], workdir, datasets)
+            if isinstance(run, Blended):
+                _blend(sweep, run, workdir)
+            else:
+                _make_and_evaluate(sweep, run, configs[run.name], workdir, datasets, released)
         except (ValueError, OSError) as error:  # what a user can put right; see commands.py
             failed[run.name] = str(error)
     return failed
@@ -113,24 +151,43 @@ def read_sweep(sweep: Sweep, workdir: str | Path) -> Metrics:
         for data in sweep.scored_on(run.name):
             path = _evaluation(Path(workdir), run.name, data) / "metrics.json"
             if path.exists():
-                found[run.name, data] = read_metrics(path)
+                costs = Path(workdir) / run.name / _COSTS
+                more = {"costs": read_metrics(costs)} if costs.exists() else {}
+                found[run.name, data] = read_metrics(path) | more
     return found
 
 
-def _train_and_evaluate(
-    sweep: Sweep, run: Run, config: ConfigDict, workdir: Path, datasets: DataSets
+def _make_and_evaluate(
+    sweep: Sweep,
+    run: Run,
+    config: ConfigDict,
+    workdir: Path,
+    datasets: DataSets,
+    released: Path | None,
 ) -> None:
     folder = workdir / run.name
     if not _is_done(folder / "trained.json", config):
-        result = train(config, folder)
+        result = make_network(run, config, folder, released=released)
         if jax.process_index() == 0:
             write_json(folder / "trained.json", {"config": _plain(config), **result})
+    checkpoint = checkpoint_of(run)
     for data in sweep.scored_on(run.name):
         scored = config.copy_and_resolve_references()
         datasets.select(scored, data)
         out = _evaluation(workdir, run.name, data)
         if not _is_done(out / "metrics.json", scored):
-            evaluate(scored, folder, out=out)
+            evaluate(scored, folder, out=out, checkpoint=checkpoint)
+    if sweep.needs_costs and not (folder / _COSTS).exists() and jax.process_index() == 0:
+        trained = load_trained(folder, checkpoint)
+        batch_size = config.validation.batch_size
+        costs = measure_costs(trained.model, trained.variables, batch_size=batch_size)
+        write_json(folder / _COSTS, dataclasses.asdict(costs))
+
+
+def _blend(sweep: Sweep, run: Blended, workdir: Path) -> None:
+    for data in sweep.scored_on(run.name):
+        if jax.process_index() == 0:  # of files, in seconds, and so again each time
+            evaluate_ensemble(run.ensemble, workdir / run.name, split=data)
 
 
 def _evaluation(workdir: Path, run: str, data: str) -> Path:

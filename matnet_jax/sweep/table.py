@@ -8,7 +8,7 @@ from typing import Any
 from matnet_jax.sweep.definition import Cell, Sweep
 
 # Metrics that are no shares, and so are not printed in percent.
-_NOT_SHARES = ("log_loss", "overlap", "entropy")
+_NOT_SHARES = ("log_loss", "overlap", "entropy", "parameters", "gflop", "images_per_second")
 
 NOT_RUN, FAILED, UNDEFINED = "not run", "failed", "undefined"
 
@@ -35,7 +35,12 @@ def our_figure(
 
 
 def as_markdown(
-    sweep: Sweep, metrics: Metrics, *, description: str, failed: Mapping[str, str] | None = None
+    sweep: Sweep,
+    metrics: Metrics,
+    *,
+    description: str,
+    drawn: bool = False,
+    failed: Mapping[str, str] | None = None,
 ) -> str:
     """The table: a column of the paper's figures, if it has any, and one of ours for each column.
 
@@ -45,6 +50,7 @@ def as_markdown(
       sweep: its rows and columns.
       metrics: what ``metrics.json`` holds, by (run, data set).
       description: of the data.
+      drawn: whether they are drawn faces, beside whose figures published ones stay as they are.
       failed: errors by run, listed below the table.
     """
     published = [
@@ -63,17 +69,18 @@ def as_markdown(
             if cell is None:
                 fields += ["–", "–"] if printed else ["–"]
                 continue
-            theirs = "–" if cell.published is None else _number(cell, cell.published)
-            if cell.run is None:
-                others = True
-                fields += [f"{theirs} †", "–"]
-            else:
-                own = _with_interval(cell, metrics, failed)
-                fields += [theirs, own] if printed else [own]
+            own = "–" if cell.run is None else _with_interval(cell, metrics, failed)
+            theirs = "–"
+            if cell.published is not None:
+                theirs = _number(cell, cell.published) + cell.mark
+                is_run = (cell.run or "", cell.data) in metrics and not drawn
+                if (cell.run is None or cell.other) and not is_run:
+                    others, theirs = True, f"{theirs} †"
+            fields += [theirs, own] if printed else [own]
         lines.append(_line([row.name, *fields]))
     notes = [sweep.note] if sweep.note else []
     if others:
-        notes.append("† Published figures of other systems, not run here.")
+        notes.append("† Published figures of other systems, not run on that data here.")
     if any(cell.metric.startswith("frame.") for cell in sweep.cells):
         notes.append("Figures are of frames; table.csv has those of videos too.")
     notes += [f"{run} failed: {error}" for run, error in (failed or {}).items()]
@@ -145,6 +152,10 @@ def _is_no_share(cell: Cell) -> bool:
 
 
 def _number(cell: Cell, figure: float) -> str:
+    if cell.metric == "costs.parameters":
+        return f"{figure:,.0f}"
+    if cell.metric == "costs.images_per_second":
+        return f"{figure:.3g}" if figure < 100 else f"{figure:.0f}"
     # A published figure of another system has no metric: the paper prints log losses below 1.
     return f"{figure:.4f}" if _is_no_share(cell) or figure < 1 else f"{figure:.2f}"
 

@@ -8,14 +8,12 @@ scores.csv and metrics.json to WORKDIR/eval/SPLIT.
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 from absl import flags
 
 from data_pipeline.commands import Command
-from matnet_jax.evaluation.ensemble.definition import Ensemble
-from matnet_jax.runtime.config_files import SHIPPED
+from matnet_jax.evaluation.ensemble.definition import load_ensemble
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -32,23 +30,6 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("num_resamples", 0, "Draws for intervals.", flag_values=values)
     flags.DEFINE_bool("list", False, "Only print the members.", flag_values=values)
     flags.mark_flags_as_required(["ensemble", "workdir"], values)
-
-
-def load_ensemble(name: str) -> Ensemble:
-    """`ENSEMBLE` of a file, or of one of those that are shipped.
-
-    Raises:
-      ValueError: there is no such file, or it has no `ENSEMBLE`.
-    """
-    own = SHIPPED / "ensembles"
-    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in own.glob("*.py")))
-        raise ValueError(f"no ensemble {name!r}; there are {known}, or give a .py file")
-    found = runpy.run_path(str(path)).get("ENSEMBLE")
-    if not isinstance(found, Ensemble):
-        raise ValueError(f"{path} has no ENSEMBLE (see matnet_jax/evaluation/ensemble)")
-    return found
 
 
 def _run(values: flags.FlagValues, _: list[str]) -> None:
