@@ -169,7 +169,7 @@ def test_the_top_level_is_as_agreed() -> None:
         *("matnet_jax", "configs", "data_pipeline", "tests", "run_train.py", "run_eval.py"),
         *("setup.cfg", "README.md", "pyproject.toml", "Makefile", ".ci", "benchmarks", "docs"),
         *("constraints.txt", "tools", "LICENSE", "CHANGELOG.md", ".gitignore", "CITATION.cff"),
-        *("SECURITY.md", "CONTRIBUTING.md"),
+        *("SECURITY.md", "CONTRIBUTING.md", "THIRD_PARTY_NOTICES.md"),
     }
     assert {name.split("/")[0] for name in tracked()} - allowed == set()
 
@@ -188,7 +188,7 @@ def build_wheel(folder: Path) -> Path:
     """What `pip install .` makes of the tracked files, in a new folder."""
     for name in tracked():
         if name.split("/")[0] in {*PACKAGES, "tests", "setup.cfg", "pyproject.toml"} or (
-            name in {"README.md", "LICENSE"}
+            name in {"README.md", "LICENSE", "THIRD_PARTY_NOTICES.md"}
         ):
             target = folder / "source" / name
             target.parent.mkdir(parents=True, exist_ok=True)

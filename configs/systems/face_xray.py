@@ -3,6 +3,16 @@ r"""Face X-ray, trained as its paper says: on real faces and on blends of two re
     python run_train.py --config=configs/systems/face_xray.py --workdir=runs/face_xray \
         --config.data.dir=DIR --config.init.path=hrnetv2_w48.pth
 
+In the paper the backbone stands still for the first 50,000 of these steps, with ImageNet's weights:
+
+    python run_train.py --config=configs/systems/face_xray.py --workdir=runs/face_xray-head \
+        --config.data.dir=DIR --config.init.path=hrnetv2_w48.pth \
+        --config.optimizer.freeze="('features',)" \
+        --config.train.duration="50000 steps" --config.optimizer.hold="50000 steps"
+    python run_train.py --config=configs/systems/face_xray.py --workdir=runs/face_xray \
+        --config.data.dir=DIR --config.init.path=runs/face_xray-head \
+        --config.train.duration="150000 steps" --config.optimizer.hold="100000 steps"
+
 Its forged faces are made of two real ones while it trains, with soft masks: no fakes are read. DIR
 holds records by `--alignment=box --margin=2.6 --landmarks=face_mesh`. To train it on forgeries with
 masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a
