@@ -1,4 +1,4 @@
-r"""The weights that the package ships: EfficientNet-Lite0 at 224 px, self-blended portraits.
+r"""The weights that the package ships: EfficientNet-Lite0 at 224 px, portraits and fakes of them.
 
     matnet sweep --sweep=weights --config=configs/weights_lite0.py --workdir=runs/weights \
         --portraits=DIR --config.init.path=efficientnet-lite0-57934424.pth
@@ -8,6 +8,7 @@ DIR, how they are judged, and what came of it: docs/weights.md.
 
 from ml_collections import ConfigDict
 
+from data_pipeline.training.blend.broad import BROAD
 from matnet_jax.config import default_config
 
 
@@ -17,7 +18,9 @@ def get_config(family: str = "classifier") -> ConfigDict:
     config.model.backbone = "efficientnet-lite0"
     config.model.image_size = 224
     config.data.crop_margin = 1.25
-    config.data.mixture = ("self_blended=1",)
+    config.data.mixture = ("self_blended=0.5", "face_xray=0.5")
+    for section, fields in BROAD.items():
+        config[section].update(fields)
     config.train.batch_size = 32
     config.train.duration = "905 steps"
     config.train.log_every = "25 steps"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from data_pipeline.training.blend.broad import BROAD
+from data_pipeline.training.blend.regions import WHOLE
 from matnet_jax.sweep import Cell, Row, Run, Sweep
 
 # Folders that `python -m data_pipeline.benchmark` makes.
@@ -19,20 +21,38 @@ FINALISTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lite0": ("plain head", {}),
     "mat-lite0": ("MAT head", MAT),
 }
+_OFF = {
+    section: {
+        f"{section}.{field}": 0.0 for field, value in BROAD[section].items() if type(value) is float
+    }
+    for section in ("degrade", "breadth")
+}
+_MADE = ("self_blended", "face_xray")
+
 # Each against `short`, at its length and seed. What is left out or put in the place of the default.
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "short": ("plain head, all of it", {}),
     "short-mat": ("MAT head, all of it", MAT),
-    "short-hard": ("no soft mask", {"self_blended.soft": False}),
-    "short-hull": ("one region, the hull", {"self_blended.regions": ("hull",)}),
-    "short-five": ("outline of 5 points", {"self_blended.outline": "five"}),
-    "short-xray": ("another's face", {"data.mixture": ("face_xray=1",)}),
-    "short-fwa": ("the face at a lower resolution", {"data.mixture": ("fwa=1",)}),
-    "short-thirds": (
-        "all three kinds alike",
-        {"data.mixture": ("self_blended=0.34", "face_xray=0.33", "fwa=0.33")},
+    "short-own": ("one's own face alone", {"data.mixture": ("self_blended=1",)}),
+    "short-others": ("another's face alone", {"data.mixture": ("face_xray=1",)}),
+    "short-sharp": (
+        "no faces of limited resolution",
+        {f"{kind}.limited": 0.0 for kind in _MADE},
     ),
-    "short-ops": ("pairs disturbed alike", {"data.pair_ops": "standard"}),
+    "short-whole": (
+        "whole faces, no eyes or mouths alone",
+        {"self_blended.regions": WHOLE, "face_xray.regions": ("hull", "inner")},
+    ),
+    "short-margin": (
+        "crops of one size, neither tight nor loose",
+        {f"{kind}.margin": (0.125, 0.125) for kind in _MADE},
+    ),
+    "short-unmatched": ("colours matched in CIELAB alone", {"face_xray.colours": ("lab",)}),
+    "short-stiff": ("faces not bent to landmarks", {"face_xray.by_landmarks": 0.0}),
+    "short-alpha": ("no Poisson blending", {"face_xray.poisson": 0.0}),
+    "short-clean": ("no camera and no compression on both", _OFF["degrade"]),
+    "short-narrow": ("no light, ground, occluders, rotation on both", _OFF["breadth"]),
+    "short-bare": ("neither of the last two", _OFF["degrade"] | _OFF["breadth"]),
     "short-sam": ("SAM", {"optimizer.sam_rho": 0.05}),
 }
 
