@@ -21,11 +21,13 @@ import tiny
 from test_families import RESNET
 
 from matnet_jax.backbones.clips.i3d import I3D
+from matnet_jax.config.build import build_model
 from matnet_jax.detectors.clip_classifier import Cutmix, box, shuffled
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.model import create_detector
 from matnet_jax.pretrained import clip_names, initialize
 from matnet_jax.pretrained.families import recognize
+from matnet_jax.runtime.config_files import load_config
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "clips.npz")
 SHALLOW = {"depth_coefficient": 0.1}
@@ -149,3 +151,17 @@ def test_the_loss_of_a_cut_clip_is_shared_by_volume() -> None:
         assert float(loss) == pytest.approx(np.mean(np.log1p(np.exp(z)) - z * z), rel=1e-4)
     loss, _ = Cutmix()(forward, batch, jax.random.key(0), jnp.int32(0))
     np.testing.assert_array_equal(seen[0], clips)
+
+
+@pytest.mark.parametrize(
+    ("config", "backbone"),
+    [
+        ("medics", "i3d"),
+        ("medics:resnet3d", "resnet3d-34"),
+        ("medics:mc3_112", "mc3-18"),
+        ("medics:r2plus1d_cutmix", "r2plus1d-18"),
+        ("eighteen_years_old", "slowfast-50"),
+    ],
+)
+def test_a_config_has_its_recipe_s_backbone(config: str, backbone: str) -> None:
+    assert build_model(load_config(config)).backbone == backbone

@@ -73,7 +73,7 @@ def default_config(recipe: str = "paper", name: str = "mat") -> ConfigDict:
         f"{section}.{field}": value
         for section, fields in family.recipes[recipe].items()
         for field, value in fields.items()
-        if section != "model"  # whose None means the recipe's own
+        if section != "model" or field in OWN_MODEL_FIELDS  # None of others: the recipe's own
     }
     config = ConfigDict()
     for field in config_fields(name):
