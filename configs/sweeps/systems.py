@@ -6,28 +6,11 @@ docs/systems.md says of each whose code it follows.
 
 from __future__ import annotations
 
+from configs.sweeps import table2, table4
 from configs.sweeps.runs import CELEB_DF, FFPP, MAT, PLAIN, SYSTEMS, XCEPTION, system
+from configs.sweeps.small import DATA
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.sweep import Cell, Released, Row, Run, Sweep
-
-# AUC of frames: FaceForensics++ HQ, all methods (Table 2), and where that has none, of networks as
-# released on its Deepfakes alone (Table 4); and Celeb-DF of these networks (Table 4).
-_PUBLISHED: dict[str, tuple[float | None, str, float | None]] = {
-    "meso4": (84.70, " ‡", 54.80),
-    "mesoinception4": (83.00, " ‡", 53.60),
-    "face_xray": (87.40, "", None),
-    "fwa": (80.10, " ‡", 56.90),
-    "dsp_fwa": (93.00, " ‡", 64.60),
-    "multi_task": (76.30, " ‡", 54.30),
-    "capsule_v1": (96.60, " ‡", 57.50),
-    "two_stream": (70.10, " ‡", 53.80),
-    "xception_ela": (94.80, "", None),
-    "f3net": (98.10, "", 65.17),
-    "two_branch": (98.70, "", 73.41),
-    "plain-xception": (96.30, "", 65.30),
-    "plain": (99.18, "", 64.29),
-    "mat": (99.29, "", 67.44),
-}
 
 _RELEASED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "meso4-df": ("Meso4, Deepfake", "meso4", ("mesonet/Meso4_DF.h5",)),
@@ -58,18 +41,35 @@ _RELEASED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("capsule_v1/deepfakes_capsule_95.pt", "vgg19-dcbb9e9d.pth"),
     ),
 }
-_FEW_FACES = {"data.synthetic_identities": 6, "data.crop_margin": None}
+_OWN = {"plain-xception": "Xception", "plain": "EfficientNet-B4", "mat": "MAT"}
 
 
-def _row(title: str, run: str, published: str = "") -> Row:
-    own, mark, other = _PUBLISHED.get(published, (None, "", None))
-    is_ours = published in ("mat", "plain", "plain-xception")
+def _published(run: str, data: str) -> tuple[float | None, str]:
+    """The AUC of frames that the paper prints, and the mark of what it is not to be compared with.
+
+    Of FaceForensics++ HQ, all methods, by Table 2; where that has none, and of Celeb-DF, by Table
+    4, of networks as released and on Deepfakes alone.
+    """
+    released = " ‡" if data == FFPP else " §"
+    for table, mark in ((table2.SWEEP, ""), (table4.SWEEP, "" if run in _OWN else released)):
+        for cell in table.cells:
+            if (cell.run, cell.data, cell.metric) == (run, data, "frame.auc") and cell.published:
+                return cell.published, mark
+    return None, ""
+
+
+def _auc(run: str, data: str, system: str) -> Cell:
+    figure, mark = _published(system, data)
+    return Cell(figure, run, data, "frame.auc", other=system not in _OWN, mark=mark)
+
+
+def _row(title: str, run: str, system: str) -> Row:
     return Row(
         title,
         (
-            Cell(own, run, FFPP, "frame.auc", other=not is_ours, mark=mark),
+            _auc(run, FFPP, system),
             Cell(None, run, FFPP, "video.auc"),
-            Cell(other, run, CELEB_DF, "frame.auc", other=not is_ours, mark=" §" * (not is_ours)),
+            _auc(run, CELEB_DF, system),
             *(
                 Cell(None, run, FFPP, f"costs.{cost}")
                 for cost in ("parameters", "gflop", "images_per_second")
@@ -82,8 +82,6 @@ def _provenance(name: str) -> str:
     # A config without a family of its own is the plain classifier by another's code.
     return FAMILIES[name].provenance if name in FAMILIES else "port"
 
-
-_OWN = {"plain-xception": "Xception", "plain": "EfficientNet-B4", "mat": "MAT"}
 
 SWEEP = Sweep(
     title="Every system, on one protocol",
@@ -102,7 +100,7 @@ SWEEP = Sweep(
                 name,
                 FFPP,
                 config=f"systems/{config}",
-                small=_FEW_FACES,
+                small=DATA,
                 files=files,
             )
             for name, (_, config, files) in _RELEASED.items()

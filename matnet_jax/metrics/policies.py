@@ -89,10 +89,18 @@ def groups_of_five(scores: np.ndarray) -> float:
     are; else of all.
     """
     groups = group_scores(scores)
-    for sure in (groups > 0.85, groups < 0.15):
-        if 10 * np.count_nonzero(sure) > 7 * len(groups):
-            return float(groups[sure].mean())
-    return float(groups.mean())
+    return float(groups[speakers(groups, 0.15, 0.85)].mean())
+
+
+def speakers(scores: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Which scores speak for all: those over `high`, or under `low`, if they are more than 7/10.
+
+    Else all of them: [n] -> bool [n].
+    """
+    for sure in (scores > high, scores < low):
+        if 10 * np.count_nonzero(sure) > 7 * len(scores):
+            return sure
+    return np.ones(len(scores), bool)
 
 
 def face_groups(scores: np.ndarray, faces: np.ndarray) -> float:
@@ -175,10 +183,8 @@ def trusted(scores: np.ndarray, weights: np.ndarray) -> float | None:
     scores, weights = scores[there], weights[there]
     if not len(scores):
         return None
-    for sure in (scores > 0.8, scores < 0.2):
-        if 10 * np.count_nonzero(sure) > 7 * len(scores):
-            return blended(scores[sure], weights[sure])
-    return blended(scores, weights)
+    sure = speakers(scores, 0.2, 0.8)
+    return blended(scores[sure], weights[sure])
 
 
 def family_blend(

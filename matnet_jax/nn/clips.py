@@ -8,17 +8,18 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.initializers import CONV, ZEROS
-from matnet_jax.nn.layers import BatchNorm, Init
+from matnet_jax.nn.layers import BatchNorm, Init, same_padding_of_axis
 
 Triple = tuple[int, int, int]
 
 
-def same_padding(size: tuple[int, ...], kernel: Triple, stride: Triple) -> list[tuple[int, int]]:
-    """TensorFlow's SAME padding of each of three axes."""
-    totals = [
-        max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)
-    ]
-    return [(total // 2, total - total // 2) for total in totals]
+def paddings(
+    size: tuple[int, ...], kernel: Triple, stride: Triple, padding: tuple[int, ...] | str
+) -> list[tuple[int, int]]:
+    """Before and after each of three axes; of "same", TensorFlow's SAME."""
+    if isinstance(padding, str):
+        return list(map(same_padding_of_axis, size, kernel, stride))
+    return [(pad, pad) for pad in padding]
 
 
 class Conv3D(nn.Module):
@@ -51,22 +52,18 @@ class Conv3D(nn.Module):
             t, h, w = self.stride
             y = x[:, ::t, ::h, ::w] @ kernel[0, 0, 0]
         else:
+            half = tuple(k // 2 for k in self.kernel_size)
+            padding = half if self.padding is None else self.padding
             y = lax.conv_general_dilated(
                 x,
                 kernel,
                 self.stride,
-                self._padding(x.shape[1:4]),
+                paddings(x.shape[1:4], self.kernel_size, self.stride, padding),
                 dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
             )
         if self.use_bias:
             y = y + self.param("bias", ZEROS, (self.features,)).astype(self.dtype)
         return y
-
-    def _padding(self, size: tuple[int, ...]) -> list[tuple[int, int]]:
-        if self.padding == "same":
-            return same_padding(size, self.kernel_size, self.stride)
-        pads = [k // 2 for k in self.kernel_size] if self.padding is None else self.padding
-        return [(int(pad), int(pad)) for pad in pads]
 
 
 class ConvNorm(nn.Module):
@@ -102,9 +99,4 @@ class ConvNorm(nn.Module):
 
 def max_pool(x: jax.Array, kernel: Triple, stride: Triple, padding: Triple | str) -> jax.Array:
     """Max-pooling of [B, T, H, W, C], beyond whose borders is nothing."""
-    pads = (
-        same_padding(x.shape[1:4], kernel, stride)
-        if isinstance(padding, str)
-        else [(pad, pad) for pad in padding]
-    )
-    return nn.max_pool(x, kernel, stride, pads)
+    return nn.max_pool(x, kernel, stride, paddings(x.shape[1:4], kernel, stride, padding))

@@ -28,14 +28,17 @@ def same_padding(
     The released PyTorch code computes the padding once, from the backbone's native image size,
     whatever the input's real size: `nominal_size` reproduces that.
     """
+    (rows, columns), (height, width) = _both(kernel), size
+    return (
+        same_padding_of_axis(nominal_size or height, rows, stride),
+        same_padding_of_axis(nominal_size or width, columns, stride),
+    )
 
-    def pad(n: int, k: int) -> tuple[int, int]:
-        n = nominal_size or n
-        total = max((-(-n // stride) - 1) * stride + k - n, 0)
-        return total // 2, total - total // 2
 
-    rows, columns = _both(kernel)
-    return pad(size[0], rows), pad(size[1], columns)
+def same_padding_of_axis(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding before and after one axis."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
 
 
 def _both(kernel: int | tuple[int, int]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import inspect
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,25 @@ def load_config(text: str) -> Any:
     if colon and not inspect.signature(made).parameters:
         raise ConfigFileError(f"{path} is of one network: it takes no :{argument}")
     return made(argument) if colon else made()
+
+
+def find_shipped(kind: str, name: str, *, parts: Sequence[str] = ()) -> Path:
+    """A file by its path, or by name one of those that are shipped in ``configs/<kind>s``.
+
+    Args:
+      kind: "sweep" or "ensemble".
+      name: of a shipped one, or a path that ends in ``.py``.
+      parts: files there that the others import, and that are none themselves.
+
+    Raises:
+      ValueError: there is no such file; the message lists those that are shipped.
+    """
+    own = SHIPPED / f"{kind}s"
+    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
+    if not path.is_file():
+        known = sorted(file.stem for file in own.glob("*.py") if file.stem not in parts)
+        raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}, or give a .py file")
+    return path
 
 
 def define_config(

@@ -26,7 +26,7 @@ from data_pipeline.benchmark.source_flags import (
 )
 from data_pipeline.commands import Command
 from matnet_jax.runtime.commands import on_devices
-from matnet_jax.runtime.config_files import SHIPPED, define_config
+from matnet_jax.runtime.config_files import SHIPPED, define_config, find_shipped
 from matnet_jax.sweep.definition import Sweep
 
 
@@ -145,11 +145,7 @@ def load_sweep(name: str) -> tuple[str, Sweep]:
     Raises:
       ValueError: there is no such file, or it has no `SWEEP`.
     """
-    own = SHIPPED / "sweeps"
-    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
-    if not path.is_file():
-        known = sorted(file.stem for file in own.glob("*.py") if file.stem != "runs")
-        raise ValueError(f"no sweep {name!r}; there are {', '.join(known)}, or give a .py file")
+    path = find_shipped("sweep", name, parts=("runs", "small"))
     sys.path.insert(0, str(SHIPPED.parent))  # sweeps import configs.sweeps.runs
     spec = spec_from_file_location(f"sweep_{path.stem}", path)
     assert spec is not None and spec.loader is not None

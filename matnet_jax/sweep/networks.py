@@ -45,7 +45,6 @@ def make_network(
             made = _read(run, config, partial, released)
         else:
             made = _fitted(config, partial)
-        shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         return made
     return train(config, folder)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import runpy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from matnet_jax.metrics.policies import POLICIES
-from matnet_jax.runtime.config_files import SHIPPED
+from matnet_jax.runtime.config_files import find_shipped
 
 Blend = Literal["mean", "pooled", "families"]
 
@@ -75,11 +74,7 @@ def load_ensemble(name: str) -> Ensemble:
     Raises:
       ValueError: there is no such file, or it has no `ENSEMBLE`.
     """
-    own = SHIPPED / "ensembles"
-    path = Path(name) if name.endswith(".py") else own / f"{name}.py"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in own.glob("*.py")))
-        raise ValueError(f"no ensemble {name!r}; there are {known}, or give a .py file")
+    path = find_shipped("ensemble", name)
     found = runpy.run_path(str(path)).get("ENSEMBLE")
     if not isinstance(found, Ensemble):
         raise ValueError(f"{path} has no ENSEMBLE (see matnet_jax/evaluation/ensemble)")
