@@ -193,7 +193,8 @@ def test_high_dynamic_range_looks_as_on_a_usual_screen(
         stream = container.add_stream("libx265", rate=25)
         stream.height = stream.width = 64
         stream.pix_fmt = "yuv420p10le"
-        tags = f"{QUIET}:colorprim=bt2020:transfer={name}:colormatrix=bt2020nc"
+        # With B-frames, x265 reads a lone frame's decoding time from unset memory.
+        tags = f"{QUIET}:bframes=0:colorprim=bt2020:transfer={name}:colormatrix=bt2020nc"
         stream.options = {"x265-params": tags, "crf": "4"}
         luma = np.full((64, 64), round(64 + 876 * signal[2]), np.uint16)
         planes = np.concatenate([luma.ravel(), np.full(2 * 32 * 32, 512, np.uint16)])
