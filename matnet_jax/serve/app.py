@@ -54,6 +54,7 @@ _UPLOAD = {
     }
 }
 _JPEG: dict[str, Any] = {"content": {"image/jpeg": {"schema": {"type": "string"}}}}
+_HTML: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 
 
 def _problems(**said: str) -> dict[int | str, dict[str, Any]]:
@@ -219,8 +220,8 @@ def _add_results(app: FastAPI, service: Service) -> None:
 
     @app.get(
         "/v1/jobs/{job}/report",
-        response_class=HTMLResponse,
-        responses={**_OF_JOB, **early},
+        response_class=Response,
+        responses={200: _HTML, **_OF_JOB, **early},
     )
     def report(job: _JobId) -> HTMLResponse:
         """A page of the results that needs no other file, to keep."""

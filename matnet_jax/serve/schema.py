@@ -1,6 +1,6 @@
 """What the HTTP interface answers with, as its OpenAPI description says it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -8,6 +8,9 @@ from matnet_jax.serve.jobs import File, Job, Jobs
 from matnet_jax.serve.words import meaning, uncertainty
 
 State = Literal["queued", "running", "done"]
+# No tuples: OpenAPI's description of them is not one that all readers take.
+_Two = Annotated[list[float], Field(min_length=2, max_length=2)]
+_Four = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
 class Problem(BaseModel):
@@ -27,7 +30,7 @@ class FaceEntry(BaseModel):
 
     frame: int
     timestamp: float = Field(description="Seconds.")
-    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1, pixels.")
+    box: _Four = Field(description="x0, y0, x1, y1, pixels.")
     score: float = Field(description="P(fake).")
 
 
@@ -53,7 +56,7 @@ class Entry(BaseModel):
     error: str
     skipped: str
     abstained: bool
-    uncertain: tuple[float, float] | None
+    uncertain: _Two | None
     tracks: list[TrackEntry]
 
 
@@ -83,7 +86,7 @@ class About(BaseModel):
 
     network: str
     threshold: float
-    uncertain: tuple[float, float] | None
+    uncertain: _Two | None
     limits: str
     max_upload_bytes: int
     queue: int
