@@ -121,6 +121,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         _422="Other fields, or a parameter out of range.",
         _429="The queue is full; the header Retry-After says when to try again.",
         _503="The service is closing.",
+        _507="There is no room for the upload.",
         **_ANY,
     )
 
@@ -153,9 +154,9 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         """Scores files."""
         if service.closing:
             await drain(request)
-            raise HTTPException(503, "the service is closing")
+            raise HTTPException(503, _CLOSING)
         claim = Claim(jobs.places)
-        folder = jobs.new_folder()
+        folder = jobs.folder_name()
         try:
             uploads = await receive(
                 request,
@@ -171,6 +172,8 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
                 return Response(status_code=_CLOSED)
             raise
         job = service.submit(folder, uploads)
+        if job.removed:
+            raise HTTPException(503, _CLOSING)
         if not wait:
             return JSONResponse({"job": job.id}, 202)
         if not await _wait(request, job, wait):
@@ -178,7 +181,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             return Response(status_code=_CLOSED)
         if job.removed:
             if service.closing:
-                raise HTTPException(503, "the service is closing")
+                raise HTTPException(503, _CLOSING)
             raise HTTPException(410, "the job was deleted")
         if job.state != DONE:
             return JSONResponse({"job": job.id}, 202)
@@ -265,6 +268,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4")
 
 
+_CLOSING = "the service is closing"
 _NO_JOB = "no such job: it expired, was deleted, or never was"
 
 

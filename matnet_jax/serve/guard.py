@@ -72,7 +72,7 @@ class Guard:
             return _problem(421, f"this service answers to {known} (--hosts), not to {host[:80]!r}")
         if scope["method"] not in _SAFE and _from_elsewhere(headers, host):
             return _problem(403, "a page of another origin may not use this service")
-        if self._allowed.token and _is_private(scope["path"]):
+        if self._allowed.token and not _is_open(scope["path"]):
             kind, _, given = headers.get("authorization", "").partition(" ")
             right = hmac.compare_digest(given.strip().encode(), self._allowed.token.encode())
             if kind.lower() != "bearer" or not right:
@@ -82,8 +82,9 @@ class Guard:
         return None
 
 
-def _is_private(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/metrics"
+def _is_open(path: str) -> bool:
+    """Whether a path tells nothing of anybody's files."""
+    return path in ("/", "/healthz", "/openapi.json") or path.startswith("/page/")
 
 
 def _from_elsewhere(headers: Headers, host: str) -> bool:

@@ -155,7 +155,7 @@ class Kept:
     """
 
     seconds: float = 1800.0
-    jobs: int = 1000
+    jobs: int = 200
 
 
 class Jobs:
@@ -176,11 +176,9 @@ class Jobs:
         """Jobs that are on their way or kept."""
         return len(self._jobs)
 
-    def new_folder(self) -> Path:
-        """A folder for a job to be, which only this user can read."""
-        path = self._folder / secrets.token_urlsafe(16)
-        path.mkdir(mode=0o700)
-        return path
+    def folder_name(self) -> Path:
+        """Of a folder for a job to be, which is not there yet."""
+        return self._folder / secrets.token_urlsafe(16)
 
     def add(self, job: Job) -> None:
         """Adds a job whose files have taken their places."""

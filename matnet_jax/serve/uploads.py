@@ -135,11 +135,11 @@ async def receive(
     take_place: Callable[[], None],
     received: Callable[[int], None],
 ) -> list[tuple[str, Path]]:
-    """Writes a request's files into a folder, which whoever made it deletes.
+    """Writes a request's files into a folder, which whoever calls this deletes.
 
     Args:
       request: its body is read.
-      folder: private to it.
+      folder: is made, for this user alone.
       allowed: bytes and seconds.
       take_place: see `Upload`.
       received: told of bytes as they come.
@@ -159,6 +159,7 @@ async def receive(
         raise too_large
     size = 0
     try:
+        folder.mkdir(mode=0o700)
         async with asyncio.timeout(allowed.upload_seconds):
             async for data in _in_time(request.stream(), allowed.idle_seconds):
                 size += len(data)
@@ -172,6 +173,8 @@ async def receive(
             f"the upload took more than {allowed.upload_seconds:g} seconds, or paused for "
             f"{allowed.idle_seconds:g}",
         ) from error
+    except OSError as error:
+        raise UploadError(507, f"the upload cannot be kept: {error.strerror}") from error
     finally:
         upload.close()
     return upload.finish()
