@@ -89,7 +89,8 @@ class About(BaseModel):
     uncertain: _Two | None
     limits: str
     max_upload_bytes: int
-    queue: int
+    queue: int = Field(description="Places: files that may be on their way at once.")
+    free: int = Field(description="Of these.")
     kept_seconds: float
 
 

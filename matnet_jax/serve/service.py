@@ -123,6 +123,7 @@ class Service:
             "limits": self.predictor.stated_limits,
             "max_upload_bytes": self.allowed.upload_bytes,
             "queue": self.allowed.queue,
+            "free": self.allowed.queue - self.jobs.places.taken,
             "kept_seconds": self.allowed.kept.seconds,
         }
 

@@ -180,7 +180,7 @@ async def receive(
     return upload.finish()
 
 
-async def drain(request: Request, *, most: int = 2**20, seconds: float = 2.0) -> None:
+async def drain(request: Request, *, most: int = 2**26, seconds: float = 3.0) -> None:
     """Reads what a client is still sending, within limits, so that it hears the answer."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(seconds):

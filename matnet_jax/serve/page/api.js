@@ -49,6 +49,7 @@ export async function frame(job, number, overlay) {
 // Sends a file: fetch() would not say how far it is. `signal` ends it.
 export function send(file, { progress, signal }) {
   return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(problem(0, "removed"));
     const request = new XMLHttpRequest();
     request.open("POST", "v1/predict");
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);

@@ -68,6 +68,8 @@ class Card {
   async send() {
     for (;;) {
       try {
+        // Asked before much is sent: a refusal is not always heard in the middle of it.
+        while (!(await api.about()).free && !this.removed.signal.aborted) await this.waitForPlace(2);
         const progress = (share) => this.stage("Sending", share / 2);
         return await api.send(this.file, { progress, signal: this.removed.signal });
       } catch (error) {
@@ -75,11 +77,15 @@ class Card {
           this.stage("Waiting for the token", 0);
           await askForToken("This token is wrong, or there is none.");
         } else if (error.status === 429 && !this.removed.signal.aborted) {
-          this.stage("The queue is full: waiting for a place", 0);
-          await pause(1000 * error.after);
+          await this.waitForPlace(error.after);
         } else throw error;
       }
     }
+  }
+
+  waitForPlace(seconds) {
+    this.stage("The queue is full: waiting for a place", 0);
+    return pause(1000 * seconds);
   }
 
   async follow() {
