@@ -54,6 +54,7 @@ _UPLOAD = {
     }
 }
 _JPEG: dict[str, Any] = {"content": {"image/jpeg": {"schema": {"type": "string"}}}}
+_TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 _HTML: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 
 
@@ -260,8 +261,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-        | _problems(**_ANY),
+        responses={200: _TEXT, **_problems(**_ANY)},
     )
     async def metrics() -> Response:
         """What Prometheus reads."""

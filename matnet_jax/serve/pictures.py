@@ -170,14 +170,17 @@ def _heated(image: np.ndarray, face: _Seen) -> np.ndarray:
     if face.heat is None:
         return image
     size = (face.place.size, face.place.size)
-    grown = cv2.resize(face.heat, size, interpolation=cv2.INTER_LINEAR)
-    height, width = image.shape[:2]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crop = {"M": face.place.matrix, "dsize": (width, height), "flags": flags}
-    heat = cv2.warpAffine(grown, **crop)
-    inside = cv2.warpAffine(np.ones(size, np.float32), **crop)[..., None]
+    heat = _in_frame(cv2.resize(face.heat, size, interpolation=cv2.INTER_LINEAR), image, face)
+    inside = _in_frame(np.ones(size, np.float32), image, face)[..., None]
     over = np.asarray(laid_over(Image.fromarray(image), heat), np.float32)
     return (image * (1 - inside) + over * inside).astype(np.uint8)
+
+
+def _in_frame(crop: np.ndarray, image: np.ndarray, face: _Seen) -> np.ndarray:
+    """A map of a face's crop where it is in the picture; 0 around it: [H, W]."""
+    height, width = image.shape[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(crop, face.place.matrix, (width, height), flags=flags))
 
 
 def _centre_square(width: int, height: int, size: int) -> np.ndarray:
