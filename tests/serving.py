@@ -19,10 +19,10 @@ from videos import jpeg, moving_square
 
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
-from matnet_jax.serve import worker
-from matnet_jax.serve.app import create_app
-from matnet_jax.serve.server import Server, address
-from matnet_jax.serve.service import Allowed, Service
+from matnet_jax.predict.serve import worker
+from matnet_jax.predict.serve.app import create_app
+from matnet_jax.predict.serve.server import Server, address
+from matnet_jax.predict.serve.service import Allowed, Service
 
 PATIENCE = 60  # seconds, for what takes a moment
 

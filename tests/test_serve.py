@@ -17,10 +17,10 @@ from videos import write_clip
 from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.results import NO_SEAM
-from matnet_jax.serve.jobs import Kept
-from matnet_jax.serve.service import Allowed
-from matnet_jax.serve.words import meaning, uncertainty
-from matnet_jax.serve.worker import NO_MEDIA
+from matnet_jax.predict.serve.jobs import Kept
+from matnet_jax.predict.serve.service import Allowed
+from matnet_jax.predict.serve.words import meaning, uncertainty
+from matnet_jax.predict.serve.worker import NO_MEDIA
 
 
 @pytest.fixture

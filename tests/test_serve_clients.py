@@ -19,7 +19,7 @@ from serving import PATIENCE, Running, picture, running, until
 from videos import write_clip
 from workdirs import tiny_config, workdir
 
-from matnet_jax.serve.service import Allowed
+from matnet_jax.predict.serve.service import Allowed
 
 ROOT = Path(__file__).parents[1]
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
@@ -133,7 +133,7 @@ STUB = """
 import sys
 import serving
 from matnet_jax.predict import Predictor
-from matnet_jax.serve import command, worker
+from matnet_jax.predict.serve import command, worker
 
 worker.create_detector = lambda *_: serving.Squares()
 predictor = Predictor(serving.Gated().network, settings=serving.SETTINGS)
@@ -192,8 +192,8 @@ def test_the_command_serves_until_it_is_told_to_end(
 def test_the_command_without_weights_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from matnet_jax.predict.serve.command import COMMAND
     from matnet_jax.pretrained import packaged
-    from matnet_jax.serve.command import COMMAND
 
     monkeypatch.setattr(packaged, "manifests", lambda: [])
     assert COMMAND.run(_flags(), []) == 2
@@ -203,7 +203,7 @@ def test_the_command_without_weights_says_what_to_do(
 def _flags() -> Any:
     from absl import flags
 
-    from matnet_jax.serve.command import COMMAND
+    from matnet_jax.predict.serve.command import COMMAND
 
     values = flags.FlagValues()
     COMMAND.define(values)

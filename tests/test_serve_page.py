@@ -13,7 +13,7 @@ import pytest
 from serving import PATIENCE, Running, picture, running, until
 from videos import write_clip
 
-from matnet_jax.serve.service import Allowed
+from matnet_jax.predict.serve.service import Allowed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:

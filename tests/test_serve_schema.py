@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from serving import Running, picture, running
 
-from matnet_jax.serve.service import Allowed
+from matnet_jax.predict.serve.service import Allowed
 
 OPERATIONS = [
     ("POST", "/v1/predict"),

@@ -16,8 +16,8 @@ from data_pipeline.extract.kinds import kind_of_bytes
 from matnet_jax.predict.media import Crop, End, faces_of
 from matnet_jax.predict.predictor import Predictor
 from matnet_jax.predict.results import FaceScore
-from matnet_jax.serve.jobs import RUNNING, File, Job, Jobs, drop_folder
-from matnet_jax.serve.meters import Meters
+from matnet_jax.predict.serve.jobs import RUNNING, File, Job, Jobs, drop_folder
+from matnet_jax.predict.serve.meters import Meters
 
 NO_MEDIA = "no picture or video by its first bytes"
 _HEAD = 512  # bytes

@@ -21,7 +21,7 @@ from matnet_jax.runtime.commands import on_devices
 
 if TYPE_CHECKING:
     from matnet_jax.predict.predictor import Predictor
-    from matnet_jax.serve.service import Allowed
+    from matnet_jax.predict.serve.service import Allowed
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -72,11 +72,11 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     import python_multipart  # noqa: F401
     import uvicorn
 
+    from matnet_jax.predict.serve.app import create_app
+    from matnet_jax.predict.serve.guard import is_loopback
+    from matnet_jax.predict.serve.server import Server
+    from matnet_jax.predict.serve.service import Service
     from matnet_jax.pretrained.packaged import NoDefaultError
-    from matnet_jax.serve.app import create_app
-    from matnet_jax.serve.guard import is_loopback
-    from matnet_jax.serve.server import Server
-    from matnet_jax.serve.service import Service
 
     try:
         predictor = _predictor(values)
@@ -134,9 +134,9 @@ def _predictor(values: flags.FlagValues) -> "Predictor":
 
 
 def _allowed(values: Any) -> "Allowed":
-    from matnet_jax.serve.guard import LOOPBACK, is_loopback
-    from matnet_jax.serve.jobs import Kept
-    from matnet_jax.serve.service import Allowed
+    from matnet_jax.predict.serve.guard import LOOPBACK, is_loopback
+    from matnet_jax.predict.serve.jobs import Kept
+    from matnet_jax.predict.serve.service import Allowed
 
     token = os.environ.get("MATNET_TOKEN", "") if values.token is None else values.token
     if token != token.strip() or not token.isascii():

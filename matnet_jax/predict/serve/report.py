@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 
 import matnet_jax
 from matnet_jax.predict.results import Prediction, Track
+from matnet_jax.predict.serve.jobs import File
+from matnet_jax.predict.serve.words import meaning, uncertainty
 from matnet_jax.report.drawing import drawn
 from matnet_jax.report.render import environment
-from matnet_jax.serve.jobs import File
-from matnet_jax.serve.words import meaning, uncertainty
 
 _MOST_FRAMES = 6
 _MOST_TRACKS = 10

@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from matnet_jax.predict.inputs import shown
-from matnet_jax.serve.service import Allowed
+from matnet_jax.predict.serve.service import Allowed
 
 FIELD = "file"
 _LONGEST_NAME = 255  # characters that are shown

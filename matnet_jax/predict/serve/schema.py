@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from matnet_jax.serve.jobs import File, Job, Jobs
-from matnet_jax.serve.words import meaning, uncertainty
+from matnet_jax.predict.serve.jobs import File, Job, Jobs
+from matnet_jax.predict.serve.words import meaning, uncertainty
 
 State = Literal["queued", "running", "done"]
 # No tuples: OpenAPI's description of them is not one that all readers take.

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from matnet_jax.predict.results import Prediction
-from matnet_jax.serve.jobs import Jobs
+from matnet_jax.predict.serve.jobs import Jobs
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _FACES = (1, 2, 4, 8, 16, 32, 64, 128)

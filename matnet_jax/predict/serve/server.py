@@ -5,7 +5,7 @@ from typing import Any
 
 import uvicorn
 
-from matnet_jax.serve.service import Service
+from matnet_jax.predict.serve.service import Service
 
 
 class Server(uvicorn.Server):

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from matnet_jax.predict.results import Prediction
-from matnet_jax.serve.pictures import Pictures
+from matnet_jax.predict.serve.pictures import Pictures
 
 QUEUED, RUNNING, DONE = "queued", "running", "done"
 

@@ -8,8 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from matnet_jax.serve.meters import Meters
-from matnet_jax.serve.service import Allowed
+from matnet_jax.predict.serve.meters import Meters
+from matnet_jax.predict.serve.service import Allowed
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")

@@ -12,10 +12,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect, Request
 
 import matnet_jax
-from matnet_jax.serve.guard import Guard
-from matnet_jax.serve.jobs import DONE, Claim, File, FullError, Job, drop_folder
-from matnet_jax.serve.report import report_page
-from matnet_jax.serve.schema import (
+from matnet_jax.predict.serve.guard import Guard
+from matnet_jax.predict.serve.jobs import DONE, Claim, File, FullError, Job, drop_folder
+from matnet_jax.predict.serve.report import report_page
+from matnet_jax.predict.serve.schema import (
     About,
     Accepted,
     Entry,
@@ -25,8 +25,8 @@ from matnet_jax.serve.schema import (
     entry,
     job_state,
 )
-from matnet_jax.serve.service import Service
-from matnet_jax.serve.uploads import FIELD, UploadError, drain, receive
+from matnet_jax.predict.serve.service import Service
+from matnet_jax.predict.serve.uploads import FIELD, UploadError, drain, receive
 
 _PAGE = Path(__file__).parent / "page"
 _RETRY_AFTER = 5  # seconds

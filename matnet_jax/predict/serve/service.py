@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from matnet_jax.predict.predictor import Predictor
-from matnet_jax.serve.jobs import File, Job, Jobs, Kept, Places
-from matnet_jax.serve.meters import Meters
-from matnet_jax.serve.worker import Worker
+from matnet_jax.predict.serve.jobs import File, Job, Jobs, Kept, Places
+from matnet_jax.predict.serve.meters import Meters
+from matnet_jax.predict.serve.worker import Worker
 
 
 @dataclasses.dataclass(frozen=True)
