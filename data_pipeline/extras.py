@@ -6,6 +6,9 @@ _EXTRAS = {
     **dict.fromkeys(("tensorflow", "array_record", "importlib_resources"), "data"),
     **dict.fromkeys(("av", "pi_heif"), "predict"),
     **dict.fromkeys(("apache_beam", "mtcnn", "psutil"), "video"),
+    **dict.fromkeys(
+        ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
+    ),
     "onnxruntime": "retinaface",
     "torch": "torch",
 }

@@ -26,6 +26,7 @@ COMMANDS = Commands(
             "matnet_jax.evaluation.gate.command:COMMANDS",
         ),
         "predict": ("score images and videos", "matnet_jax.predict.command:COMMAND"),
+        "serve": ("score what a page or HTTP sends", "matnet_jax.predict.serve.command:COMMAND"),
         "report": ("put evaluations side by side", "matnet_jax.report.command:COMMANDS"),
         "sweep": (
             "train the grid of a table of the paper",

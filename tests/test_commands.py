@@ -98,11 +98,12 @@ def test_a_missing_package_s_extra_is_named(capsys: pytest.CaptureFixture[str]) 
         lacks("nonsense")(["--workdir=w", "in"])
 
 
-@pytest.mark.parametrize("name", ["predict", "prepare", "check", "train", "eval"])
+@pytest.mark.parametrize("name", ["predict", "serve", "prepare", "check", "train", "eval"])
 def test_help_needs_no_extra(name: Any) -> None:
     script = (
         "import sys\n"
         "lacking = 'av apache_beam mtcnn pi_heif psutil tensorflow array_record torch'.split()\n"
+        "lacking += 'fastapi prometheus_client python_multipart starlette uvicorn'.split()\n"
         "sys.modules.update(dict.fromkeys(lacking))\n"
         "from matnet_jax.cli import COMMANDS\n"
         f"sys.exit(COMMANDS([{name!r}, '--help']))\n"

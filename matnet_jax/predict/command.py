@@ -92,7 +92,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     inputs = find_inputs([*named, *arguments], only_media=values.only_media)
     weights = values.detector_weights
     try:
-        network = _network(values)
+        network = chosen_network(values)
     except NoDefaultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -116,7 +116,8 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
     return print_summary(done, out)
 
 
-def _network(values: flags.FlagValues) -> "Network":
+def chosen_network(values: flags.FlagValues) -> "Network":
+    """The network of --workdir, --weights, or the default."""
     from matnet_jax.predict.network import packaged_network, trained_network
 
     if values.workdir is None:

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_pipeline.detectors import Detector
+from data_pipeline.detectors import Detector, Face
 from data_pipeline.extract.crops import Settings, cut, find
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.limits import Limits
@@ -18,6 +18,7 @@ from data_pipeline.extract.video import open_frames
 from data_pipeline.training.ops import fit_to_size
 
 Media = str | Path | np.ndarray
+Watch = Callable[[Frame, Sequence[tuple[int, Face]]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,16 @@ class Faces:
         finally:
             self._stop.set()
 
+    def _of_file(self, number: int, detector: Detector) -> Iterator[Crop | End]:
+        return faces_of(
+            number,
+            self._media[number],
+            detector,
+            self._settings,
+            image_size=self._image_size,
+            limits=self._limits,
+        )
+
     def _put(self, item: Crop | End | BaseException) -> bool:
         while not self._stop.is_set():
             try:
@@ -115,31 +126,51 @@ class Faces:
                 continue
         return False
 
-    def _of_file(self, number: int, detector: Detector) -> Iterator[Crop | End]:
-        settings = self._settings
-        frames_seen, with_face, problems = 0, 0, []
-        try:
-            stream = _open(self._media[number], settings.num_frames, self._limits)
-            for frame, faces in find(stream, detector, settings):
-                frames_seen += 1
-                with_face += bool(faces)
-                for track, face in faces:
-                    x0, y0, x1, y1 = (float(v) for v in face.box)
-                    yield Crop(
-                        number,
-                        track,
-                        frame.number,
-                        frame.timestamp,
-                        (x0, y0, x1, y1),
-                        fit_to_size(cut(frame.image, face, settings), self._image_size),
-                    )
-            problems.append(getattr(stream, "problem", ""))
-        except Exception as error:  # whatever a file does to a decoder or a detector is its own
-            known = isinstance(error, ValueError | OSError)
-            problems.append(str(error) if known else f"{type(error).__name__}: {error}")
-        if frames_seen and not with_face:
-            problems.append(f"no face in {frames_seen} frames")
-        yield End(number, frames_seen, "; ".join(filter(None, problems)))
+
+def faces_of(
+    number: int,
+    media: Media,
+    detector: Detector,
+    settings: Settings,
+    *,
+    image_size: int,
+    limits: Limits,
+    watch: Watch | None = None,
+) -> Iterator[Crop | End]:
+    """The faces of one file in order of time, and then its end; whatever it does is its `problem`.
+
+    Args:
+      number: the file's, which its crops carry.
+      media: see `Faces`.
+      detector: finds faces; a thread has its own.
+      settings, image_size, limits: see `Faces`.
+      watch: is shown each frame with its faces before their crops come.
+    """
+    frames_seen, with_face, problems = 0, 0, []
+    try:
+        stream = _open(media, settings.num_frames, limits)
+        for frame, faces in find(stream, detector, settings):
+            frames_seen += 1
+            with_face += bool(faces)
+            if watch is not None:
+                watch(frame, faces)
+            for track, face in faces:
+                x0, y0, x1, y1 = (float(v) for v in face.box)
+                yield Crop(
+                    number,
+                    track,
+                    frame.number,
+                    frame.timestamp,
+                    (x0, y0, x1, y1),
+                    fit_to_size(cut(frame.image, face, settings), image_size),
+                )
+        problems.append(getattr(stream, "problem", ""))
+    except Exception as error:  # whatever a file does to a decoder or a detector is its own
+        known = isinstance(error, ValueError | OSError)
+        problems.append(str(error) if known else f"{type(error).__name__}: {error}")
+    if frames_seen and not with_face:
+        problems.append(f"no face in {frames_seen} frames")
+    yield End(number, frames_seen, "; ".join(filter(None, problems)))
 
 
 def _open(media: Media, count: int, limits: Limits) -> Any:

@@ -212,24 +212,34 @@ class Predictor:
                 ended[item.file] = item
                 left -= 1
             if len(batch) == size or (batch and not left):
-                self._score(batch, scored)
+                for crop, face in zip(batch, self.score(batch), strict=True):
+                    scored.setdefault(crop.file, []).append((crop.track, face))
                 batch = []
             waiting = {crop.file for crop in batch}
             for file in sorted(set(ended) - waiting):
-                yield self._prediction(media[file], ended.pop(file), scored.pop(file, []))
+                name = "" if isinstance(media[file], np.ndarray) else str(media[file])
+                yield self.gather(name, ended.pop(file), scored.pop(file, []))
 
-    def _score(self, batch: list[Crop], scored: dict[int, list[tuple[int, FaceScore]]]) -> None:
-        scores, maps = self.network(np.stack([crop.image for crop in batch]))
-        for i, crop in enumerate(batch):
+    def score(self, crops: Sequence[Crop]) -> list[FaceScore]:
+        """Scores at most a batch of crops, in their order, of whatever files they are."""
+        scores, maps = self.network(np.stack([crop.image for crop in crops]))
+        faces = []
+        for i, crop in enumerate(crops):
             attention = maps[i] if self.keep_attention and maps is not None else None
             seen = None if attention is None else fit_to_size(crop.image, THUMBNAIL)
-            face = FaceScore(
-                crop.frame, crop.timestamp, crop.box, float(scores[i]), attention, seen
+            faces.append(
+                FaceScore(crop.frame, crop.timestamp, crop.box, float(scores[i]), attention, seen)
             )
-            scored.setdefault(crop.file, []).append((crop.track, face))
+        return faces
 
-    def _prediction(self, media: Media, end: End, faces: list[tuple[int, FaceScore]]) -> Prediction:
-        name = "" if isinstance(media, np.ndarray) else str(media)
+    def gather(self, name: str, end: End, faces: Sequence[tuple[int, FaceScore]]) -> Prediction:
+        """What a file comes to, of the faces of its tracks.
+
+        Args:
+          name: what the prediction calls the file.
+          end: how its decoding ended.
+          faces: (track, face), in any order of tracks and each track's in order of time.
+        """
         by_track: dict[int, list[FaceScore]] = {}
         for track, face in faces:
             by_track.setdefault(track, []).append(face)

@@ -1,0 +1,1 @@
+"""A page and an HTTP interface in front of prediction: `matnet serve`."""
