@@ -58,7 +58,7 @@ class DenseBlock(nn.Module):
 class TextureBlock(nn.Module):
     """Shallow features f [B, H, W, C] and maps A [B, h, w, M] -> `TextureOutput`.
 
-    D is f pooled to the maps' size over `pool`, T = f − upsampled D (eq. 1) wherever that is smaller
+    D is f pooled to the maps' size over `pool`, T = f − upsampled D (eq. 1) wherever D is smaller
     than f.
 
     Attributes:
