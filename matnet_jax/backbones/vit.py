@@ -189,7 +189,7 @@ class ViT(nn.Module):
         x, size = self._embed(images)
         if form.norm_first:
             x = norm(name="norm_first")(x)
-        places = (len(images), *size)
+        places = (images.shape[0], *size)  # a number, or an export's symbol
         others = x.shape[1] - size[0] * size[1]
 
         def patches(tokens: jax.Array) -> jax.Array:
@@ -238,8 +238,10 @@ class ViT(nn.Module):
             shape = (self.variant.registers, width)
             registers = self.param("register_tokens", ZEROS, shape)
             first = jnp.concatenate([first, registers])
-        first = jnp.broadcast_to(first.astype(self.dtype), (len(images), *first.shape))
-        return jnp.concatenate([first, patches.reshape(len(images), -1, width)], axis=1), size
+        batch = images.shape[0]
+        first = jnp.broadcast_to(first.astype(self.dtype), (batch, *first.shape))
+        tokens = patches.reshape(batch, size[0] * size[1], width)
+        return jnp.concatenate([first, tokens], axis=1), size
 
 
 def _make(
@@ -262,7 +264,7 @@ def entry(variant: Variant) -> Backbone:
         make=functools.partial(_make, variant),
         native_size=518 if variant.form is DINOV2 else variant.patch * variant.grid,
         image_size=336 if variant.grid == 24 else 224,
-        # Textures a quarter up, as MAT's shallow stage, attention three quarters.
+        # Textures a quarter of the way up, attention three quarters.
         texture_stage=f"block{variant.depth // 4}",
         attention_stage=f"block{variant.depth * 3 // 4}",
         options=("width_coefficient", "depth_coefficient"),
