@@ -16,6 +16,7 @@ import pytest
 from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
+import matnet_jax.sweep.networks
 import matnet_jax.sweep.runner
 import matnet_jax.train.run
 from data_pipeline.training.sources import DataError
@@ -163,7 +164,8 @@ def test_runs_that_tables_share_are_one() -> None:
     for name in NAMES:
         for run in load_sweep(name)[1].runs:
             assert runs.setdefault(run.name, run) == run
-    assert runs["mat"].changes == {} and len(runs) == 22
+    assert runs["mat"].changes == {} and len(runs) == 82
+    assert sum(run.config is None for run in runs.values()) == 28  # of the house's base, ensembles
 
 
 def test_the_published_figures() -> None:
@@ -227,13 +229,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
         made.append(f"train {folder.name}")
         return {"step": 2, "best_step": 2}
 
-    def evaluate(config: Any, folder: Any, *, out: Any) -> None:
+    def evaluate(config: Any, folder: Any, *, out: Any, checkpoint: Any) -> None:
+        assert checkpoint == "best"
         made.append(f"evaluate {folder.name} on {out.name}")
         plain = json.loads(config.to_json_best_effort())
         metrics = {"frame": {"acc": 0.75}, "config": plain, "checkpoint": {"step": 2}}
         write_metrics(out / "metrics.json", metrics)
 
-    monkeypatch.setattr(matnet_jax.sweep.runner, "train", train)
+    monkeypatch.setattr(matnet_jax.sweep.networks, "train", train)
     monkeypatch.setattr(matnet_jax.sweep.runner, "evaluate", evaluate)
     return made
 

@@ -48,7 +48,7 @@ def pooled_matrix(features: jax.Array, maps: jax.Array) -> jax.Array:
 
 def direction(matrix: jax.Array) -> jax.Array:
     """The matrix map by map, its signed square root, of length 1: [B, M, C] -> [B, M·C]."""
-    flat = matrix.reshape(len(matrix), -1)
+    flat = matrix.reshape(*matrix.shape[:1], -1)  # of an export, the batch has no number
     return l2_normalize(jnp.sign(flat) * jnp.sqrt(jnp.abs(flat) + _EPSILON))
 
 
