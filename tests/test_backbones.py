@@ -48,6 +48,16 @@ PARAMETERS = {
     "hrnet-w48": 65_325_120,
     "inception-v3": 21_785_568,
     "densenet-121": 6_953_856,
+    "clip-vit-b-32": 87_456_000,
+    "clip-vit-b-16": 85_799_424,
+    "clip-vit-l-14": 303_179_776,
+    "clip-vit-l-14-336": 303_507_456,
+    "dinov2-vit-s-14": 22_056_192,
+    "dinov2-vit-b-14": 86_579_712,
+    "dinov2-vit-l-14": 304_367_616,
+    "dinov2-vit-s-14-reg": 22_057_728,
+    "dinov2-vit-b-14-reg": 86_582_784,
+    "dinov2-vit-l-14-reg": 304_371_712,
 }
 
 
@@ -116,7 +126,7 @@ def test_efficientnet_sizes_at_native_size(at_native_size: Any, name: Any) -> No
 def test_native_sizes() -> None:
     sizes = [find_backbone(name).native_size for name in BACKBONES]
     assert sizes[:8] == [224, 240, 260, 300, 380, 456, 528, 600]
-    assert sizes[8:] == [299, 224, 240, 260, 280, 300, *[224] * 7, 299, 224]
+    assert sizes[8:] == [299, 224, 240, 260, 280, 300, *[224] * 7, 299, *[224] * 4, 336, *[518] * 6]
     with pytest.raises(ValueError, match=r"efficientnet-b8.*efficientnet-b0"):
         find_backbone("efficientnet-b8")
 

@@ -45,6 +45,7 @@ from matnet_jax.train.step import make_train_step
 
 BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
 RESNET = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
+VIT = {"backbone": "clip-vit-b-16", "width_coefficient": 0.15, "depth_coefficient": 0.1}
 XCEPTION = {"width_coefficient": 0.02, "middle_blocks": 0}
 TINY = {
     "mat": BACKBONE | {"mid_dims": 8},
@@ -60,6 +61,8 @@ TINY = {
     "ntechlab": BACKBONE | {"window": (64, 48)},
     "xception_ela": BACKBONE,
     "xception_pafilters": BACKBONE,
+    "gend": VIT,
+    "effort": VIT,
     "two_branch": RESNET | {"memory": 4, "feature": 8},
     "two_stream": BACKBONE | {"patch_size": 32, "patch_stride": 32, "hidden": 16, "embedding": 8},
 }

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from matnet_jax.detectors.durations import duration_in_steps
-from matnet_jax.train.optim import create_optimizer, create_schedule
+from matnet_jax.train.optim import create_optimizer, create_schedule, hold
 
 
 def run(tx: Any, params: Any, gradients: Any) -> Any:
@@ -90,6 +90,23 @@ def test_frozen_parameters_stay_and_hold_no_moments() -> None:
     assert np.all(moved["backbone"]["block1"] < 1) and np.all(moved["backbone2"] < 1)
     moments = [x for x in jax.tree.leaves(tx.init(params)) if x.shape == (3,)]
     assert len(moments) == 2 * 2  # two moments for each of the two trained parameters
+
+
+def test_patterns_train_under_a_frozen_path_and_the_rest_has_no_gradient() -> None:
+    block = {"norm_1": {"scale": jnp.ones(3)}, "dense": {"kernel": jnp.ones(3)}}
+    params = {"features": {"block_0": block, "norm": jnp.ones(3)}, "head": jnp.ones(3)}
+    rules = ("features",), ("features/*norm_*",)
+    tx = create_optimizer("adam", 0.1, freeze=rules[0], unfreeze=rules[1])
+    gradient = jax.grad(lambda p: sum(map(jnp.sum, jax.tree.leaves(hold(p, *rules)))))(params)
+    moved = run(tx, params, [jax.tree.map(jnp.ones_like, params)])
+    for tree, trained, held in ((gradient, 1.0, 0.0), (moved, 0.9, 1.0)):
+        for leaf in (tree["features"]["block_0"]["norm_1"]["scale"], tree["head"]):
+            np.testing.assert_allclose(leaf, trained, rtol=1e-5)
+        for leaf in (tree["features"]["block_0"]["dense"]["kernel"], tree["features"]["norm"]):
+            np.testing.assert_array_equal(leaf, held)
+    assert len([x for x in jax.tree.leaves(tx.init(params)) if x.shape == (3,)]) == 2 * 2
+    with pytest.raises(ValueError, match=r"like 'features/\*bn'; 3 are frozen: features/block_0"):
+        create_optimizer("adam", 0.1, freeze=rules[0], unfreeze=("features/*bn",)).init(params)
 
 
 def test_unknown_freeze_prefix_lists_what_is_there() -> None:

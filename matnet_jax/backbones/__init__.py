@@ -13,6 +13,7 @@ from matnet_jax.backbones.efficientnet_lite import EFFICIENTNET_LITES
 from matnet_jax.backbones.hrnet import HRNETS
 from matnet_jax.backbones.inception import INCEPTION_V3
 from matnet_jax.backbones.resnet import RESNETS
+from matnet_jax.backbones.vit import VITS
 from matnet_jax.backbones.xception import XCEPTION, Xception
 
 BACKBONES: dict[str, Backbone] = {
@@ -24,6 +25,7 @@ BACKBONES: dict[str, Backbone] = {
     **HRNETS,
     "inception-v3": INCEPTION_V3,
     **DENSENETS,
+    **VITS,
 }
 
 

@@ -59,6 +59,7 @@ def export_stablehlo(
     unknown = sorted(set(platforms) - {*PLATFORMS, "rocm"})
     if unknown or not platforms:
         raise ValueError(f"unknown platforms {unknown}; available: {', '.join(PLATFORMS)}")
+    model, variables = model.merged(variables)
     variables = {name: tree for name, tree in variables.items() if tree}
 
     def function(images: jax.Array) -> Outputs:
@@ -99,6 +100,7 @@ def export_savedmodel(
         raise ModuleNotFoundError(
             "a SavedModel needs TensorFlow: pip install 'matnet-jax[data]'", name=error.name
         ) from error
+    model, variables = model.merged(variables)
     variables = {name: tree for name, tree in variables.items() if tree}
     size = model.image_size
     function = jax2tf.convert(

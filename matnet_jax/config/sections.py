@@ -179,6 +179,7 @@ class Optimizer:
       nesterov: Nesterov's form of sgd's momentum.
       clip_norm: of all gradients together; None: they are not clipped.
       freeze: path prefixes of parameters that do not train.
+      unfreeze: patterns of whole paths under these that do, such as "features/*norm_*".
       sam_rho: radius of sharpness-aware minimisation, two passes a step; 0: off.
       schedule: constant, step, cosine or linear.
       warmup: duration of a linear rise from 0.
@@ -199,6 +200,7 @@ class Optimizer:
     nesterov: bool = False
     clip_norm: Annotated[float | None, POSITIVE] = None
     freeze: tuple[str, ...] = ()
+    unfreeze: tuple[str, ...] = ()
     sam_rho: Annotated[float, NOT_NEGATIVE] = 0.0
     schedule: ScheduleName = "constant"
     warmup: Annotated[str, DURATION] = "0 steps"

@@ -85,6 +85,10 @@ class Detector(nn.Module):
         """A plain classifier's arrays by our path, "params/features/…", as those of `trunks`."""
         return dict(arrays)
 
+    def merged(self, variables: Mapping[str, Any]) -> tuple[Detector, Mapping[str, Any]]:
+        """A network of the same outputs without what only training needs; itself by default."""
+        return self, variables
+
     def watch(self, variables: Mapping[str, Any]) -> dict[str, float | None]:
         """Numbers of its variables that are worth a curve in training; none by default."""
         del variables

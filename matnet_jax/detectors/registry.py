@@ -8,9 +8,11 @@ from matnet_jax.detectors import (
     capsule,
     classifier,
     clip_classifier,
+    effort,
     f3net,
     face_xray,
     fwa,
+    gend,
     ld_cnn,
     mesonet,
     multi_task,
@@ -47,6 +49,8 @@ FAMILIES: dict[str, Family] = {
     "ntechlab": ntechlab.FAMILY,
     "xception_ela": xception_ela.FAMILY,
     "xception_pafilters": xception_pafilters.FAMILY,
+    "gend": gend.FAMILY,
+    "effort": effort.FAMILY,
 }
 
 

@@ -8,6 +8,7 @@ constants, so XLA sees plain products, whose gradients are products too (no gath
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -42,6 +43,35 @@ def centred_weights(source: int, target: int) -> np.ndarray:
     np.add.at(weights, (np.arange(target), low), 1 - (positions - low))
     np.add.at(weights, (np.arange(target), high), positions - low)
     return weights
+
+
+@functools.cache
+def bicubic_weights(source: int, target: int, antialias: bool = False) -> np.ndarray:
+    """[target, source] cubic convolution between centres of pixels, as PyTorch has it.
+
+    Keys's kernel (1981) with a = −0.75, borders continued; or, with antialiasing, a = −0.5, the
+    kernel as wide as what it shrinks by, and cut at the borders.
+    """
+    scale = source / target
+    stretch = max(scale, 1.0) if antialias else 1.0
+    a = -0.5 if antialias else -0.75
+    weights = np.zeros((target, source))
+    reach = math.ceil(2 * stretch)
+    for i in range(target):
+        centre = (i + 0.5) * scale - 0.5
+        taps = math.floor(centre) + np.arange(1 - reach, reach + 1)
+        values = _cubic((taps - centre) / stretch, a)
+        if antialias:
+            values = np.where((taps >= 0) & (taps < source), values, 0.0)
+        np.add.at(weights[i], np.clip(taps, 0, source - 1), values / values.sum())
+    return weights
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    x = np.abs(x)
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
 @functools.cache
@@ -83,6 +113,11 @@ def resize_centred(x: jax.Array, size: Size) -> jax.Array:
     PyTorch's default, which it calls align_corners=False.
     """
     return _separable(x, size, centred_weights)
+
+
+def resize_bicubic(x: jax.Array, size: Size, *, antialias: bool = False) -> jax.Array:
+    """Bicubic, pixels as squares: [B, H, W, C] -> [B, *size, C]."""
+    return _separable(x, size, functools.partial(bicubic_weights, antialias=antialias))
 
 
 def adaptive_average_pool(x: jax.Array, size: Size) -> jax.Array:

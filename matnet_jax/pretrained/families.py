@@ -25,11 +25,16 @@ from matnet_jax.pretrained import (
     timm_names,
     torch_mat,
     vgg_names,
+    vit_names,
 )
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_CLIP = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
 _CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 # TensorFlow's preprocessing of EfficientNet-Lite: (pixel − 127) / 128.
 _LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
@@ -132,11 +137,16 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     if (scheme := convnext_names.find_scheme(state)) is not None:
         arrays, unexpected = convnext_names.convert(state, scheme)
         return Weights(scheme.family, arrays, tuple(unexpected), _IMAGENET)
+    if (transformer := vit_names.find_scheme(state)) is not None:
+        arrays, unexpected = vit_names.convert(state, transformer)
+        fields = _CLIP if transformer.is_clip else _IMAGENET
+        return Weights(transformer.family, arrays, tuple(unexpected), fields)
     raise CheckpointFileError(
         f"{path} is of no network this library knows. It has {len(state)} arrays"
         + (f", such as {', '.join(list(state)[:3])}" if state else "")
         + "; known: the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, timm's "
         "tf_efficientnet_b*, Cadene's Xception, ConvNeXt of transformers and of timm, "
+        "image towers of CLIP and DINOv2 of transformers, open_clip, DINOv2's authors and timm, "
         "torchvision's ResNets, VGG-19, DenseNet and Inception-v3, Cadene's SE-ResNeXt, HRNet, "
         "Keras's EfficientNet and Xception, networks of clips of torchvision, pytorch-i3d and "
         "3D-ResNets, the authors' files of MesoNet, Multi-task, Capsule-Forensics and DSP-FWA, "

@@ -176,7 +176,7 @@ def to_ours(path: str, leaf: str, value: np.ndarray) -> tuple[str, np.ndarray] |
         return f"params/{path}/bias", value
     if leaf != "weight":
         return None
-    if name.endswith("norm"):
+    if name.endswith("norm") or name.startswith("norm_"):
         return f"params/{path}/scale", value
     if "depthwise" in name:
         return f"params/{path}/kernel", value[:, 0].transpose(1, 2, 0)

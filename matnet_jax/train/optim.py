@@ -1,11 +1,13 @@
 """Optimisers and learning-rate schedules, from plain values; steps are the only unit."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from matnet_jax.config.sections import OptimizerName, ScheduleName
 
@@ -89,6 +91,7 @@ def create_optimizer(
     nesterov: bool = False,
     clip_norm: float | None = None,
     freeze: Sequence[str] = (),
+    unfreeze: Sequence[str] = (),
 ) -> optax.GradientTransformation:
     """Builds the optimiser.
 
@@ -108,9 +111,12 @@ def create_optimizer(
         before anything else; None for no clipping.
       freeze: path prefixes of parameters that stay as they are, parts joined by ``/``:
         ``("backbone",)`` or ``("backbone/stem", "attention")``. They cost no optimiser state.
+      unfreeze: patterns of whole paths under these that train all the same, in which ``*`` stands
+        for anything: ``("backbone/*/norm_*",)``.
 
     Raises:
-      ValueError: for an unknown name; at `init`, for a prefix that matches no parameter.
+      ValueError: for an unknown name; at `init`, for a prefix or a pattern that matches no
+        parameter.
     """
     decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
     adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
@@ -125,37 +131,53 @@ def create_optimizer(
         raise ValueError(f"optimiser is one of {', '.join(OPTIMIZERS)}; got {name!r}")
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     tx = optax.chain(clip, *scaled, optax.scale_by_learning_rate(learning_rate))
-    return _trained(tx, freeze)
+    return _trained(tx, freeze, unfreeze)
 
 
-def create_ascent(rho: float, *, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+def create_ascent(
+    rho: float, *, freeze: Sequence[str] = (), unfreeze: Sequence[str] = ()
+) -> optax.GradientTransformation:
     """The way uphill of sharpness-aware minimisation, ρ·g / ‖g‖; nowhere for a gradient of 0.
 
     The gradient is the loss's: neither clipped nor with weight decay, which are of the step.
 
     Args:
       rho: ρ, the length.
-      freeze: as in `create_optimizer`; these parameters stay, and have no part in ‖g‖.
+      freeze, unfreeze: as in `create_optimizer`; what is frozen stays, and has no part in ‖g‖.
     """
-    return _trained(optax.normalize_by_update_norm(rho, eps=1e-12), freeze)
+    return _trained(optax.normalize_by_update_norm(rho, eps=1e-12), freeze, unfreeze)
 
 
 def _trained(
-    tx: optax.GradientTransformation, freeze: Sequence[str]
+    tx: optax.GradientTransformation, freeze: Sequence[str], unfreeze: Sequence[str]
 ) -> optax.GradientTransformation:
     """`tx` of the parameters that are not frozen."""
     if not freeze:
         return tx
     return optax.multi_transform(
-        {"train": tx, "freeze": optax.set_to_zero()}, lambda params: freeze_labels(params, freeze)
+        {"train": tx, "freeze": optax.set_to_zero()},
+        lambda params: freeze_labels(params, freeze, unfreeze),
     )
 
 
-def freeze_labels(params: Any, prefixes: Sequence[str]) -> Any:
+def hold(params: Any, freeze: Sequence[str], unfreeze: Sequence[str] = ()) -> Any:
+    """The same parameters, of which those that are frozen have no gradient to be computed."""
+    if not freeze:
+        return params
+    labels = freeze_labels(params, freeze, unfreeze)
+    return jax.tree.map(
+        lambda label, x: lax.stop_gradient(x) if label == "freeze" else x, labels, params
+    )
+
+
+def freeze_labels(params: Any, prefixes: Sequence[str], patterns: Sequence[str] = ()) -> Any:
     """A tree like `params` of ``"freeze"`` under any of `prefixes` and ``"train"`` elsewhere.
 
+    Under a prefix, what one of `patterns` matches is ``"train"`` too.
+
     Raises:
-      ValueError: if a prefix matches nothing; the message lists what lies at its level.
+      ValueError: if a prefix matches nothing; the message lists what lies at its level. Or a
+        pattern matches nothing under the prefixes.
     """
     paths = ["/".join(_names(path)) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for prefix in prefixes:
@@ -163,9 +185,22 @@ def freeze_labels(params: Any, prefixes: Sequence[str]) -> Any:
             available = ", ".join(_siblings(paths, prefix))
             raise ValueError(f"no parameter lies under {prefix!r}; available: {available}")
 
+    def is_frozen(path: str) -> bool:
+        return any(_under(path, prefix) for prefix in prefixes)
+
+    for pattern in patterns:
+        if not any(is_frozen(path) and fnmatchcase(path, pattern) for path in paths):
+            frozen = [path for path in paths if is_frozen(path)]
+            shown = ", ".join(frozen[:5]) or "nothing"
+            raise ValueError(
+                f"no frozen parameter's path is like {pattern!r}; {len(frozen)} are frozen: "
+                f"{shown}{', …' if len(frozen) > 5 else ''}"
+            )
+
     def label(path: Any, _: Any) -> str:
         joined = "/".join(_names(path))
-        return "freeze" if any(_under(joined, prefix) for prefix in prefixes) else "train"
+        trains = any(fnmatchcase(joined, pattern) for pattern in patterns)
+        return "freeze" if is_frozen(joined) and not trains else "train"
 
     return jax.tree_util.tree_map_with_path(label, params)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import optax
 from ml_collections import ConfigDict
 
 from matnet_jax.detectors.durations import duration_in_steps
-from matnet_jax.train.optim import create_ascent, create_optimizer, create_schedule
+from matnet_jax.train.optim import create_ascent, create_optimizer, create_schedule, hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,7 @@ def build_optimizer(
         nesterov=optimizer.nesterov,
         clip_norm=optimizer.clip_norm,
         freeze=tuple(optimizer.freeze),
+        unfreeze=tuple(optimizer.unfreeze),
     )
 
 
@@ -93,4 +96,14 @@ def build_ascent(config: ConfigDict) -> optax.GradientTransformation | None:
     optimizer = config.optimizer
     if not optimizer.sam_rho:
         return None
-    return create_ascent(optimizer.sam_rho, freeze=tuple(optimizer.freeze))
+    return create_ascent(
+        optimizer.sam_rho,
+        freeze=tuple(optimizer.freeze),
+        unfreeze=tuple(optimizer.unfreeze),
+    )
+
+
+def build_hold(config: ConfigDict) -> Callable[[Any], Any]:
+    """Parameters as they are, of which the frozen ones have no gradient."""
+    freeze, unfreeze = tuple(config.optimizer.freeze), tuple(config.optimizer.unfreeze)
+    return lambda params: hold(params, freeze, unfreeze)

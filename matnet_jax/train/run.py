@@ -41,7 +41,7 @@ from matnet_jax.runtime.workdir import locked, versions
 from matnet_jax.train.attention_watch import AttentionWatch
 from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog
-from matnet_jax.train.plan import build_ascent, build_optimizer, build_plan
+from matnet_jax.train.plan import build_ascent, build_hold, build_optimizer, build_plan
 from matnet_jax.train.profiling import profiler
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -115,6 +115,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
             group=examples_together(config),
             ascent=build_ascent(config),
             skip_nonfinite=config.train.on_nonfinite == "skip",
+            hold=build_hold(config),
         ),
         donate_argnums=0,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),

@@ -29,7 +29,7 @@ from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.nn.initializers import DENSE, ZEROS
-from matnet_jax.nn.layers import Init
+from matnet_jax.nn.layers import Dense, Init
 
 
 class MAT(BackboneDetector):
@@ -41,6 +41,10 @@ class MAT(BackboneDetector):
       num_attentions: M.
       attention_version: see `AttentionModule`.
       texture_version: see `TextureBlock`.
+      texture_dims: channels that features are brought to before the texture block, whose size grows
+        with their square; None: as the stage has them.
+      texture_pool: times that D is coarser than the attention maps. A transformer's stages are all
+        of one size: only from 2 on is there a residual of them.
       ril_version: which centers' update; "v2" moves them by real samples only.
       global_pooling: G by "bap" (L2-normalised) or as a "weighted" average.
       standardize_pooled: D is standardised a sample and channel before V.
@@ -56,6 +60,8 @@ class MAT(BackboneDetector):
     num_attentions: Annotated[int, COUNT] = 4
     attention_version: Literal["paper", "released"] = "paper"
     texture_version: TextureVersion = "paper"
+    texture_dims: Annotated[int | None, COUNT] = None
+    texture_pool: Annotated[int, COUNT] = 1
     ril_version: RILVersion = "paper"
     global_pooling: Literal["bap", "weighted"] = "bap"
     standardize_pooled: bool = False
@@ -81,12 +87,15 @@ class MAT(BackboneDetector):
         self._attention_stage = resolve_stage(self.attention_stage, channels)
         numerics = (self.dtype, self.bn_group_size)
         self.attention = AttentionModule(self.num_attentions, self.attention_version, *numerics)
-        self.texture = TextureBlock(self.texture_version, *numerics)
+        self.texture = TextureBlock(self.texture_version, *numerics, self.texture_pool)
+        if self.texture_dims is not None:
+            self.texture_project = Dense(self.texture_dims, self.dtype)
         self.head = EnsembleHead(self.num_classes, self.mid_dims, self.dtype)
         self.boundary = fine_map_lib.make_head(
             self.boundary_stage, self.backbone, channels, self.dtype
         )
-        region_shape = (self.num_attentions, channels[self._texture_stage])
+        dims = self.texture_dims or channels[self._texture_stage]
+        region_shape = (self.num_attentions, dims)
         if not self.is_initializing() and not self.has_variable("feature_centers", "centers"):
             # A mutable collection that is absent would silently start again from zeros.
             raise ValueError(
@@ -121,7 +130,10 @@ class MAT(BackboneDetector):
         """
         stages = self.endpoints(images, train=train, weight=weight)
         maps = self.attention(stages[self._attention_stage], train, weight)
-        texture = self.texture(stages[self._texture_stage], maps, train, weight)
+        shallow = stages[self._texture_stage]
+        if self.texture_dims is not None:
+            shallow = self.texture_project(shallow)
+        texture = self.texture(shallow, maps, train, weight)
         pooled = standardize(texture.pooled) if self.standardize_pooled else texture.pooled
         region_features = bilinear_attention_pooling(pooled, maps)
 
@@ -223,7 +235,7 @@ def create_model(
       recipe: "paper" (what its text says) or "released" (what the authors' code does).
       backbone: see `BackboneDetector`.
       texture_stage, attention_stage: by default the backbone's own: L2 and L5 on EfficientNets, b3
-        and final on Xception, L1 and L3 on ConvNeXts.
+        and final on Xception, L1 and L3 on ConvNeXts, block6 and block18 on large transformers.
       num_attentions: M.
       num_classes: logits.
       image_size: pixels; by default the backbone's: 380, on Xception 299, on ConvNeXts 224.

@@ -58,7 +58,8 @@ class DenseBlock(nn.Module):
 class TextureBlock(nn.Module):
     """Shallow features f [B, H, W, C] and maps A [B, h, w, M] -> `TextureOutput`.
 
-    D is f pooled to the maps' size, T = f − upsampled D (eq. 1) wherever that is smaller than f.
+    D is f pooled to the maps' size over `pool`, T = f − upsampled D (eq. 1) wherever D is smaller
+    than f.
 
     Attributes:
       version: "paper": dense block on T, C_F = 4C. "v1" (released): 1×1 convolution, dense block,
@@ -66,11 +67,13 @@ class TextureBlock(nn.Module):
         its own copy of T times tanh(A) (no gradient to A), its own 5×5 convolution, dense block
         and BN-ReLU-1×1-BN-ReLU, C_F = C a map.
       bn_group_size: see `BatchNorm`, as for `weight` in the call.
+      pool: cells of a map to one of D, a side.
     """
 
     version: TextureVersion = "paper"
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
+    pool: int = 1
 
     @nn.compact
     def __call__(
@@ -104,7 +107,8 @@ class TextureBlock(nn.Module):
         )
         if self.version == "v2":
             features = conv(features, channels, 3, "extract_conv")
-        pooled, texture = self._residual(features, attention_maps.shape[1:3])
+        coarse = tuple(max(n // self.pool, 1) for n in attention_maps.shape[1:3])
+        pooled, texture = self._residual(features, coarse)
 
         if self.version == "paper":
             return TextureOutput(dense(texture), pooled)
