@@ -7,7 +7,8 @@ _EXTRAS = {
     **dict.fromkeys(("av", "pi_heif"), "predict"),
     **dict.fromkeys(("apache_beam", "mtcnn", "psutil"), "video"),
     **dict.fromkeys(
-        ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"
+        ("fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"),
+        "serve",
     ),
     "onnxruntime": "retinaface",
     "torch": "torch",
