@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 RUN := .venv/bin/python
 DEMO := runs/demo
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint docs clean
 
 help:
 	@echo "make setup   install pinned, tested versions into .venv"
@@ -14,7 +14,8 @@ help:
 	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html)"
 	@echo "make test    run the tests (PYTEST_WORKERS=2, PYTEST_ARGS='-k agda')"
 	@echo "make lint    ruff, mypy, and who may import whom"
-	@echo "make clean   remove .venv, runs and caches"
+	@echo "make docs    the documentation as a site in site/ (EXTRAS=test,video,docs)"
+	@echo "make clean   remove .venv, runs, site and caches"
 
 setup:
 	@PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" tools/setup.sh
@@ -35,5 +36,10 @@ lint: setup
 	@$(RUN) -m mypy --config-file=tests/mypy.ini
 	@.venv/bin/lint-imports
 
+docs: setup
+	@$(RUN) -c "import mkdocs" 2>/dev/null || { echo "the extra docs is missing: make docs EXTRAS=test,video,docs"; exit 1; }
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+	@echo "open in a browser: $(CURDIR)/site/index.html"
+
 clean:
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf .venv runs site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

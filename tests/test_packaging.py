@@ -18,6 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import matnet_jax
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("matnet_jax", "data_pipeline", "configs")
 
@@ -169,9 +171,23 @@ def test_the_top_level_is_as_agreed() -> None:
         *("matnet_jax", "configs", "data_pipeline", "tests", "run_train.py", "run_eval.py"),
         *("setup.cfg", "README.md", "pyproject.toml", "Makefile", ".ci", "benchmarks", "docs"),
         *("constraints.txt", "tools", "LICENSE", "CHANGELOG.md", ".gitignore", "CITATION.cff"),
-        *("SECURITY.md", "CONTRIBUTING.md", "THIRD_PARTY_NOTICES.md"),
+        *("SECURITY.md", "CONTRIBUTING.md", "THIRD_PARTY_NOTICES.md", "mkdocs.yml"),
+        *("Dockerfile", ".dockerignore"),
     }
     assert {name.split("/")[0] for name in tracked()} - allowed == set()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """Between releases the changelog's newest heading is `Unreleased`, and the citation undated."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    cited = dict(re.findall(r"^(version|date-released): (\S+)$", citation, re.M))
+    assert cited["version"] == matnet_jax.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", changelog, re.M)
+    released = [heading for heading in headings if heading != "Unreleased"]
+    assert released == [h for h in released if re.fullmatch(r"\d+\.\d+\.\d+ – \d{4}-\d\d-\d\d", h)]
+    if "date-released" in cited:
+        assert f"{cited['version']} – {cited['date-released']}" == released[0]
 
 
 def test_no_file_names_a_package_registry_or_a_place_of_one_machine() -> None:

@@ -67,9 +67,11 @@ class Guard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._allowed.hosts and _name(host) not in self._allowed.hosts:
-            known = ", ".join(self._allowed.hosts)
-            return _problem(421, f"this service answers to {known} (--hosts), not to {host[:80]!r}")
+        known = self._allowed.hosts
+        # What asks whether it is well, a container or a proxy, knows an address and no name.
+        if known and scope["path"] != "/healthz" and _name(host) not in known:
+            names = ", ".join(known)
+            return _problem(421, f"this service answers to {names} (--hosts), not to {host[:80]!r}")
         if scope["method"] not in _SAFE and _from_elsewhere(headers, host):
             return _problem(403, "a page of another origin may not use this service")
         if self._allowed.token and not _is_open(scope["path"]):
