@@ -4,7 +4,7 @@
     python -m benchmarks.backbone [--backbone=efficientnet-b4] [--batch_size=4] [--compiled_peer]
 
 The peer is `efficientnet_pytorch`, channels-last, eager unless `--compiled_peer`. Each side runs in
-a process of its own, on all cores or the GPU; see `benchmarks.peer`.
+a process of its own, on all cores or the GPU, and they are called in turns; see `benchmarks.peer`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks.lines import emit
-from benchmarks.sides import run_side, tell
+from benchmarks.sides import answer, compare
 
 _SIDE = flags.DEFINE_enum("side", None, ["ours", "peer"], "Run by this command itself.")
 _BACKBONE = flags.DEFINE_string("backbone", "efficientnet-b4", "Of both.")
@@ -72,23 +72,22 @@ def peer() -> Any:
 
 def main(_: list[str]) -> None:
     """Runs the command."""
-    names = ("forward", "forward_backward")
+    names, sides = ("forward", "forward_backward"), {"ours": ours, "peer": peer}
     if _SIDE.value:
-        sides = {"ours": ours, "peer": peer}
-        for name, function in zip(names, sides[_SIDE.value](), strict=True):
-            tell(name, function, repeats=_REPEATS.value)
+        answer(dict(zip(names, sides[_SIDE.value](), strict=True)))
         return
-    mine, theirs = (run_side("benchmarks.backbone", side) for side in ("ours", "peer"))
-    for name in names:
+    results = compare("benchmarks.backbone", sides, names, repeats=_REPEATS.value)
+    for name, by_side in results.items():
+        mine, theirs = by_side["ours"], by_side["peer"]
         emit(
             f"backbone_{name}",
-            _BATCH.value / mine[name]["seconds"],
+            _BATCH.value / mine.seconds,
             "images/s",
-            ratio=theirs[name]["seconds"] / mine[name]["seconds"],
+            ratio=theirs.seconds / mine.seconds,
             reference="efficientnet_pytorch, channels-last, "
             + ("compiled" if _COMPILED.value else "eager"),
-            peak_gb=mine[name]["peak_gb"],
-            reference_peak_gb=theirs[name]["peak_gb"],
+            peak_gb=mine.peak_gb,
+            reference_peak_gb=theirs.peak_gb,
             backbone=_BACKBONE.value,
             image_size=_SIZE.value,
             batch_size=_BATCH.value,

@@ -7,20 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from absl import flags
 from jax.sharding import Mesh
 
-from matnet_jax.detectors.mat.agda import AGDAOptions
-from matnet_jax.detectors.mat.objective import LossOptions, MATObjective
+from matnet_jax.config import default_config
+from matnet_jax.config.build import build_objective
 from matnet_jax.model import MAT, create_model
 from matnet_jax.runtime.sharding import batch_sharded, replicated
+from matnet_jax.train.plan import build_optimizer
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 
 def define_flags(*, batch_size: int, dtype: str) -> None:
     """The flags that `model_from_flags` reads, and ``--batch_size``."""
+    flags.DEFINE_enum("recipe", "paper", ["paper", "released"], "Of network and training step.")
     flags.DEFINE_string("backbone", "efficientnet-b4", "Of the network.")
     flags.DEFINE_integer("image_size", 380, "Pixels.")
     flags.DEFINE_integer("batch_size", batch_size, "Images, over all devices.")
@@ -31,21 +32,21 @@ def define_flags(*, batch_size: int, dtype: str) -> None:
 
 def settings() -> dict[str, Any]:
     """The flags' values, for the line of a result."""
-    names = ("backbone", "image_size", "batch_size", "dtype", "remat", "bn_group_size")
+    names = ("recipe", "backbone", "image_size", "batch_size", "dtype", "remat", "bn_group_size")
     return {name: flags.FLAGS[name].value for name in names}
 
 
 def model_from_flags(**overrides: Any) -> MAT:
-    """The paper's network as the flags say."""
+    """The network as the flags say."""
     fields = settings() | overrides
     del fields["batch_size"]
-    return create_model("paper", **fields | {"dtype": jnp.dtype(fields["dtype"])})
+    return create_model(fields.pop("recipe"), **fields | {"dtype": jnp.dtype(fields["dtype"])})
 
 
-def training_step(model: MAT, mesh: Mesh) -> Any:
-    """The paper's step with AGDA and Adam, jitted: (state, batch, key) -> (state, metrics)."""
-    objective = MATObjective(LossOptions(), AGDAOptions(), center_rate=lambda step: 0.05)
-    step = make_train_step(model, objective, optax.adam(1e-3))
+def training_step(model: MAT, mesh: Mesh, recipe: str = "paper") -> Any:
+    """A recipe's step with AGDA, jitted: (state, batch, key) -> (state, metrics)."""
+    objective = build_objective(default_config(recipe, "mat"), model, lambda duration: 1000)
+    step = make_train_step(model, objective, _optimizer(recipe))
     return jax.jit(
         step,
         donate_argnums=0,
@@ -64,18 +65,22 @@ def inference(model: MAT) -> Any:
     return jax.jit(score)
 
 
-def initial_state(model: MAT) -> Any:
+def initial_state(model: MAT, recipe: str = "paper") -> Any:
     """The step's first argument, of seed 0."""
-    return create_train_state(model, optax.adam(1e-3), 0)
+    return create_train_state(model, _optimizer(recipe), 0)
+
+
+def _optimizer(recipe: str) -> Any:
+    config = default_config(recipe, "mat")
+    return build_optimizer(config, config.optimizer.learning_rate)
 
 
 def batch(size: int, image_size: int) -> dict[str, np.ndarray]:
-    """Random pixels with alternating labels."""
+    """Random pixels with alternating labels; as in training, none has a weight."""
     draw = np.random.default_rng(0)
     return {
         "image": draw.integers(0, 256, (size, image_size, image_size, 3), np.uint8),
         "label": (np.arange(size) % 2).astype(np.int32),
-        "weight": np.ones(size, np.float32),
     }
 
 

@@ -1,4 +1,7 @@
-"""The PyTorch peer: `efficientnet_pytorch`, channels-last; on a GPU in bfloat16."""
+"""The PyTorch peer of the backbone alone: `efficientnet_pytorch`, channels-last.
+
+On a GPU in bfloat16. The whole network's peer is `benchmarks.torch_mat`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Callable
 
 
 def peer_passes(
-    backbone: str, batch_size: int, image_size: int, *, compiled: bool, passes: int = 1
+    backbone: str, batch_size: int, image_size: int, *, compiled: bool
 ) -> tuple[Callable[[], None], Callable[[], None]]:
-    """One forward pass, and `passes` forward and backward, of random weights on random images.
+    """One forward pass, and one forward and backward, of random weights on random images.
 
     Args:
       compiled: by `torch.compile`, which on a CPU needs a C++ compiler.
@@ -36,10 +39,9 @@ def peer_passes(
     def backward() -> None:
         model.train()
         model.zero_grad(set_to_none=True)
-        for _ in range(passes):
-            with half:
-                loss = network(pixels).square().mean()
-            loss.backward()
+        with half:
+            loss = network(pixels).square().mean()
+        loss.backward()
         loss.item()
 
     return forward, backward

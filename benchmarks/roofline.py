@@ -57,9 +57,13 @@ def main(_: list[str]) -> None:
 
     model, mesh = network.model_from_flags(), data_mesh(jax.devices()[:1])
     images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)
-    state, key = replicate((network.initial_state(model), jax.random.key(0)), mesh)
+    state, key = replicate(
+        (network.initial_state(model, flags.FLAGS.recipe), jax.random.key(0)), mesh
+    )
     infer = network.inference(model).lower(state.variables, images["image"]).compile()
-    step = network.training_step(model, mesh).lower(state, images, key).compile()
+    step = (
+        network.training_step(model, mesh, flags.FLAGS.recipe).lower(state, images, key).compile()
+    )
 
     def forward() -> None:
         jax.block_until_ready(infer(state.variables, images["image"]))

@@ -37,9 +37,9 @@ def main(_: list[str]) -> None:
         name: jax.ShapeDtypeStruct((_PER_CHIP.value * mesh.size, *x.shape[1:]), x.dtype)
         for name, x in network.batch(1, model.image_size).items()
     }
-    state = jax.eval_shape(lambda: network.initial_state(model))
+    state = jax.eval_shape(lambda: network.initial_state(model, flags.FLAGS.recipe))
     start = time.perf_counter()
-    step = network.training_step(model, mesh)
+    step = network.training_step(model, mesh, flags.FLAGS.recipe)
     compiled = step.lower(state, shapes, jax.eval_shape(lambda: jax.random.key(0))).compile()
     seconds = time.perf_counter() - start
     memory, text, cost = compiled.memory_analysis(), compiled.as_text(), compiled.cost_analysis()

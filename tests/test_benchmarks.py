@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import sides
 from benchmarks.compare import compare, read
 from benchmarks.faces import count
 from benchmarks.input import Work, images_per_second, share, write_records
@@ -80,6 +81,30 @@ def test_the_least_time_is_that_of_the_slower_of_computing_and_moving() -> None:
     assert peak.seconds(197e12, 0) == 1 and peak.seconds(0, 2 * 819e9) == 2
     assert find_peak("NVIDIA H200").bytes > find_peak("NVIDIA H100 80GB HBM3").bytes
     assert find_peak("cpu") is None
+
+
+def test_sides_are_called_in_turns_and_memory_is_that_of_the_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "two_sides.py").write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from benchmarks.sides import answer\n"
+        "def tell():\n"
+        "    with Path(__file__).with_name('calls').open('a') as file:\n"
+        "        print(sys.argv[1:], file=file)\n"
+        "answer({'large': lambda: b'x' * 10**8, 'small': tell})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    monkeypatch.setattr(sys, "argv", ["command", "--flag"])
+    results = sides.compare("two_sides", ("a", "b"), ("large", "small"), repeats=2)
+    calls = [f"['--side={name}', '--flag']" for name in "ab"]
+    assert (tmp_path / "calls").read_text().splitlines() == 3 * calls
+    for name in "ab":
+        large, small = results["large"][name], results["small"][name]
+        assert large.peak_gb - small.peak_gb > 0.09 and min(large.seconds, small.seconds) > 0
+    with pytest.raises(RuntimeError, match="side 'a' ended with status 1"):
+        sides.compare("two_sides", "ab", ("gone",), repeats=1)
 
 
 def test_faces_of_two_detectors_are_counted_and_paired() -> None:

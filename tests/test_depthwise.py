@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -165,12 +168,26 @@ def lowered_for_gpu() -> str:
     )
 
 
+def test_what_is_unmeasured_is_not_even_imported() -> None:
+    """The module of Triton's kernels, and Pallas with it, which takes time to load."""
+    loads_all = (
+        "import sys, jax; from matnet_jax.nn import depthwise; depthwise.gpu_form();"
+        " print([m for m in sys.modules if m.endswith('.triton') or '.pallas' in m])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != depthwise.ON_GPU}
+    command = [sys.executable, "-c", loads_all]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_form_on_gpus_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lowered_for_gpu().count("stablehlo.convolution") == 3
     monkeypatch.setenv(depthwise.ON_GPU, "triton")
-    assert depthwise.gpu_form() is xla, "eight devices"
+    with pytest.warns(UserWarning, match="triton is unmeasured"):
+        assert depthwise.gpu_form() is xla, "eight devices"
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    text = lowered_for_gpu()  # Pallas has made Triton's own code of all three kernels
+    with pytest.warns(UserWarning, match="triton is unmeasured"):
+        text = lowered_for_gpu()  # Pallas has made Triton's own code of all three kernels
     assert text.count("xla.gpu.triton") == 3 and "stablehlo.convolution" not in text
     monkeypatch.setenv(depthwise.ON_GPU, "cudnn")
     with pytest.raises(ValueError, match="no depthwise convolution 'cudnn'; available: xla, shif"):

@@ -1,7 +1,9 @@
 """Depthwise convolution: one function, whose form is chosen by platform in this one place.
 
-XLA's own grouped convolution is the reference. On CPU it is one to two orders of magnitude slower
-than plain loops, so there the form is `shifted`. `triton` are kernels for NVIDIA GPUs.
+XLA's own grouped convolution is the reference, and what GPUs and TPUs compute with. On CPU it is
+one to two orders of magnitude slower than plain loops, so there the form is `shifted`. `triton`,
+kernels for NVIDIA GPUs, is unmeasured: no default takes it and nothing imports it; only the
+environment's ``MATNET_JAX_GPU_DEPTHWISE=triton`` does, and it warns.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -19,7 +22,8 @@ from jax import lax
 from matnet_jax.nn.depthwise import shifted, xla
 from matnet_jax.nn.depthwise.xla import Padding
 
-FORMS = ("xla", "shifted", "triton")  # modules of this package with `forward` and `backward`
+UNMEASURED = ("triton",)  # written and tested without the machine that they are for
+FORMS = ("xla", "shifted", *UNMEASURED)  # modules of this package: `forward` and `backward`
 ON_GPU = "MATNET_JAX_GPU_DEPTHWISE"  # environment variable: another form than XLA's on GPUs
 
 
@@ -69,10 +73,18 @@ def form(name: str) -> ModuleType:
 def gpu_form() -> ModuleType:
     """What GPUs compute with: XLA's convolution, unless the environment names another form.
 
+    Warns where that form is unmeasured.
+
     Raises:
       ValueError: the environment names a form that there is not.
     """
     name = os.environ.get(ON_GPU, "xla")
+    if name in UNMEASURED:
+        warnings.warn(
+            f"{ON_GPU}={name} is unmeasured: it has not run on a GPU, and may be slower than XLA's "
+            "convolution; compare them with `python -m benchmarks.depthwise`",
+            stacklevel=2,
+        )
     if name == "triton" and jax.device_count() > 1:
         return xla  # XLA cannot divide a kernel of ours: it would gather the batch on each device
     return form(name)

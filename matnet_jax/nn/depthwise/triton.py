@@ -1,5 +1,8 @@
 """Depthwise convolution as Pallas kernels for NVIDIA GPUs (Ampere and newer), through Triton.
 
+**Unmeasured**: right in Pallas' interpreter and lowered for CUDA, but not run on a GPU. So nothing
+chooses it but ``MATNET_JAX_GPU_DEPTHWISE=triton``; see the package.
+
 A program computes a tile of columns and channels. Channels lie next to one another in memory, so
 loads are whole lines; rows and columns that the padding adds are masked, never stored. Sums are
 float32. The filter gradient keeps its k² sums in registers over many rows.
