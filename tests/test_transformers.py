@@ -14,7 +14,6 @@ import pytest
 from safetensors.numpy import save_file
 from test_vit import state_dict
 
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import build_model, build_objective
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_source
@@ -24,7 +23,8 @@ from matnet_jax.detectors.inference import infer
 from matnet_jax.detectors.variables import abstract_variables
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.model import create_classifier, create_detector, create_model
-from matnet_jax.nn.singular import merge, split
+from matnet_jax.nn.singular import merge, triplets
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import freeze_labels
 from matnet_jax.train.plan import build_hold, build_optimizer
@@ -33,7 +33,7 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 SIZE = 64
-CONFIGS = ("gend_clip_l", "gend_dinov2_s", "effort_clip_l", "mat_clip_l")
+CONFIGS = ("gend_clip_l", "gend_dinov2_s", "effort_clip_l", "qtfp_clip_l", "mat_clip_l")
 TINY: dict[str, Any] = {
     "model.width_coefficient": 0.1,
     "model.depth_coefficient": 0.05,
@@ -93,8 +93,11 @@ def trained_numbers(params: Any, config: Any) -> tuple[int, int]:
         # 24 blocks of two norms, and two more, of 1024 scales and biases; 2050 of the dense layer.
         ("gend_clip_l", 50 * 2 * 1024, 104_450, 303_181_826),
         ("gend_dinov2_s", 25 * 2 * 384, 19_970, 22_056_962),
-        # 24 blocks of four layers, a triplet of 1024 + 1 + 1024 numbers each: 0.19 M.
-        ("effort_clip_l", 24 * 4 * 2049, 198_754, 303_378_530),
+        # 24 blocks of four layers, a triplet of 1024 + 1 + 1024 numbers each: 0.19 M; and as many
+        # that stay, for what the kernels came with.
+        ("effort_clip_l", 24 * 4 * 2049, 198_754, 303_575_234),
+        # The same, and four queries of 1024.
+        ("qtfp_clip_l", 24 * 4 * 2049, 202_850, 303_579_330),
         ("mat_clip_l", 50 * 2 * 1024, 1_116_682, 304_194_058),
     ],
 )
@@ -126,7 +129,8 @@ def embedded(config: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("gend_clip_l", 40), ("effort_clip_l", 40), ("mat_clip_l", 15)]
+    ("name", "steps"),
+    [("gend_clip_l", 40), ("effort_clip_l", 40), ("qtfp_clip_l", 40), ("mat_clip_l", 15)],
 )
 def test_a_tiny_one_learns_the_embedded_faces(name: str, steps: int) -> None:
     """From random weights, of which the same share trains as at full size."""
@@ -160,17 +164,20 @@ def test_a_tiny_one_learns_the_embedded_faces(name: str, steps: int) -> None:
     assert moved <= trained and len(moved) >= 0.8 * len(trained)
 
 
-def test_a_split_kernel_is_the_same_and_its_triplets_are_the_smallest() -> None:
+def test_a_kernel_stays_and_the_triplets_beside_it_are_its_smallest() -> None:
     kernel = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
-    parts = split(kernel, 2)
-    np.testing.assert_allclose(merge(parts), kernel, atol=1e-6)
+    leaves = {"kernel": kernel, **triplets(kernel, 2)}
+    np.testing.assert_array_equal(merge(leaves), kernel)
     values = np.linalg.svd(kernel, compute_uv=False)
-    np.testing.assert_allclose(parts["residual_values"], values[2:], rtol=1e-5)
-    rest = np.linalg.svd(parts["kernel"], compute_uv=False)
-    np.testing.assert_allclose(rest, [*values[:2], 0, 0], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(parts["residual_left"], axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(leaves["given_values"], values[2:], rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(leaves["given_left"], axis=0), 1, rtol=1e-5)
+    # Without what trains, the rest of the singular values is left.
+    rest = merge({**leaves, "residual_values": np.zeros(2)})
+    np.testing.assert_allclose(
+        np.linalg.svd(rest, compute_uv=False), [*values[:2], 0, 0], atol=1e-5
+    )
     with pytest.raises(ValueError, match="has 4 singular values; rank = 5"):
-        split(kernel, 5)
+        triplets(kernel, 5)
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -257,7 +264,7 @@ def test_from_a_users_file_to_heat_maps(name: str, tmp_path: Path) -> None:
     path = "params/features/block_0/expand/kernel"
     np.testing.assert_array_equal(own[path], given[path])
     scale = "params/features/block_0/norm_2/scale"
-    assert np.array_equal(own[scale], given[scale]) == (name == "effort_clip_l")
+    assert np.array_equal(own[scale], given[scale]) == (name in ("effort_clip_l", "qtfp_clip_l"))
     if name == "mat_clip_l":  # the others' way goes on in tests/test_families.py
         metrics = evaluate(config, tmp_path / "run")
         assert np.isfinite(metrics["loss"])
