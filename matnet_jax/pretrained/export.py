@@ -25,6 +25,7 @@ from data_pipeline.files import atomic_folder, write_json
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
+from matnet_jax.nn.attention import portable
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.workdir import versions
 
@@ -63,7 +64,8 @@ def export_stablehlo(
     variables = {name: tree for name, tree in variables.items() if tree}
 
     def function(images: jax.Array) -> Outputs:
-        return infer(model, variables, images).arrays()
+        with portable():
+            return infer(model, variables, images).arrays()
 
     shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
     with _no_source_locations():
@@ -103,8 +105,13 @@ def export_savedmodel(
     model, variables = model.merged(variables)
     variables = {name: tree for name, tree in variables.items() if tree}
     size = model.image_size
+
+    def call(variables: Mapping[str, Any], images: jax.Array) -> Outputs:
+        with portable():
+            return infer(model, variables, images).arrays()
+
     function = jax2tf.convert(
-        lambda variables, images: infer(model, variables, images).arrays(),
+        call,
         polymorphic_shapes=[None, f"(b, {size}, {size}, 3)"],
         with_gradient=False,
         native_serialization_platforms=tuple(platforms),
