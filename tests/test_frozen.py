@@ -42,7 +42,7 @@ def config_of(folder: Path, **overrides: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, two_devices: None) -> Path:
     """``whole``, of full checkpoints, and ``part``, which was ended and continued."""
     folder = tmp_path_factory.mktemp("runs")
     file_of(config_of(folder), folder / FILE)
@@ -78,7 +78,6 @@ def test_what_trained_is_saved_and_continues_bit_for_bit(runs: Path) -> None:
     assert loaded.model == wanted.model
 
 
-@pytest.mark.usefixtures("two_devices")
 def test_evaluation_prediction_export_and_weights_have_the_whole_network(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,7 +57,8 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for path, array in sorted(arrays.items()):
         digest.update(f"{path} {array.dtype.name} {list(array.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(little.reshape(-1).view(np.uint8))
     return digest.hexdigest()
 
 
