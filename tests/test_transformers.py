@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from records import write_records
 from safetensors.numpy import save_file
 from test_vit import state_dict
 
@@ -251,21 +252,37 @@ def test_textures_of_one_grid_have_a_residual_by_a_coarser_mean() -> None:
         create_model(**fields | {"texture_stage": "block9"})
 
 
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As prepare writes them; a fake's source has a real video."""
+    folder = tmp_path_factory.mktemp("records")
+    write_records(folder, paired=True)
+    return folder
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.usefixtures("two_devices")
-def test_from_a_users_file_to_heat_maps(name: str, tmp_path: Path) -> None:
+def test_from_a_users_file_and_records_to_heat_maps(
+    name: str, records: Path, tmp_path: Path
+) -> None:
     """The sequence of docs/transformers.md, in bfloat16 where the config has it."""
-    config = tiny_of(name, **{"init.path": str(tmp_path / "weights.safetensors")})
-    given = file_of(config, tmp_path / "weights.safetensors")
+    weights = tmp_path / "weights.safetensors"
+    own = {"init.path": str(weights), "data.source": "records", "data.dir": str(records)}
+    config = tiny_of(name, **own)
+    given = file_of(config, weights)
     assert train(config, tmp_path / "run")["step"] == 2
     loaded = load_trained(tmp_path / "run")
     assert loaded.model.mean == tuple(config.model.mean or loaded.model.mean)
-    own = flatten(loaded.model.merged(loaded.variables)[1])
+    assert loaded.metadata["frozen"]["source"] == str(weights)
+    plain = flatten(loaded.model.merged(loaded.variables)[1])
     path = "params/features/block_0/expand/kernel"
-    np.testing.assert_array_equal(own[path], given[path])
+    np.testing.assert_array_equal(plain[path], given[path])
     scale = "params/features/block_0/norm_2/scale"
-    assert np.array_equal(own[scale], given[scale]) == (name in ("effort_clip_l", "qtfp_clip_l"))
-    if name == "mat_clip_l":  # the others' way goes on in tests/test_families.py
-        metrics = evaluate(config, tmp_path / "run")
-        assert np.isfinite(metrics["loss"])
-        assert "alt=" in (tmp_path / "run" / "eval" / "test" / "report.html").read_text()
+    stays = name in ("effort_clip_l", "qtfp_clip_l")
+    assert np.array_equal(plain[scale], given[scale]) == stays
+
+    metrics = evaluate(config, tmp_path / "run")
+    assert np.isfinite(metrics["loss"]) and metrics["video"]["n_fake"] == 2
+    # What the class's token, the queries or MAT's maps look at, in overlays and as numbers.
+    assert "alt=" in (tmp_path / "run" / "eval" / "test" / "report.html").read_text()
+    assert metrics["attention"]["all"]["entropy"] > 0
