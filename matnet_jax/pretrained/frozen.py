@@ -77,16 +77,16 @@ def read_frozen(
         arrays = recognize(read_file(path), path).arrays
     except (CheckpointFileError, FileNotFoundError) as error:
         raise FrozenPartError(
-            f"the network in {workdir} has {len(frozen.paths)} arrays as {frozen.source} had them, "
-            f"which cannot be read ({error}): {todo}"
+            f"the network in {workdir} has its frozen part, {len(frozen.paths)} arrays, in "
+            f"{frozen.source}, which cannot be read ({error}): {todo}"
         ) from error
     names = {path: f"params/{path}" for path in frozen.paths}
     found = {
         path: np.asarray(arrays[name], np.float32) for path, name in names.items() if name in arrays
     }
     if len(found) < len(names):
-        missing = next(path for path in names if path not in found)
-        said = f"{missing} and {len(names) - len(found) - 1} more of them are not in it"
+        missing = [path for path in names if path not in found]
+        said = f"it lacks {len(missing)} of these, such as {missing[0]}"
     elif (got := fingerprint(found)) != frozen.sha256:
         said = f"these have the SHA-256 {got}, wanted {frozen.sha256}"
     else:
