@@ -15,10 +15,11 @@ from records import write_records
 from safetensors.numpy import save_file
 from test_vit import state_dict
 
+from matnet_jax.checkpoints.frozen import Frozen, without
 from matnet_jax.config.build import build_model, build_objective
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_source
-from matnet_jax.detectors.assembly import assemble, flatten
+from matnet_jax.detectors.assembly import assemble, flatten, variable_shapes
 from matnet_jax.detectors.gend import alignment, uniformity
 from matnet_jax.detectors.inference import infer
 from matnet_jax.detectors.variables import abstract_variables
@@ -28,7 +29,7 @@ from matnet_jax.nn.singular import merge, triplets
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import freeze_labels
-from matnet_jax.train.plan import build_hold, build_optimizer
+from matnet_jax.train.plan import build_hold, build_optimizer, frozen_in
 from matnet_jax.train.run import train
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -77,6 +78,10 @@ def file_of(config: Any, path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def numbers(shapes: Any) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
 def trained_numbers(params: Any, config: Any) -> tuple[int, int]:
     """Of the backbone, and of the whole network."""
     labels = flatten(freeze_labels(params, config.optimizer.freeze, config.optimizer.unfreeze))
@@ -89,31 +94,34 @@ def trained_numbers(params: Any, config: Any) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone", "whole", "everything"),
+    ("name", "backbone", "whole", "saved", "everything"),
     [
         # 24 blocks of two norms, and two more, of 1024 scales and biases; 2050 of the dense layer.
-        ("gend_clip_l", 50 * 2 * 1024, 104_450, 303_181_826),
-        ("gend_dinov2_s", 25 * 2 * 384, 19_970, 22_056_962),
+        ("gend_clip_l", 50 * 2 * 1024, 104_450, 104_450, 303_181_826),
+        ("gend_dinov2_s", 25 * 2 * 384, 19_970, 19_970, 22_056_962),
         # 24 blocks of four layers, a triplet of 1024 + 1 + 1024 numbers each: 0.19 M; and as many
-        # that stay, for what the kernels came with.
-        ("effort_clip_l", 24 * 4 * 2049, 198_754, 303_575_234),
+        # that stay, for what the kernels came with, which are in no file.
+        ("effort_clip_l", 24 * 4 * 2049, 198_754, 198_754 + 24 * 4 * 2049, 303_575_234),
         # The same, and four queries of 1024.
-        ("qtfp_clip_l", 24 * 4 * 2049, 202_850, 303_579_330),
-        ("mat_clip_l", 50 * 2 * 1024, 1_116_682, 304_194_058),
+        ("qtfp_clip_l", 24 * 4 * 2049, 202_850, 202_850 + 24 * 4 * 2049, 303_579_330),
+        ("mat_clip_l", 50 * 2 * 1024, 1_116_682, 1_116_682, 304_194_058),
     ],
 )
-def test_little_trains_and_the_optimiser_has_state_of_that_alone(
-    name: str, backbone: int, whole: int, everything: int
+def test_little_trains_and_the_optimiser_and_checkpoints_have_that_alone(
+    name: str, backbone: int, whole: int, saved: int, everything: int
 ) -> None:
     """At full size, from shapes."""
     config = load_config(name)
     params = abstract_variables(build_model(config))["params"]
     assert trained_numbers(params, config) == (backbone, whole)
-    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == everything
+    assert numbers(params) == everything
     tx = build_optimizer(config, lambda step: 1e-3)
     state = jax.eval_shape(tx.init, params)
-    moments = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state) if leaf.shape)
-    assert moments == 2 * whole
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state) if leaf.shape) == 2 * whole
+    plain = create_classifier(config.model.backbone, image_size=224)
+    in_file = {path.removeprefix("params/") for path in variable_shapes(plain)}
+    left_out = Frozen("", "", tuple(in_file & set(frozen_in(config, params))))
+    assert numbers(without({"params": params}, left_out)) == saved
 
 
 def embedded(config: Any) -> dict[str, np.ndarray]:
