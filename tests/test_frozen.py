@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from test_checkpoint import abstract, make_state
 from test_transformers import file_of, tiny_of
 
-from matnet_jax.checkpoints.errors import FrozenPartError
+from matnet_jax.checkpoints.errors import CheckpointMismatchError, FrozenPartError
 from matnet_jax.checkpoints.frozen import Frozen, fingerprint
 from matnet_jax.checkpoints.operating_point import write_operating_point
 from matnet_jax.checkpoints.orbax import Checkpoints
@@ -146,6 +146,7 @@ def test_what_a_rerun_leaves_out(runs: Path, tmp_path: Path) -> None:
     """All of it, unless it is asked for, or trains."""
     metadata, _, _ = saved(runs / "part")
     frozen = Frozen.from_json(metadata["frozen"])
+    assert frozen is not None
     params = load_trained(runs / "whole").variables["params"]
     moved = shutil.copy(runs / FILE, tmp_path / "moved.safetensors")
     found = still_left_in_file(config_of(runs, **{"init.path": str(moved)}), frozen, params)
@@ -195,4 +196,10 @@ def test_a_reader_of_whole_checkpoints_is_told(tmp_path: Path, ema: bool) -> Non
         restored = checkpoints.restore(
             1, abstract(state), read_frozen=lambda frozen: {"backbone/kernel": kernel}
         )
+        with pytest.raises(
+            CheckpointMismatchError, match=r"backbone/kernel is \[3, 4\] in the file"
+        ):
+            checkpoints.restore(
+                1, abstract(state), read_frozen=lambda frozen: {"backbone/kernel": kernel[:, :4]}
+            )
     jax.tree.map(np.testing.assert_array_equal, restored, state)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from matnet_jax.checkpoints.errors import FrozenPartError
+from matnet_jax.checkpoints.errors import CheckpointMismatchError, FrozenPartError
 
 _PARTS = ("params", "ema_params")  # an average of what stays is that itself
 
@@ -58,7 +58,7 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
     for path, array in sorted(arrays.items()):
         digest.update(f"{path} {array.dtype.name} {list(array.shape)}\n".encode())
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        digest.update(little.reshape(-1).view(np.uint8))
+        digest.update(little.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -83,10 +83,20 @@ def filled(
       network: trees of arrays by name.
       arrays: what was left out.
       abstract: the whole network as `jax.ShapeDtypeStruct`s with shardings.
+
+    Raises:
+      CheckpointMismatchError: the network has one of them otherwise, or not at all.
     """
 
     def whole(name: str, tree: Any) -> Any:
         wanted = _flat(abstract[name])
+        for path, array in arrays.items():
+            if path not in wanted or wanted[path].shape != array.shape:
+                has = list(wanted[path].shape) if path in wanted else "no such array"
+                raise CheckpointMismatchError(
+                    f"the checkpoint is of another network: {path} is {list(array.shape)} in the "
+                    f"file of its frozen part, and the network has {has}"
+                )
         laid = {path: _laid_out(array, wanted[path]) for path, array in arrays.items()}
         return _nested(_flat(tree) | laid)
 
