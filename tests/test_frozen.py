@@ -196,9 +196,7 @@ def test_a_reader_of_whole_checkpoints_is_told(tmp_path: Path, ema: bool) -> Non
         restored = checkpoints.restore(
             1, abstract(state), read_frozen=lambda frozen: {"backbone/kernel": kernel}
         )
-        with pytest.raises(
-            CheckpointMismatchError, match=r"backbone/kernel is \[3, 4\] in the file"
-        ):
+        with pytest.raises(CheckpointMismatchError, match=r"kernel is \[3, 4\] in the file"):
             checkpoints.restore(
                 1, abstract(state), read_frozen=lambda frozen: {"backbone/kernel": kernel[:, :4]}
             )
