@@ -22,6 +22,7 @@ def unit(x: Any) -> Any:
 
 def slow_contrast(patches: Any, temperature: float, sharpness: float) -> float:
     """Over the examples that count."""
+    patches = np.asarray(patches, np.float64)
     kept = [i for i in range(len(LABELS)) if WEIGHT[i]]
     flat = [(unit(patch), LABELS[i]) for i in kept for patch in patches[i]]
     real, fake = (unit(np.mean([x for x, y in flat if y == label], axis=0)) for label in (0, 1))

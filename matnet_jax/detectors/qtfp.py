@@ -112,11 +112,14 @@ def patch_contrast(
 
     likeness = flat @ (prototype(forged) - prototype(counts - forged))
     emphasis = lax.stop_gradient(jax.nn.sigmoid(sharpness * likeness))
-    # cos ≤ 1, so that no exponential overflows.
-    near = jnp.exp((flat @ flat.T - 1) / temperature) * (1 - jnp.eye(len(flat)))
-    same, every = near @ forged, near @ counts
-    has = (forged > 0) & (same > 0)
-    logs = jnp.log(jnp.where(has, same, 1.0)) - jnp.log(jnp.where(has, every, 1.0))
+    scores, others = flat @ flat.T / temperature, 1 - jnp.eye(len(flat))
+    has = (forged > 0) & (others @ forged > 0)
+
+    def log_sum(share: jax.Array) -> jax.Array:
+        # Of rows that count for nothing any sum will do whose gradient is a number.
+        return jax.nn.logsumexp(scores, axis=1, b=jnp.where(has[:, None], others * share, 1.0))
+
+    logs = jnp.where(has, log_sum(forged) - log_sum(counts), 0.0)
     return -jnp.sum(forged * emphasis * logs) / jnp.maximum(jnp.sum(forged), 1.0)
 
 
