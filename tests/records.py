@@ -13,9 +13,16 @@ from data_pipeline.training.sources import Source
 
 
 def write_extraction(
-    folder: Path, video_id: str, *, label: int, split: str, frames: int = 3, size: int = 48
+    folder: Path,
+    video_id: str,
+    *,
+    label: int,
+    split: str,
+    frames: int = 3,
+    size: int = 48,
+    source_id: str | None = None,
 ) -> Path:
-    """One extracted video of coloured noise."""
+    """One extracted video of coloured noise, its own source unless told."""
     draw = np.random.default_rng(len(video_id) + label + 7 * frames)
     images = [draw.integers(0, 255, (size, size, 3), dtype=np.uint8) for _ in range(frames)]
     extraction = Extraction(
@@ -25,7 +32,7 @@ def write_extraction(
             "compression": "c23",
             "split": split,
             "video_id": video_id,
-            "source_id": video_id,
+            "source_id": source_id or video_id,
             "label": label,
             "crop_version": "a1",
         },
@@ -57,11 +64,26 @@ def write_records(
     frames: int = 3,
     size: int = 48,
     file_format: str = "array_record",
+    paired: bool = False,
 ) -> Path:
-    """A build with a train, a val and a test split of `videos` each, half of them fake."""
+    """A build with a train, a val and a test split of `videos` each, half of them fake.
+
+    Args:
+      out: folder of the build.
+      videos, frames: of a split, and of a video.
+      size: of the crops.
+      file_format: of the records.
+      paired: a real video and the fake after it are of one source.
+    """
     files = [
         write_extraction(
-            out / "videos", f"v{i}", label=i % 2, split=split, frames=frames, size=size
+            out / "videos",
+            f"v{i}",
+            label=i % 2,
+            split=split,
+            frames=frames,
+            size=size,
+            source_id=f"s{i // 2}" if paired else None,
         )
         for split in ("train", "val", "test")
         for i in range(videos)

@@ -18,7 +18,6 @@ import tiny
 from flax import traverse_util
 
 from matnet_jax.backbones.vgg import BLOCKS, VGG19Trunk
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.assembly import WeightsMismatchError, variable_shapes
 from matnet_jax.detectors.capsule import Losses
 from matnet_jax.detectors.registry import FAMILIES
@@ -28,6 +27,7 @@ from matnet_jax.nn.capsules import CapsuleHead, PrimaryCapsules, route, squash, 
 from matnet_jax.pretrained import initialize, read_weights
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.capsule_names import convert
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.optim import create_optimizer
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "capsule.npz"))

@@ -13,20 +13,20 @@ import jax
 import numpy as np
 import pytest
 
-from matnet_jax.checkpoints.export import (
-    COMMAND as main,
-)
-from matnet_jax.checkpoints.export import (
-    PLATFORMS,
-    export_savedmodel,
-    export_stablehlo,
-)
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.detectors.inference import infer
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.pretrained.convert import convert
+from matnet_jax.pretrained.export import (
+    COMMAND as main,
+)
+from matnet_jax.pretrained.export import (
+    PLATFORMS,
+    export_savedmodel,
+    export_stablehlo,
+)
+from matnet_jax.pretrained.trained import load_trained
 
 TINY = {
     "backbone": "efficientnet-b0",

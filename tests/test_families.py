@@ -19,8 +19,6 @@ import pytest
 import tiny
 
 from data_pipeline.extract.crops import Settings
-from matnet_jax.checkpoints.export import export_stablehlo
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model, build_objective, fields_read
 from matnet_jax.config.check import validate
@@ -33,6 +31,8 @@ from matnet_jax.model import create_detector, detectors
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.network import exported_network, trained_network
+from matnet_jax.pretrained.export import export_stablehlo
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import (
     batch_sharded,
     data_mesh,
@@ -64,6 +64,7 @@ TINY = {
     "xception_pafilters": BACKBONE,
     "gend": VIT,
     "effort": VIT,
+    "qtfp": VIT,
     "two_branch": RESNET | {"memory": 4, "feature": 8},
     "two_stream": BACKBONE | {"patch_size": 32, "patch_stride": 32, "hidden": 16, "embedding": 8},
 }

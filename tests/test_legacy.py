@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import ConfigError, default_config
 from matnet_jax.config import legacy as legacy_module
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
 from matnet_jax.detectors.inference import infer
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.sweep.data import Embedded
 from matnet_jax.sweep.definition import Run
 from matnet_jax.sweep.runner import run_config

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import reference_mesonet as reference
 
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.assembly import variable_shapes
 from matnet_jax.detectors.base import Forward
 from matnet_jax.detectors.inference import infer
@@ -32,6 +31,7 @@ from matnet_jax.pretrained import (
 )
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.keras_files import read_keras
+from matnet_jax.pretrained.trained import load_trained
 
 h5py = pytest.importorskip("h5py", reason="needs h5py to write and read Keras's files")
 

@@ -18,7 +18,6 @@ import pytest
 import tiny
 from flax import traverse_util
 
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model
 from matnet_jax.config.schema import ConfigError
@@ -32,6 +31,7 @@ from matnet_jax.pretrained import CheckpointFileError, initialize, read_weights
 from matnet_jax.pretrained.__main__ import main
 from matnet_jax.pretrained.families import join
 from matnet_jax.pretrained.multi_task_names import convert
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.optim import create_optimizer
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "multi_task.npz"))

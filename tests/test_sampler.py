@@ -50,6 +50,38 @@ def test_balanced_batches_are_half_real() -> None:
     assert len(set(fakes)) == 20  # all fakes in the first five batches
 
 
+def test_a_fake_comes_with_a_real_example_of_its_source() -> None:
+    sources = np.array(["a", "b", "c", "c", "d"] + ["c", "b", "a", "x"] * 5)
+    sampler = Sampler(LABELS, batch_size=8, seed=1, balance="source", sources=sources)
+    assert sampler.steps_per_epoch == 5  # each fake once
+    pairs = rows(sampler, range(30)).reshape(6, 20, 2)
+    partners = set()
+    for real, fake in pairs.reshape(-1, 2):
+        assert (LABELS[real], LABELS[fake]) == (0, 1)
+        assert sources[fake] in ("x", sources[real])  # x has no real example: any goes with it
+        partners |= {(sources[fake], int(real))}
+    assert {real for source, real in partners if source == "c"} == {2, 3}
+    assert len([1 for source, _ in partners if source == "x"]) == 5
+    for epoch in pairs:
+        np.testing.assert_array_equal(np.sort(epoch[:, 1]), np.arange(5, 25))
+    again = Sampler(LABELS, batch_size=8, seed=1, balance="source", sources=sources)
+    np.testing.assert_array_equal(again.batch(17)[0], rows(sampler, [17]))
+
+    videos = np.repeat(["a", "b"], [10, 12])
+    few = Sampler(
+        np.repeat([0, 1], [10, 12]),
+        batch_size=2,
+        seed=0,
+        balance="source",
+        sources=np.full(22, "s"),
+        videos=videos,
+        frames_per_video=3,
+    )
+    chosen = rows(few, range(3)).reshape(3, 2)
+    assert few.steps_per_epoch == 3 and len(set(chosen[:, 1])) == 3
+    assert set(chosen[:, 0]) <= set(few._members(0, 0))
+
+
 def test_group_weights_repeat_and_thin_out() -> None:
     groups = np.array(["a"] * 10 + ["b"] * 10)
     sampler = Sampler(
@@ -91,7 +123,12 @@ def test_seeds_differ_between_examples_and_steps() -> None:
     [
         ({"labels": np.array([])}, "no examples"),
         ({"labels": np.ones(4), "balance": "batch"}, "one is missing"),
-        ({"labels": LABELS, "balance": "even"}, "repeat, batch"),
+        ({"labels": LABELS, "balance": "even"}, "repeat, batch, source"),
+        ({"labels": LABELS, "balance": "source"}, "needs the sources"),
+        (
+            {"labels": LABELS, "balance": "source", "sources": np.arange(25)},
+            "of 20 sources of fakes not one has any: take 'batch'",
+        ),
         ({"labels": LABELS, "batch_size": 7, "balance": "batch"}, "even batch size"),
         (
             {"labels": LABELS, "groups": np.full(25, "x"), "group_weights": {"y": 1.0}},

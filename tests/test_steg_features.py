@@ -15,7 +15,6 @@ from test_cooccurrence import features_in_numpy, smooth_pixels
 from test_families import config_of
 
 import matnet_jax.evaluation.probe.run as run
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.detectors.ld_cnn import codewords
 from matnet_jax.detectors.registry import FAMILIES
@@ -28,6 +27,7 @@ from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import create_detector
 from matnet_jax.predict.network import trained_network
 from matnet_jax.pretrained import initialize
+from matnet_jax.pretrained.trained import load_trained
 
 
 def in_unit_range(pixels: np.ndarray) -> Any:

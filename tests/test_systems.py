@@ -15,13 +15,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from workdirs import tiny_config
 
 from configs.sweeps.runs import SYSTEMS
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import build_model
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.evaluation.costs import measure_costs
 from matnet_jax.metrics import summarise
 from matnet_jax.metrics.scores import read_metrics, read_scores, write_scores
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.sweep import Fitted, Released, Sweep
 from matnet_jax.sweep.command import load_sweep
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
 # Newer than the paper: docs/transformers.md has them.
-NEWER = {"gend", "effort"}
+NEWER = {"gend", "effort", "qtfp"}
 FAMILY_NAMES = sorted(set(FAMILIES) - {"mat", "classifier"} - NEWER)
 NAME, SWEEP = load_sweep("systems")
 QUICK = {

@@ -11,29 +11,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from records import write_records
 from safetensors.numpy import save_file
 from test_vit import state_dict
 
-from matnet_jax.checkpoints.network import load_trained
+from matnet_jax.checkpoints.frozen import Frozen, without
 from matnet_jax.config.build import build_model, build_objective
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_source
-from matnet_jax.detectors.assembly import assemble, flatten
+from matnet_jax.detectors.assembly import assemble, flatten, variable_shapes
 from matnet_jax.detectors.gend import alignment, uniformity
 from matnet_jax.detectors.inference import infer
 from matnet_jax.detectors.variables import abstract_variables
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.model import create_classifier, create_detector, create_model
-from matnet_jax.nn.singular import merge, split
+from matnet_jax.nn.singular import merge, triplets
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import freeze_labels
-from matnet_jax.train.plan import build_hold, build_optimizer
+from matnet_jax.train.plan import build_hold, build_optimizer, frozen_in
 from matnet_jax.train.run import train
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
 SIZE = 64
-CONFIGS = ("gend_clip_l", "gend_dinov2_s", "effort_clip_l", "mat_clip_l")
+CONFIGS = ("gend_clip_l", "gend_dinov2_s", "effort_clip_l", "qtfp_clip_l", "mat_clip_l")
 TINY: dict[str, Any] = {
     "model.width_coefficient": 0.1,
     "model.depth_coefficient": 0.05,
@@ -76,6 +78,10 @@ def file_of(config: Any, path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def numbers(shapes: Any) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
 def trained_numbers(params: Any, config: Any) -> tuple[int, int]:
     """Of the backbone, and of the whole network."""
     labels = flatten(freeze_labels(params, config.optimizer.freeze, config.optimizer.unfreeze))
@@ -88,28 +94,34 @@ def trained_numbers(params: Any, config: Any) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone", "whole", "everything"),
+    ("name", "backbone", "whole", "saved", "everything"),
     [
         # 24 blocks of two norms, and two more, of 1024 scales and biases; 2050 of the dense layer.
-        ("gend_clip_l", 50 * 2 * 1024, 104_450, 303_181_826),
-        ("gend_dinov2_s", 25 * 2 * 384, 19_970, 22_056_962),
-        # 24 blocks of four layers, a triplet of 1024 + 1 + 1024 numbers each: 0.19 M.
-        ("effort_clip_l", 24 * 4 * 2049, 198_754, 303_378_530),
-        ("mat_clip_l", 50 * 2 * 1024, 1_116_682, 304_194_058),
+        ("gend_clip_l", 50 * 2 * 1024, 104_450, 104_450, 303_181_826),
+        ("gend_dinov2_s", 25 * 2 * 384, 19_970, 19_970, 22_056_962),
+        # 24 blocks of four layers, a triplet of 1024 + 1 + 1024 numbers each: 0.19 M; and as many
+        # that stay, for what the kernels came with, which are in no file.
+        ("effort_clip_l", 24 * 4 * 2049, 198_754, 198_754 + 24 * 4 * 2049, 303_575_234),
+        # The same, and four queries of 1024.
+        ("qtfp_clip_l", 24 * 4 * 2049, 202_850, 202_850 + 24 * 4 * 2049, 303_579_330),
+        ("mat_clip_l", 50 * 2 * 1024, 1_116_682, 1_116_682, 304_194_058),
     ],
 )
-def test_little_trains_and_the_optimiser_has_state_of_that_alone(
-    name: str, backbone: int, whole: int, everything: int
+def test_little_trains_and_the_optimiser_and_checkpoints_have_that_alone(
+    name: str, backbone: int, whole: int, saved: int, everything: int
 ) -> None:
     """At full size, from shapes."""
     config = load_config(name)
     params = abstract_variables(build_model(config))["params"]
     assert trained_numbers(params, config) == (backbone, whole)
-    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == everything
+    assert numbers(params) == everything
     tx = build_optimizer(config, lambda step: 1e-3)
     state = jax.eval_shape(tx.init, params)
-    moments = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state) if leaf.shape)
-    assert moments == 2 * whole
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state) if leaf.shape) == 2 * whole
+    plain = create_classifier(config.model.backbone, image_size=224)
+    in_file = {path.removeprefix("params/") for path in variable_shapes(plain)}
+    left_out = Frozen("", "", tuple(in_file & set(frozen_in(config, params))))
+    assert numbers(without({"params": params}, left_out)) == saved
 
 
 def embedded(config: Any) -> dict[str, np.ndarray]:
@@ -126,7 +138,8 @@ def embedded(config: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("gend_clip_l", 40), ("effort_clip_l", 40), ("mat_clip_l", 15)]
+    ("name", "steps"),
+    [("gend_clip_l", 40), ("effort_clip_l", 40), ("qtfp_clip_l", 40), ("mat_clip_l", 15)],
 )
 def test_a_tiny_one_learns_the_embedded_faces(name: str, steps: int) -> None:
     """From random weights, of which the same share trains as at full size."""
@@ -160,17 +173,20 @@ def test_a_tiny_one_learns_the_embedded_faces(name: str, steps: int) -> None:
     assert moved <= trained and len(moved) >= 0.8 * len(trained)
 
 
-def test_a_split_kernel_is_the_same_and_its_triplets_are_the_smallest() -> None:
+def test_a_kernel_stays_and_the_triplets_beside_it_are_its_smallest() -> None:
     kernel = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
-    parts = split(kernel, 2)
-    np.testing.assert_allclose(merge(parts), kernel, atol=1e-6)
+    leaves = {"kernel": kernel, **triplets(kernel, 2)}
+    np.testing.assert_array_equal(merge(leaves), kernel)
     values = np.linalg.svd(kernel, compute_uv=False)
-    np.testing.assert_allclose(parts["residual_values"], values[2:], rtol=1e-5)
-    rest = np.linalg.svd(parts["kernel"], compute_uv=False)
-    np.testing.assert_allclose(rest, [*values[:2], 0, 0], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(parts["residual_left"], axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(leaves["given_values"], values[2:], rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(leaves["given_left"], axis=0), 1, rtol=1e-5)
+    # Without what trains, the rest of the singular values is left.
+    rest = merge({**leaves, "residual_values": np.zeros(2)})
+    np.testing.assert_allclose(
+        np.linalg.svd(rest, compute_uv=False), [*values[:2], 0, 0], atol=1e-5
+    )
     with pytest.raises(ValueError, match="has 4 singular values; rank = 5"):
-        split(kernel, 5)
+        triplets(kernel, 5)
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -244,21 +260,37 @@ def test_textures_of_one_grid_have_a_residual_by_a_coarser_mean() -> None:
         create_model(**fields | {"texture_stage": "block9"})
 
 
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As prepare writes them; a fake's source has a real video."""
+    folder = tmp_path_factory.mktemp("records")
+    write_records(folder, paired=True)
+    return folder
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.usefixtures("two_devices")
-def test_from_a_users_file_to_heat_maps(name: str, tmp_path: Path) -> None:
+def test_from_a_users_file_and_records_to_heat_maps(
+    name: str, records: Path, tmp_path: Path
+) -> None:
     """The sequence of docs/transformers.md, in bfloat16 where the config has it."""
-    config = tiny_of(name, **{"init.path": str(tmp_path / "weights.safetensors")})
-    given = file_of(config, tmp_path / "weights.safetensors")
+    weights = tmp_path / "weights.safetensors"
+    own = {"init.path": str(weights), "data.source": "records", "data.dir": str(records)}
+    config = tiny_of(name, **own)
+    given = file_of(config, weights)
     assert train(config, tmp_path / "run")["step"] == 2
     loaded = load_trained(tmp_path / "run")
     assert loaded.model.mean == tuple(config.model.mean or loaded.model.mean)
-    own = flatten(loaded.model.merged(loaded.variables)[1])
+    assert loaded.metadata["frozen"]["source"] == str(weights)
+    plain = flatten(loaded.model.merged(loaded.variables)[1])
     path = "params/features/block_0/expand/kernel"
-    np.testing.assert_array_equal(own[path], given[path])
+    np.testing.assert_array_equal(plain[path], given[path])
     scale = "params/features/block_0/norm_2/scale"
-    assert np.array_equal(own[scale], given[scale]) == (name == "effort_clip_l")
-    if name == "mat_clip_l":  # the others' way goes on in tests/test_families.py
-        metrics = evaluate(config, tmp_path / "run")
-        assert np.isfinite(metrics["loss"])
-        assert "alt=" in (tmp_path / "run" / "eval" / "test" / "report.html").read_text()
+    stays = name in ("effort_clip_l", "qtfp_clip_l")
+    assert np.array_equal(plain[scale], given[scale]) == stays
+
+    metrics = evaluate(config, tmp_path / "run")
+    assert np.isfinite(metrics["loss"]) and metrics["video"]["n_fake"] == 2
+    # What the class's token, the queries or MAT's maps look at, in overlays and as numbers.
+    assert "alt=" in (tmp_path / "run" / "eval" / "test" / "report.html").read_text()
+    assert metrics["attention"]["all"]["entropy"] > 0

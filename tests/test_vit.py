@@ -104,8 +104,11 @@ def test_block(form: Form, rank: int) -> None:
 
 
 def whole(leaves: Any) -> Any:
-    beside = leaves["residual_left"] * leaves["residual_values"] @ leaves["residual_right"]
-    return leaves["kernel"] + beside
+    now, given = (
+        leaves[f"{name}_left"] * leaves[f"{name}_values"] @ leaves[f"{name}_right"]
+        for name in ("residual", "given")
+    )
+    return leaves["kernel"] + now - given
 
 
 @pytest.mark.parametrize("name", SMALL)

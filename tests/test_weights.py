@@ -18,7 +18,6 @@ from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
 
 from matnet_jax import cli, pretrained
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.checkpoints.operating_point import write_operating_point
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.metrics.operating_point import OperatingPoint
@@ -28,6 +27,7 @@ from matnet_jax.pretrained import packaged
 from matnet_jax.pretrained.manifest import LIMITS, Manifest, WeightsError, read_manifest
 from matnet_jax.pretrained.pack import pack
 from matnet_jax.pretrained.packaged import NoDefaultError, find
+from matnet_jax.pretrained.trained import load_trained
 
 POINT = OperatingPoint(0.999, (0.9985, 0.9995), false_alarm_rate=0.01, temperature=1.5)
 MAX_MEGABYTES = 12

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-BALANCES = ("repeat", "batch")
+BALANCES = ("repeat", "batch", "source")
+
+_ALL, _REAL, _FAKE, _PARTNER = -1, 0, 1, 2
+"""Pools of rows; the last has a real example for each fake, in the order of those."""
 
 
 class Sampler:
@@ -22,7 +25,10 @@ class Sampler:
       seed: of order and augmentation.
       real_repeat: times a real example is in an epoch (4 for FaceForensics++ with its four
         manipulations).
-      balance: "repeat", or "batch": half of each batch real, half fake, the rarer class repeated.
+      balance: "repeat"; "batch": half of each batch real, half fake, the rarer class repeated; or
+        "source": the same, each fake with a real example of its own source, any of them. Where it
+        has none, any real one.
+      sources: [N], the source of an example, for balance "source".
       groups: [N], a group an example (its manipulation, say), for `group_weights`.
       group_weights: times that examples of a group are in an epoch, where not once; a fraction
         keeps that share of them, another one each epoch.
@@ -32,7 +38,8 @@ class Sampler:
         all; a video with fewer has all of its in each epoch.
 
     Raises:
-      ValueError: no examples, an unknown balance, or one class only for balance "batch".
+      ValueError: no examples, an unknown balance, one class only where classes are balanced, or
+        not one fake with a real example of its source for balance "source".
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Sampler:
         seed: int,
         real_repeat: int = 1,
         balance: str = "repeat",
+        sources: np.ndarray | None = None,
         groups: np.ndarray | None = None,
         group_weights: Mapping[str, float] | None = None,
         videos: np.ndarray | None = None,
@@ -69,12 +77,25 @@ class Sampler:
             if videos is None:
                 raise ValueError("frames_per_video needs the videos of the examples")
             self._frames = _Frames(videos, frames_per_video)
-        self._pools = [self._members(label, 0) for label in (0, 1)]
-        if balance == "batch":
+        self._pools = [self._members(label, 0) for label in (_REAL, _FAKE)]
+        if balance != "repeat":
             if not all(len(pool) for pool in self._pools):
-                raise ValueError("balance 'batch' needs real and fake examples; one is missing")
+                raise ValueError(
+                    f"balance {balance!r} needs real and fake examples; one is missing"
+                )
             if batch_size % 2:
-                raise ValueError(f"balance 'batch' needs an even batch size, not {batch_size}")
+                raise ValueError(f"balance {balance!r} needs an even batch size, not {batch_size}")
+        if balance == "source":
+            if sources is None:
+                raise ValueError("balance 'source' needs the sources of the examples")
+            self._sources = np.unique(np.asarray(sources), return_inverse=True)[1]
+            real, fake = (self._sources[pool] for pool in self._pools)
+            if not np.isin(fake, real).any():
+                raise ValueError(
+                    "balance 'source' needs fakes with a real example of their source; of "
+                    f"{len(np.unique(fake))} sources of fakes not one has any: take 'batch'"
+                )
+            self._pools.append(self._pools[_FAKE])  # a partner for each
         self._epoch_size = self._count()
         self._cache: dict[tuple[int, int], np.ndarray] = {}
 
@@ -111,27 +132,30 @@ class Sampler:
         """Rows of the source from a position of the endless sequence of epochs, int64 [count].
 
         Args:
-          start: even for balance "batch", as `count` is: real and fake take turns.
+          start: even where classes are balanced, as `count` is: real and fake take turns.
           count: of rows.
         """
-        if self._balance == "batch":
-            reals, fakes = (self._draw(label, start // 2, count // 2) for label in (0, 1))
+        if self._balance != "repeat":
+            first = _REAL if self._balance == "batch" else _PARTNER
+            reals, fakes = (self._draw(pool, start // 2, count // 2) for pool in (first, _FAKE))
             return np.stack([reals, fakes], axis=1).reshape(-1).astype(np.int64)
-        return self._draw(-1, start, count).astype(np.int64)
+        return self._draw(_ALL, start, count).astype(np.int64)
 
     def _count(self) -> int:
         if self._balance == "batch":
             return 2 * max(len(pool) for pool in self._pools)
-        return max(int(np.floor(self._repeats[self._members(-1, 0)].sum())), 1)
+        if self._balance == "source":
+            return 2 * len(self._pools[_FAKE])
+        return max(int(np.floor(self._repeats[self._members(_ALL, 0)].sum())), 1)
 
     def _members(self, pool: int, epoch: int) -> np.ndarray:
-        """Rows that are in an epoch of a pool: 0 real, 1 fake, -1 both."""
+        """Rows that are in an epoch of a pool: `_REAL`, `_FAKE`, or `_ALL`."""
         rows = np.arange(len(self._labels)) if self._frames is None else self._frames(epoch)
-        return rows if pool < 0 else rows[self._labels[rows] == pool]
+        return rows if pool == _ALL else rows[self._labels[rows] == pool]
 
     def _draw(self, pool: int, start: int, count: int) -> np.ndarray:
         """`count` entries from position `start` of the endless sequence of a pool's epochs."""
-        size = self._epoch_size if pool < 0 else len(self._pools[pool])
+        size = self._epoch_size if pool == _ALL else len(self._pools[pool])
         rows: list[np.ndarray] = [np.zeros(0, np.int64)]
         while count:
             epoch, offset = divmod(start, size)
@@ -146,13 +170,25 @@ class Sampler:
         order = self._cache.get(key)
         if order is None:
             draw = np.random.default_rng([self._seed, epoch, pool + 1])
-            if pool < 0:
+            if pool == _ALL:
                 order = draw.permutation(self._listed(draw, self._members(pool, epoch)))[:size]
+            elif pool == _PARTNER:
+                order = self._partners(draw, epoch, self._epoch(_FAKE, epoch, size))
             else:
                 order = self._members(pool, epoch)[draw.permutation(size)]
             kept = {k: v for k, v in self._cache.items() if k[0] != pool or k[1] == epoch - 1}
             self._cache = {**kept, key: order}  # replaced, not changed: threads read it
         return order
+
+    def _partners(self, draw: np.random.Generator, epoch: int, fakes: np.ndarray) -> np.ndarray:
+        """A real row of each fake's source, or any real row where that has none."""
+        reals = self._members(_REAL, epoch)
+        reals = reals[np.argsort(self._sources[reals], kind="stable")]
+        own, wanted = self._sources[reals], self._sources[fakes]
+        first, last = (np.searchsorted(own, wanted, side=side) for side in ("left", "right"))
+        alone = first == last
+        first, last = np.where(alone, 0, first), np.where(alone, len(reals), last)
+        return reals[first + np.floor(draw.random(len(fakes)) * (last - first)).astype(np.int64)]
 
     def _listed(self, draw: np.random.Generator, members: np.ndarray) -> np.ndarray:
         """Rows by their repeats; the fractional parts are shared out by systematic sampling."""

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
+from matnet_jax.nn.attention import attend
 from matnet_jax.nn.initializers import ONES, ZEROS, TruncatedNormal
 from matnet_jax.nn.layers import Conv, Dense, LayerNorm
 from matnet_jax.nn.resize import resize_bicubic
@@ -100,7 +101,7 @@ class SelfAttention(nn.Module):
 
         shape = (*x.shape[:2], self.heads, x.shape[-1] // self.heads)
         query, key, value = (linear(n)(x).reshape(shape) for n in ("query", "key", "value"))
-        taken = jax.nn.dot_product_attention(query, key, value)
+        taken = attend(query, key, value)
         # The compiler drops what no one asks for: all of these but the last block's.
         looked_at = class_attention(query[:, 0], key)
         return linear("out")(taken.reshape(x.shape)), looked_at

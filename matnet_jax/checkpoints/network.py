@@ -1,7 +1,4 @@
-"""The one loader of a trained network: what a checkpoint holds, as what it was trained as.
-
-Networks that no training made are written here too, as those are.
-"""
+"""A trained network: from the arrays that a checkpoint holds, and written without a training."""
 
 from __future__ import annotations
 
@@ -15,12 +12,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
-from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
+from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.checkpoints.state import TrainState
-from matnet_jax.config.build import build_model, resolved
+from matnet_jax.config.build import build_model
 from matnet_jax.config.legacy import upgraded
-from matnet_jax.config.schema import adopt_model_fields, changes
-from matnet_jax.detectors.assembly import assemble, flatten
+from matnet_jax.detectors.assembly import assemble
 from matnet_jax.detectors.base import Detector
 
 
@@ -40,34 +36,6 @@ class TrainedNetwork:
     variables: dict[str, Any]
     step: int
     metadata: dict[str, Any]
-
-
-def load_trained(
-    workdir: str | Path,
-    checkpoint: str | int = "best",
-    *,
-    expected: ConfigDict | None = None,
-) -> TrainedNetwork:
-    """The network of a checkpoint, without a config to be given; any processes may read it.
-
-    Args:
-      workdir: of a training or a conversion.
-      checkpoint: ``best``, ``latest`` or a step.
-      expected: a config whose recipe and model must be the checkpoint's; a field of its model that
-        is None takes the checkpoint's value.
-
-    Raises:
-      CheckpointError: there is no such checkpoint or it cannot be read.
-      ConfigError, CheckpointMismatchError: it is of a network that this version cannot build, or of
-        another than `expected`.
-    """
-    with Checkpoints(Path(workdir) / "checkpoints", read_only=True) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        metadata = checkpoints.metadata(step)
-        if expected is not None:
-            _check_same(upgraded(metadata["config"]), expected, checkpoints.directory / str(step))
-        arrays = named_arrays(checkpoints.read_model(step))
-    return network_of(arrays, metadata, step=step)
 
 
 def network_of(
@@ -140,30 +108,3 @@ def check_empty(workdir: str | Path) -> None:
     """Raises FileExistsError where a workdir has checkpoints."""
     if any((Path(workdir) / "checkpoints").glob("*")):
         raise FileExistsError(f"{workdir} has checkpoints already; give another folder")
-
-
-def named_arrays(network: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """A saved network's arrays by path; its averaged parameters where it has them."""
-    collections = dict(network)
-    average = collections.pop("ema_params", None)
-    if average is not None:
-        collections["params"] = average
-    return flatten({name: tree for name, tree in collections.items() if tree})
-
-
-def _check_same(trained: ConfigDict, config: ConfigDict, path: Path) -> None:
-    config = upgraded(config)
-    if (config.model.name, config.model.get("backbone")) == (
-        trained.model.name,
-        trained.model.get("backbone"),
-    ):
-        config = adopt_model_fields(config, trained)
-    differences = changes(
-        {"recipe": trained.recipe, "model": resolved(trained)},
-        {"recipe": config.recipe, "model": resolved(config)},
-    )
-    if differences:
-        raise CheckpointMismatchError(
-            f"the checkpoint {path} is of another network (before: when it was trained, now: "
-            "--config):\n  " + "\n  ".join(differences.values())
-        )

@@ -3,7 +3,7 @@
 A checkpoint has three items, so that evaluation can read the network without its optimiser:
 ``model`` (parameters, averaged parameters, and the network's other collections beside them),
 ``optimizer`` (the other fields of the train state: step and optimiser state) and ``metadata``
-(JSON).
+(JSON). Parameters that the metadata's ``frozen`` names, a `Frozen`, are in none of them.
 """
 
 import functools
@@ -22,17 +22,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from matnet_jax.checkpoints.differences import differences
-from matnet_jax.checkpoints.state import TrainState
+from matnet_jax.checkpoints.errors import CheckpointError, CheckpointMismatchError
+from matnet_jax.checkpoints.frozen import Frozen, ReadFrozen, filled, refuse, without
+from matnet_jax.checkpoints.state import TrainState, joined, split
 
 _NAMED_DIFFERENCES = 20  # a message lists so many, then counts the rest
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, unreadable, or could not be written."""
-
-
-class CheckpointMismatchError(CheckpointError):
-    """A checkpoint is whole but belongs to another network or optimiser."""
 
 
 class Checkpoints:
@@ -141,7 +135,8 @@ class Checkpoints:
         Args:
           step: names the checkpoint; one that exists already is kept as it is.
           state: the arrays.
-          metadata: JSON values: config, preprocessing, versions.
+          metadata: JSON values: config, preprocessing, versions; ``frozen``: what is left out of
+            the parameters, as `Frozen.as_json` has it, or None.
           metrics: validation metrics at this step; None or a null one does not take part in "best".
 
         Raises:
@@ -149,7 +144,8 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        model, optimizer = _split(state)
+        model, optimizer = split(state)
+        model = without(model, Frozen.from_json(metadata.get("frozen")))
         try:
             self._manager.save(
                 step,
@@ -206,21 +202,30 @@ class Checkpoints:
         except Exception as error:
             raise self._read_error(step, error) from error
 
-    def restore(self, which: str | int, abstract_state: TrainState) -> TrainState:
+    def restore(
+        self, which: str | int, abstract_state: TrainState, *, read_frozen: ReadFrozen = refuse
+    ) -> TrainState:
         """Restores a train state.
 
         Args:
           which: ``latest``, ``best`` or a step.
           abstract_state: the wanted state as `jax.ShapeDtypeStruct`s with shardings; arrays are
             laid out by them, on however many devices, whatever devices wrote the checkpoint.
+          read_frozen: gives what the checkpoint left out.
 
         Raises:
-          CheckpointMismatchError: if arrays or their shapes differ; the message lists them.
+          CheckpointMismatchError: if arrays or their shapes differ; the message lists them. Or what
+            was left out cannot be had.
           CheckpointError: if there is no such checkpoint or it cannot be read.
         """
-        model, optimizer = _split(abstract_state)
-        restored = self._restore(self.resolve(which), {"model": model, "optimizer": optimizer})
-        return _join(restored["model"], restored["optimizer"])
+        step = self.resolve(which)
+        network, optimizer = split(abstract_state)
+        frozen = Frozen.from_json(self.metadata(step).get("frozen"))
+        kept = {"model": without(network, frozen), "optimizer": optimizer}
+        restored = self._restore(step, kept)
+        if frozen is not None:
+            restored["model"] = filled(restored["model"], read_frozen(frozen), network)
+        return joined(restored["model"], restored["optimizer"])
 
     def restore_model(self, which: str | int, abstract_model: Mapping[str, Any]) -> dict[str, Any]:
         """Restores the network alone.
@@ -232,6 +237,8 @@ class Checkpoints:
 
     def read_model(self, which: str | int) -> dict[str, Any]:
         """Reads a network as it was saved, whatever it is: NumPy arrays, keys as `restore_model`.
+
+        What the checkpoint left out is not among them; see `matnet_jax.pretrained.frozen`.
 
         Raises:
           CheckpointError: if there is no such checkpoint or it cannot be read.
@@ -255,6 +262,7 @@ class Checkpoints:
         abstract_state: TrainState,
         *,
         check: Callable[[dict[str, Any]], None] = lambda metadata: None,
+        read_frozen: ReadFrozen = refuse,
     ) -> tuple[TrainState, dict[str, Any]] | None:
         """Restores the newest checkpoint that is whole, to continue training from it.
 
@@ -265,6 +273,7 @@ class Checkpoints:
           abstract_state: as in `restore`.
           check: is called with the metadata before any array is read, and may refuse it by raising
             `CheckpointMismatchError`.
+          read_frozen: as in `restore`.
 
         Returns:
           ``(state, metadata)``, or None if there is no checkpoint.
@@ -279,7 +288,7 @@ class Checkpoints:
             try:
                 metadata = self.metadata(step)
                 check(metadata)
-                state = self.restore(step, abstract_state)
+                state = self.restore(step, abstract_state, read_frozen=read_frozen)
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:
@@ -372,21 +381,9 @@ def _any_process(failed: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(failed))))
 
 
-def _split(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
-    # Collections stand beside the parameters, as checkpoints of version 0.1 have them.
-    network = {"params": state.params, **state.collections, "ema_params": state.ema_params}
-    return network, {"step": state.step, "opt_state": state.opt_state}
-
-
 def _empty_parts(found: Any) -> dict[str, Any]:
     tree = getattr(found, "tree", found)
     return {name: {} for name, part in dict(tree).items() if isinstance(part, Mapping) and not part}
-
-
-def _join(network: Mapping[str, Any], optimizer: Mapping[str, Any]) -> TrainState:
-    collections = dict(network)
-    params, average = collections.pop("params"), collections.pop("ema_params")
-    return TrainState(params=params, collections=collections, ema_params=average, **optimizer)
 
 
 def _first_line(error: Exception) -> str:

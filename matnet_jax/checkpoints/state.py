@@ -7,6 +7,9 @@ from typing import Any
 
 import flax.struct
 import jax
+import numpy as np
+
+from matnet_jax.detectors.assembly import flatten
 
 
 @flax.struct.dataclass
@@ -38,3 +41,26 @@ class TrainState:
         """What `model.apply` takes for evaluation: averaged parameters where there are any."""
         params = self.params if self.ema_params is None else self.ema_params
         return self.variables | {"params": params}
+
+
+def split(state: TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The network and the optimiser, as a checkpoint has them."""
+    # Collections stand beside the parameters, as checkpoints of version 0.1 have them.
+    network = {"params": state.params, **state.collections, "ema_params": state.ema_params}
+    return network, {"step": state.step, "opt_state": state.opt_state}
+
+
+def joined(network: Mapping[str, Any], optimizer: Mapping[str, Any]) -> TrainState:
+    """The state that `split` took apart."""
+    collections = dict(network)
+    params, average = collections.pop("params"), collections.pop("ema_params")
+    return TrainState(params=params, collections=collections, ema_params=average, **optimizer)
+
+
+def named_arrays(network: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A saved network's arrays by path; its averaged parameters where it has them."""
+    collections = dict(network)
+    average = collections.pop("ema_params", None)
+    if average is not None:
+        collections["params"] = average
+    return flatten({name: tree for name, tree in collections.items() if tree})

@@ -199,6 +199,7 @@ def build_sampler(config: ConfigDict, source: Source) -> Sampler | Mixture:
             seed=config.seed,
             real_repeat=config.data.real_repeat,
             balance=config.data.balance,
+            sources=_sources(source.columns) if config.data.balance == "source" else None,
             groups=source.columns["subset"],
             group_weights=group_weights(config),
             videos=videos,
@@ -240,8 +241,16 @@ def group_weights(config: ConfigDict) -> dict[str, float]:
 
 def _videos(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """One text a video: its identity."""
-    parts = [columns[name] for name in ("dataset", "subset", "compression", "video_id")]
-    return np.array(["/".join(row) for row in zip(*parts, strict=True)])
+    return _joined(columns, "dataset", "subset", "compression", "video_id")
+
+
+def _sources(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One text for what videos were made of."""
+    return _joined(columns, "dataset", "source_id")
+
+
+def _joined(columns: Mapping[str, np.ndarray], *names: str) -> np.ndarray:
+    return np.array(["/".join(row) for row in zip(*(columns[n] for n in names), strict=True)])
 
 
 def training_batches(

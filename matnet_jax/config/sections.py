@@ -112,7 +112,8 @@ class Data:
       check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
       ops: augmentation on the host: none, flip, standard, strong.
       real_repeat: times that a real example is seen in one epoch.
-      balance: "repeat", or "batch": half of each batch is real, half is fake.
+      balance: "repeat"; "batch": half of each batch is real, half is fake; "source": and beside
+        each fake is a real example of its source.
       frames_per_video: in one epoch, others in the next; None: all.
       group_weights: "subset=times in one epoch", such as ("Deepfakes=2", "FaceSwap=0.5").
       mixture: shares of a batch that are records, or pairs of a real example and a fake made of it,
@@ -270,11 +271,14 @@ class Checkpoint:
       every: between two checkpoints; one comes with every validation, too.
       keep: so many of the latest.
       keep_best: so many of the best beside them.
+      full: False: of frozen parameters that a file of weights has, `init.path`, only their hash is
+        saved, and the file is read again with a checkpoint. True: they are saved like the others.
     """
 
     every: Annotated[str, POSITIVE_DURATION] = "1 epoch"
     keep: Annotated[int, COUNT] = 2
     keep_best: Annotated[int, COUNT] = 1
+    full: bool = False
 
 
 BEFORE: dict[str, type] = {"init": Init}

@@ -17,7 +17,7 @@ from matnet_jax.detectors.base import Family
 from matnet_jax.detectors.class_token import ClassTokenDetector, check_transformer
 from matnet_jax.detectors.classifier import CrossEntropy
 from matnet_jax.detectors.fields import NOT_NEGATIVE
-from matnet_jax.nn.singular import LEFT, RIGHT, VALUES, merge, split
+from matnet_jax.nn.singular import GIVEN, RESIDUAL, merge, triplets
 
 TRAINED = ("features/*/residual_*",)
 """Of the backbone: the triplets, see `optimizer.unfreeze`."""
@@ -46,15 +46,15 @@ class Effort(ClassTokenDetector):
         return backbone.clone(rank=self.rank) if hasattr(backbone, "rank") else backbone
 
     def adopt(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `Detector.adopt`: the smallest triplets are taken out of the attention's kernels."""
+        """See `Detector.adopt`: beside the attention's kernels stand their smallest triplets."""
         adopted = dict(arrays)
         if not self.rank:
             return adopted
         for path, array in arrays.items():
             layer, _, leaf = path.rpartition("/")
-            if _ATTENTION in path and leaf == "kernel" and f"{layer}/{LEFT}" not in arrays:
-                parts = split(array, self.rank)
-                adopted |= {f"{layer}/{name}": part for name, part in parts.items()}
+            if _ATTENTION in path and leaf == "kernel" and f"{layer}/{RESIDUAL[0]}" not in arrays:
+                beside = triplets(array, self.rank)
+                adopted |= {f"{layer}/{name}": part for name, part in beside.items()}
         return adopted
 
     def merged(self, variables: Mapping[str, Any]) -> tuple[Effort, dict[str, Any]]:
@@ -63,10 +63,10 @@ class Effort(ClassTokenDetector):
         plain = {}
         for path, array in flat.items():
             layer, _, leaf = path.rpartition("/")
-            if leaf in (LEFT, VALUES, RIGHT):
+            if leaf in (*RESIDUAL, *GIVEN):
                 continue
-            if leaf == "kernel" and f"{layer}/{LEFT}" in flat:
-                names = ("kernel", LEFT, VALUES, RIGHT)
+            if leaf == "kernel" and f"{layer}/{RESIDUAL[0]}" in flat:
+                names = ("kernel", *RESIDUAL, *GIVEN)
                 array = merge({name: np.asarray(flat[f"{layer}/{name}"]) for name in names})
             plain[path] = array
         return self.clone(rank=0), traverse_util.unflatten_dict(plain, sep="/")

@@ -116,7 +116,7 @@ FAMILY = Family(
     check=check_transformer,
     recipes={
         "paper": {
-            "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 32},
+            "data": {"balance": "source", "real_repeat": 1, "frames_per_video": 32},
             "train": {"batch_size": 128},
             "optimizer": {
                 "name": "adamw",

@@ -17,6 +17,7 @@ from matnet_jax.detectors import (
     mesonet,
     multi_task,
     ntechlab,
+    qtfp,
     steg_features,
     two_branch,
     two_stream,
@@ -51,6 +52,7 @@ FAMILIES: dict[str, Family] = {
     "xception_pafilters": xception_pafilters.FAMILY,
     "gend": gend.FAMILY,
     "effort": effort.FAMILY,
+    "qtfp": qtfp.FAMILY,
 }
 
 

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from data_pipeline.training.disturb import DISTURBANCES
 from matnet_jax.checkpoints.crops import check_crops, crops_of
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.checkpoints.operating_point import write_operating_point
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
@@ -26,6 +25,7 @@ from matnet_jax.metrics import OperatingPoint, most_wrong_videos, summarise, vid
 from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
 from matnet_jax.report.render import write_report

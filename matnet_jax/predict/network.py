@@ -12,14 +12,15 @@ import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
 from matnet_jax.checkpoints.crops import crops_of
-from matnet_jax.checkpoints.export import PREPROCESS_FILE, STABLEHLO_FILE
-from matnet_jax.checkpoints.network import TrainedNetwork, load_trained
+from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Preprocess
 from matnet_jax.detectors.inference import infer
 from matnet_jax.metrics.operating_point import OperatingPoint
+from matnet_jax.pretrained.export import PREPROCESS_FILE, STABLEHLO_FILE
 from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.packaged import find
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -130,7 +131,7 @@ def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Networ
 
 
 def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
-    """The network that `python -m matnet_jax.checkpoints.export` wrote as StableHLO, on one device.
+    """The network that `python -m matnet_jax.pretrained.export` wrote as StableHLO, on one device.
 
     Raises:
       FileNotFoundError: there is no such export.
@@ -141,7 +142,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
     if not path.is_file() or not (folder / PREPROCESS_FILE).is_file():
         raise FileNotFoundError(
             f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; "
-            "`python -m matnet_jax.checkpoints.export --workdir=… --out=…` writes them"
+            "`python -m matnet_jax.pretrained.export --workdir=… --out=…` writes them"
         )
     details = json.loads((folder / PREPROCESS_FILE).read_text(encoding="utf-8"))
     try:

@@ -153,7 +153,7 @@ class Predictor:
 
     @classmethod
     def from_export(cls, folder: str | Path, *, batch_size: int = 32, **fields: Any) -> "Predictor":
-        """What `python -m matnet_jax.checkpoints.export` wrote; `fields` are this class's.
+        """What `python -m matnet_jax.pretrained.export` wrote; `fields` are this class's.
 
         Raises:
           FileNotFoundError, ValueError: see `exported_network`.

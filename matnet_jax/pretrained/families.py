@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.checkpoints.network import named_arrays
 from matnet_jax.pretrained import (
     capsule_names,
     clip_names,
@@ -209,8 +208,8 @@ def _is_advprop(path: Path) -> bool:
     return re.search(r"(^|[-_.])(adv|advprop|ap)([-_.]|$)", path.name.lower()) is not None
 
 
-def own_weights(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> Weights:
-    """A checkpoint of this library; its averaged parameters where it has them."""
+def own_weights(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Weights:
+    """A checkpoint of this library, by its arrays and its metadata."""
     preprocess = metadata.get("preprocess", {})
     fields = {name: tuple(preprocess[name]) for name in ("mean", "std") if name in preprocess}
     model = metadata.get("config", {}).get("model", {})
@@ -219,7 +218,7 @@ def own_weights(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> Weig
             fields[name] = model[name]
     return Weights(
         "a checkpoint of this library",
-        named_arrays(network),
+        arrays,
         fields=fields,
         is_backbone="classifier" in (model.get("name"), model.get("kind")),
     )

@@ -42,6 +42,7 @@ def read_weights(
 
 def _read_own(path: Path) -> Weights:
     from matnet_jax.checkpoints.orbax import Checkpoints
+    from matnet_jax.pretrained.frozen import saved_arrays
 
     which: int | None = None
     if (path / "checkpoints").is_dir():
@@ -57,7 +58,7 @@ def _read_own(path: Path) -> Weights:
         # A converted checkpoint has no validation to be best by.
         step = checkpoints.best_step if which is None else which
         step = checkpoints.resolve("latest" if step is None else step)
-        return own_weights(checkpoints.read_model(step), checkpoints.metadata(step))
+        return own_weights(saved_arrays(checkpoints, step), checkpoints.metadata(step))
 
 
 def initialize(

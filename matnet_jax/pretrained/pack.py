@@ -19,13 +19,14 @@ from absl import flags
 
 from data_pipeline.commands import Command
 from data_pipeline.files import atomic_file, write_json
-from matnet_jax.checkpoints.network import TrainedNetwork, load_trained
+from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.config.schema import known_family
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.pretrained.manifest import EXPERIMENTAL, LIMITS, Manifest, WeightsError
 from matnet_jax.pretrained.packaged import FOLDER
+from matnet_jax.pretrained.trained import load_trained
 
 
 def pack(

@@ -10,7 +10,6 @@ import jax
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.config.build import comparable
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded, with_family
@@ -19,6 +18,7 @@ from matnet_jax.evaluation.costs import measure_costs
 from matnet_jax.evaluation.ensemble.run import evaluate_ensemble
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Blended, Released, Run, Sweep

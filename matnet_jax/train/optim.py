@@ -205,6 +205,13 @@ def freeze_labels(params: Any, prefixes: Sequence[str], patterns: Sequence[str] 
     return jax.tree_util.tree_map_with_path(label, params)
 
 
+def frozen_paths(params: Any, freeze: Sequence[str], unfreeze: Sequence[str] = ()) -> list[str]:
+    """Paths of the parameters that stay, parts joined by ``/``."""
+    labels = freeze_labels(params, freeze, unfreeze)
+    flat = jax.tree_util.tree_leaves_with_path(labels)
+    return ["/".join(_names(path)) for path, label in flat if label == "freeze"]
+
+
 def _names(path: Sequence[Any]) -> list[str]:
     return [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
 

@@ -10,7 +10,13 @@ import optax
 from ml_collections import ConfigDict
 
 from matnet_jax.detectors.durations import duration_in_steps
-from matnet_jax.train.optim import create_ascent, create_optimizer, create_schedule, hold
+from matnet_jax.train.optim import (
+    create_ascent,
+    create_optimizer,
+    create_schedule,
+    frozen_paths,
+    hold,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +107,12 @@ def build_ascent(config: ConfigDict) -> optax.GradientTransformation | None:
         freeze=tuple(optimizer.freeze),
         unfreeze=tuple(optimizer.unfreeze),
     )
+
+
+def frozen_in(config: ConfigDict, params: Any) -> list[str]:
+    """Paths of the parameters that do not train."""
+    optimizer = config.optimizer
+    return frozen_paths(params, tuple(optimizer.freeze), tuple(optimizer.unfreeze))
 
 
 def build_hold(config: ConfigDict) -> Callable[[Any], Any]:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
 from matnet_jax.checkpoints.crops import check_crops, crops_of
+from matnet_jax.checkpoints.frozen import Frozen
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, build_objective, comparable
@@ -41,7 +42,13 @@ from matnet_jax.runtime.workdir import locked, versions
 from matnet_jax.train.attention_watch import AttentionWatch
 from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog
-from matnet_jax.train.plan import build_ascent, build_hold, build_optimizer, build_plan
+from matnet_jax.train.plan import (
+    build_ascent,
+    build_hold,
+    build_optimizer,
+    build_plan,
+    frozen_in,
+)
 from matnet_jax.train.profiling import profiler
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -98,6 +105,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     config, weights = starting_weights(config, workdir)
     model = build_model(config)
     given = None if weights is None else take_weights(config, model, weights)
+    frozen = None if given is None else left_in_file(config, weights, given)
     source, validation_source = (
         open_source(config, split, model.image_size) for split in ("train", "val")
     )
@@ -169,7 +177,12 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
         )
         preemption = stack.enter_context(Preemption())
         restored = restore(checkpoints, abstract_state, metadata)
-        state, window = restored or (replicate(initial_state(), mesh), Mean())
+        if restored is not None:
+            state, window, frozen = restored
+            frozen = still_left_in_file(config, frozen, abstract_state.params)
+        else:
+            state, window = replicate(initial_state(), mesh), Mean()
+        metadata["frozen"] = None if frozen is None else frozen.as_json()
         step = int(state.step)
         if is_main:
             write_json(workdir / "config.json", metadata["config"])
@@ -228,14 +241,38 @@ def take_weights(config: ConfigDict, model: Detector, weights: Any) -> dict[str,
     return initialize(model, weights, prefixes=prefixes, strict=strict, seed=seed)
 
 
+def left_in_file(config: ConfigDict, weights: Any, given: Mapping[str, Any]) -> Frozen | None:
+    """What checkpoints leave out of a network of `take_weights`."""
+    from matnet_jax.pretrained.frozen import frozen_part
+
+    params = given["params"]
+    if config.checkpoint.full:
+        return None
+    return frozen_part(config.init.path, weights.arrays, params, frozen_in(config, params))
+
+
+def still_left_in_file(config: ConfigDict, frozen: Frozen | None, params: Any) -> Frozen | None:
+    """What checkpoints go on to leave out; nothing where a rerun trains some of it."""
+    from matnet_jax.pretrained.frozen import found_at
+
+    if frozen is None or config.checkpoint.full:
+        return None
+    if not set(frozen.paths) <= set(frozen_in(config, params)):
+        return None
+    return found_at(frozen, config.init.path)
+
+
 def restore(
     checkpoints: Checkpoints, abstract_state: TrainState, current: Mapping[str, Any]
-) -> tuple[TrainState, Mean] | None:
+) -> tuple[TrainState, Mean, Frozen | None] | None:
     """The newest readable checkpoint's state and running means; None if there is none.
+
+    Beside them, what it left out, which is read from its file.
 
     Raises:
       CheckpointMismatchError: if it was trained with other values than the `current` metadata's
-        config has, apart from those that a rerun may change, or on faces cut otherwise.
+        config has, apart from those that a rerun may change, or on faces cut otherwise. Or the file
+        of what it left out is missing, or another one.
       CheckpointError: if there are checkpoints and none can be read.
     """
 
@@ -249,11 +286,17 @@ def restore(
                 faces=f"those in {current['config']['data']['dir']}",
             )
 
-    restored = checkpoints.restore_latest(abstract_state, check=check)
+    def read(frozen: Frozen) -> Mapping[str, Any]:
+        from matnet_jax.pretrained.frozen import read_frozen
+
+        sources = [current["config"]["init"]["path"]]
+        return read_frozen(frozen, checkpoints.directory.parent, sources=sources)
+
+    restored = checkpoints.restore_latest(abstract_state, check=check, read_frozen=read)
     if restored is None:
         return None
     state, metadata = restored
-    return state, Mean(**metadata["window"])
+    return state, Mean(**metadata["window"]), Frozen.from_json(metadata.get("frozen"))
 
 
 def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: Path) -> None:

@@ -119,7 +119,12 @@ def make_train_step(
                 "create_train_state(…, ema=True) together, or neither"
             )
         if ema_decay is not None:
-            ema_params = optax.incremental_update(params, state.ema_params, 1.0 - ema_decay)
+            ema_params = jax.tree.map(
+                # Of what stays, such as frozen parameters, the average is that, to the bit.
+                lambda average, x: average + (1.0 - ema_decay) * (x - average),
+                state.ema_params,
+                params,
+            )
         metrics |= {"grad_norm": optax.tree.norm(grads)}
         new_state = TrainState(
             step=state.step + 1,

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from data_pipeline.training.sources import Source
 from matnet_jax.checkpoints.crops import check_crops, crops_of
-from matnet_jax.checkpoints.network import check_empty, load_trained, save_network
+from matnet_jax.checkpoints.network import check_empty, save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
@@ -30,6 +30,7 @@ from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.metrics.videos import group_videos
 from matnet_jax.pretrained import initialize, read_weights
 from matnet_jax.pretrained.convert import with_fields
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.report.render import write_report
 from matnet_jax.runtime.workdir import versions
 

@@ -1,6 +1,6 @@
 """A trained model for use without this library: StableHLO by `jax.export`, or a TF SavedModel.
 
-    python -m matnet_jax.checkpoints.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
+    python -m matnet_jax.pretrained.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
 
 Both take normalised images [b, S, S, 3] with any b and give a plain dict of float32 arrays. How
 pixels become those images is in `preprocess.json` beside them.
@@ -22,10 +22,11 @@ from absl import flags
 
 from data_pipeline.commands import Command
 from data_pipeline.files import atomic_folder, write_json
-from matnet_jax.checkpoints.network import load_trained
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
+from matnet_jax.nn.attention import portable
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.workdir import versions
 
 Outputs = dict[str, jax.Array]
@@ -63,7 +64,8 @@ def export_stablehlo(
     variables = {name: tree for name, tree in variables.items() if tree}
 
     def function(images: jax.Array) -> Outputs:
-        return infer(model, variables, images).arrays()
+        with portable():
+            return infer(model, variables, images).arrays()
 
     shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
     with _no_source_locations():
@@ -103,8 +105,13 @@ def export_savedmodel(
     model, variables = model.merged(variables)
     variables = {name: tree for name, tree in variables.items() if tree}
     size = model.image_size
+
+    def call(variables: Mapping[str, Any], images: jax.Array) -> Outputs:
+        with portable():
+            return infer(model, variables, images).arrays()
+
     function = jax2tf.convert(
-        lambda variables, images: infer(model, variables, images).arrays(),
+        call,
         polymorphic_shapes=[None, f"(b, {size}, {size}, 3)"],
         with_gradient=False,
         native_serialization_platforms=tuple(platforms),
@@ -187,7 +194,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
 
 
 COMMAND = Command(
-    program="python -m matnet_jax.checkpoints.export",
+    program="python -m matnet_jax.pretrained.export",
     about=__doc__,
     define=_define,
     run=_run,
