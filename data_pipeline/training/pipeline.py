@@ -2,7 +2,8 @@
 
 A batch is a dict of arrays, b the process's part of the global batch and S the image size:
 
-- image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
+- image uint8 [b, S, S, 3] RGB, of clips [b, T, S, S, 3]; label int32 [b]; index int32 [b] (row of
+  the source's columns);
 - in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
   training batch has no weight: each of its examples counts;
 - what `reads` names, in pixels of the image: mask uint8 [b, S, S], landmarks and landmarks_dense
@@ -110,8 +111,7 @@ def train_batches(
                 both = made(rows[where[::2]], seeds[where[::2]], reads)
                 own, own_ops = [example for pair in both for example in pair], pair_ops
             for i, example in zip(where, own, strict=True):
-                fitted = fit_example(example, image_size)
-                examples[int(i)] = apply_ops(fitted, own_ops, int(seeds[i]))
+                examples[int(i)] = _prepared(example, image_size, own_ops, int(seeds[i]))
         return _collate(rows, examples, reads)
 
     names = ("image", "label", "index", *reads)
@@ -178,13 +178,22 @@ def make_batch(
     if not len(where):
         # Padding alone has shapes too, so some example has to tell how many landmarks there are.
         [example] = source.read(np.zeros(1, np.int64), reads)
-        batch = _collate(rows, {0: fit_example(example, image_size)}, reads)
+        batch = _collate(rows, {0: _prepared(example, image_size)}, reads)
         return {**{k: np.zeros_like(v) for k, v in batch.items()}, "index": batch["index"]}
     examples = {
-        int(i): apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
+        int(i): _prepared(example, image_size, ops, int(seeds[i]))
         for i, example in zip(where, source.read(rows[where], reads), strict=True)
     }
     return _collate(rows, examples, reads)
+
+
+def _prepared(example: Example, size: int, ops: Sequence[Op] = (), seed: int = 0) -> Example:
+    """Fitted and augmented; all frames of a clip alike, each with the clip's own seed."""
+    if example.image.ndim == 3:
+        return apply_ops(fit_example(example, size), ops, seed)
+    frames = (dataclasses.replace(example, image=image) for image in example.image)
+    images = [apply_ops(fit_example(frame, size), ops, seed).image for frame in frames]
+    return dataclasses.replace(example, image=np.stack(images))
 
 
 def _collate(rows: np.ndarray, examples: Mapping[int, Example], reads: Sequence[str]) -> Batch:

@@ -15,8 +15,9 @@ class Inference(NamedTuple):
     """What a network says of images; float32.
 
     Attributes:
-      score: P(fake), [B].
-      heatmaps: where it looked, [B, h, w, K] by name; empty where a family has none.
+      score: P(fake), [B]; of a network that judges each frame of a clip [B, T].
+      heatmaps: where it looked, [B, h, w, K] by name, or [B, T, h, w, K] as the score; empty where
+        a family has none.
       outputs: the network's own outputs by name, ``logits`` [B, 2] among them.
     """
 
@@ -35,7 +36,7 @@ def infer(model: Detector, variables: Mapping[str, Any], images: jax.Array) -> I
     Args:
       model: of any family.
       variables: what its `apply` takes; never changed.
-      images: [B, H, W, 3] float32, normalised.
+      images: [B, H, W, 3] float32, normalised, or clips [B, T, H, W, 3].
     """
     out: Any = model.apply(variables, images, train=False)
     return Inference(
