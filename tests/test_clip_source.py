@@ -71,8 +71,8 @@ def test_evaluation_loses_no_frame() -> None:
 def test_faces_and_videos_do_not_mix_whatever_the_order_of_the_rows() -> None:
     tracks = (("r", 0, 4), ("r", 1, 3), ("f", 0, 5))
     ordered, mixed = (ClipSource(frames(*tracks, shuffled=s), 2, every=2) for s in (False, True))
-    key = lambda source: sorted(zip(clips(source), source.columns["face"], strict=True))  # noqa: E731
-    assert key(ordered) == key(mixed) and len(ordered) == 2 + 2 + 3
+    found = [sorted(zip(clips(s), s.columns["face"], strict=True)) for s in (ordered, mixed)]
+    assert found[0] == found[1] and len(ordered) == 2 + 2 + 3
     # Tracks come as their first rows do.
     assert [name for name, _ in clips(ordered)] == ["r"] * 4 + ["f"] * 3
 
