@@ -24,7 +24,7 @@ ENSEMBLE = Ensemble(
         _image("r34", "r34", 4, drawn_in=True),
         _image("b1", "b1", 10),
         _image("b1_long_all", "b1_long", 8),
-        _image("b1_all", "b1", 8),
+        _image("b1_all", "b1_all", 8),
         _image("b0", "b0", 7),
     ),
     blend="families",

@@ -21,6 +21,7 @@ def get_config(network: str = "i3d") -> ConfigDict:
     if network != "se_resnext":
         config = default_config("paper" if network == "i3d" else network, "medics")
         config.data.dir, config.data.ops = "data/dfdc-box", "standard"
+        config.model.mirrored = True
         config.model.clip_length = 64 if network.startswith("i3d") else 32
         config.data.frames_per_video = 1
         config.validation.batch_size = config.train.batch_size

@@ -62,12 +62,14 @@ def _clips(source: Source, length: int, *, every: int) -> Source:
 
 
 def _refuse_pairs_of_clips(config: ConfigDict, length: int) -> None:
+    if length == 1:
+        return
     asked = {
         "data.mixture": (mixture_shares(config), "()"),
-        "validation.fakes": (config.validation.get("fakes", RECORDS) != RECORDS, f"'{RECORDS}'"),
+        "validation.fakes": (config.validation.fakes != RECORDS, f"'{RECORDS}'"),
     }
     for field, (is_set, plain) in asked.items():
-        if length > 1 and is_set:
+        if is_set:
             raise DataError(
                 f"config.{field} makes pairs of single faces, and config.model.clip_length="
                 f"{length} wants clips of records: set config.{field}={plain}, or clip_length=1"

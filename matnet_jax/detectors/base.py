@@ -53,12 +53,15 @@ class Detector(nn.Module):
       dtype: of computation; parameters, statistics and losses stay float32.
       mean: of pixels in [0, 1], a channel each, for `preprocess`.
       std: of pixels in [0, 1], a channel each.
+      mirrored: evaluation and prediction score each image and its mirror image, at twice the cost:
+        P(fake) and heat maps are means of both.
     """
 
     image_size: Annotated[int, IMAGE_SIZE] = 224
     dtype: Annotated[jnp.dtype, one_of("float32", "bfloat16")] = jnp.float32
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.5, 0.5, 0.5)
     std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.5, 0.5, 0.5)
+    mirrored: bool = False
 
     @property
     def preprocess(self) -> Preprocess:
