@@ -28,7 +28,7 @@ from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
 from data_pipeline.training.mixture import RECORDS, Mixture
-from data_pipeline.training.ops import Op, apply_ops
+from data_pipeline.training.ops import Op, apply_ops, fields_of
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import RecordSource, Source, check_fields
 from data_pipeline.training.window import fit_example
@@ -73,7 +73,8 @@ def train_batches(
     Args:
       source: records go through tf.data; arrays through threads, without TensorFlow.
       sampler: of the global batch.
-      ops: augmentations, in order, each seeded by the sampler.
+      ops: augmentations, in order, each seeded by the sampler; what they read of an example is not
+        in the batches unless `reads` names it.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
       reads: what the batches hold beside image and label: fields of `example.FIELDS`.
       pairs: of the source, by kind, for a `Mixture`; both of a pair stand together, the real one
@@ -85,15 +86,16 @@ def train_batches(
 
     Raises:
       ValueError: the processes cannot share the batch equally, or not in whole pairs.
-      DataError: the source has not what `reads` names; or a record cannot be read, which is raised
-        when its batch's turn comes.
+      DataError: the source has not what `reads` names, or ops read; or a record cannot be read,
+        which is raised when its batch's turn comes.
     """
     part = _own_part(sampler.batch_size, process_index, process_count)
+    read, read_of_pairs = (dict.fromkeys((*reads, *fields_of(own))) for own in (ops, pair_ops))
     if isinstance(sampler, Mixture):
         kinds = tuple((kind, (pairs or {}).get(kind)) for kind in sampler.kinds)
-        _check_mixed(source, kinds, part, reads)
+        _check_mixed(source, kinds, part, (*read, *read_of_pairs))
     else:
-        check_fields(source, reads)
+        check_fields(source, (*read,))
 
     def make(step: int) -> Batch:
         rows, seeds = (values[part] for values in sampler.batch(step))
@@ -106,9 +108,9 @@ def train_batches(
             if not len(where):
                 continue
             if made is None:
-                own, own_ops = _read_masked(source, rows[where], reads), ops
+                own, own_ops = _read_masked(source, rows[where], (*read,)), ops
             else:
-                both = made(rows[where[::2]], seeds[where[::2]], reads)
+                both = made(rows[where[::2]], seeds[where[::2]], (*read_of_pairs,))
                 own, own_ops = [example for pair in both for example in pair], pair_ops
             for i, example in zip(where, own, strict=True):
                 examples[int(i)] = _prepared(example, image_size, own_ops, int(seeds[i]))
@@ -175,6 +177,7 @@ def make_batch(
       reads: what the batch holds beside image, label and index.
     """
     where = np.flatnonzero(rows >= 0)
+    read = tuple(dict.fromkeys((*reads, *fields_of(ops))))
     if not len(where):
         # Padding alone has shapes too, so some example has to tell how many landmarks there are.
         [example] = source.read(np.zeros(1, np.int64), reads)
@@ -182,7 +185,7 @@ def make_batch(
         return {**{k: np.zeros_like(v) for k, v in batch.items()}, "index": batch["index"]}
     examples = {
         int(i): _prepared(example, image_size, ops, int(seeds[i]))
-        for i, example in zip(where, source.read(rows[where], reads), strict=True)
+        for i, example in zip(where, source.read(rows[where], read), strict=True)
     }
     return _collate(rows, examples, reads)
 

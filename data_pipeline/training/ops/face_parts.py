@@ -1,0 +1,56 @@
+"""Augmentation that hides a part of a face."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from data_pipeline.training.example import Example
+
+
+@dataclasses.dataclass(frozen=True)
+class RemovePart:
+    """Paints the eyes, the mouth or the nose black, as Selim Seferbekov did (DFDC, first).
+
+    The eyes by a coin; else the mouth by another; else the nose by a third; else nothing. Black is
+    what lies about a line, of two pixels: from eye to eye and from the nose to between the eyes by
+    up to a quarter of the eyes' distance, from corner to corner of the mouth by up to a third of
+    its width. Distances are along rows and columns.
+
+    `apply` raises ValueError for an example without its five landmarks.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("landmarks",)
+
+    p: float = 0.7
+
+    def apply(self, example: Example, draw: np.random.Generator) -> Example:
+        """See the class."""
+        if example.landmarks is None or len(example.landmarks) != 5:
+            raise ValueError("removing a part of a face needs its five landmarks")
+        left_eye, right_eye, nose, *mouth = example.landmarks
+        eyes = np.linalg.norm(right_eye - left_eye) / 4
+        parts = (
+            (left_eye, right_eye, eyes),
+            (*mouth, np.linalg.norm(mouth[1] - mouth[0]) / 3),
+            (nose, (left_eye + right_eye) / 2, eyes),
+        )
+        chosen = next((part for part in parts if draw.random() < 0.5), None)
+        if chosen is None:
+            return example
+        image = example.image.copy()
+        image[_about_line(image.shape[:2], *chosen)] = 0
+        return dataclasses.replace(example, image=image)
+
+
+def _about_line(
+    shape: tuple[int, ...], start: np.ndarray, end: np.ndarray, reach: float
+) -> np.ndarray:
+    """Where an image is at most so many whole pixels from a line: bool [H, W]."""
+    line = np.full(shape, 255, np.uint8)
+    ends = [tuple(int(v) for v in np.rint(point)) for point in (start, end)]
+    cv2.line(line, *ends, 0, thickness=2)
+    return cv2.distanceTransform(line, cv2.DIST_L1, 3) <= int(reach)
