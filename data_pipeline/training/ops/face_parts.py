@@ -31,19 +31,20 @@ class RemovePart:
         """See the class."""
         if example.landmarks is None or len(example.landmarks) != 5:
             raise ValueError("removing a part of a face needs its five landmarks")
-        left_eye, right_eye, nose, *mouth = example.landmarks
-        eyes = np.linalg.norm(right_eye - left_eye) / 4
+        left_eye, right_eye, nose, left_corner, right_corner = example.landmarks
+        eyes = float(np.linalg.norm(right_eye - left_eye)) / 4
+        mouth = float(np.linalg.norm(right_corner - left_corner)) / 3
         parts = (
             (left_eye, right_eye, eyes),
-            (*mouth, np.linalg.norm(mouth[1] - mouth[0]) / 3),
+            (left_corner, right_corner, mouth),
             (nose, (left_eye + right_eye) / 2, eyes),
         )
-        chosen = next((part for part in parts if draw.random() < 0.5), None)
-        if chosen is None:
-            return example
-        image = example.image.copy()
-        image[_about_line(image.shape[:2], *chosen)] = 0
-        return dataclasses.replace(example, image=image)
+        for start, end, reach in parts:
+            if draw.random() < 0.5:
+                image = example.image.copy()
+                image[_about_line(image.shape[:2], start, end, reach)] = 0
+                return dataclasses.replace(example, image=image)
+        return example
 
 
 def _about_line(
@@ -51,6 +52,6 @@ def _about_line(
 ) -> np.ndarray:
     """Where an image is at most so many whole pixels from a line: bool [H, W]."""
     line = np.full(shape, 255, np.uint8)
-    ends = [tuple(int(v) for v in np.rint(point)) for point in (start, end)]
-    cv2.line(line, *ends, 0, thickness=2)
-    return cv2.distanceTransform(line, cv2.DIST_L1, 3) <= int(reach)
+    (x0, y0), (x1, y1) = (np.rint(point).astype(int).tolist() for point in (start, end))
+    cv2.line(line, (x0, y0), (x1, y1), 0, thickness=2)
+    return np.asarray(cv2.distanceTransform(line, cv2.DIST_L1, 3) <= int(reach))
