@@ -57,6 +57,19 @@ def two_devices() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def no_charts() -> Iterator[None]:
+    """Reports without what matplotlib draws, which takes longer than evaluating a tiny network."""
+    from markupsafe import Markup
+
+    import matnet_jax.report.drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        empty = Markup("<svg></svg>")
+        patch.setattr(matnet_jax.report.drawing, "_inline_svg", lambda *_: empty)
+        yield
+
+
 def _directory(variable: str, default: Path) -> Path:
     path = Path(os.environ.get(variable, default)).resolve()
     if not path.is_dir():

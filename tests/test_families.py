@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ TINY = {
 
 NAMES = (*FAMILIES, "example")
 
-pytestmark = pytest.mark.usefixtures("two_devices")
+pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
 
 
 @pytest.fixture(autouse=True)
@@ -187,15 +188,22 @@ def test_examples_of_weight_0_do_not_count(name: Any) -> None:
 
 def one_step(name: Any, batch: Any, devices: Any) -> Any:
     """State and metrics after the first step."""
-    (model, objective), tx, mesh = made(name), optax.sgd(0.05), data_mesh(devices)
-    step = jax.jit(
-        make_train_step(model, objective, tx),
+    mesh = data_mesh(devices)
+    step, start = step_of(name)
+    run = jax.jit(
+        step,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
-    state = replicate(create_train_state(model, tx, 0), mesh)
-    key = replicate(jax.random.key(0), mesh)
-    return jax.device_get(step(state, global_batch(batch, mesh), key))
+    state, key = replicate(start, mesh), replicate(jax.random.key(0), mesh)
+    return jax.device_get(run(state, global_batch(batch, mesh), key))
+
+
+@functools.cache
+def step_of(name: Any) -> Any:
+    """The step, one function for all devices and tests so that it is traced once, and its state."""
+    (model, objective), tx = made(name), optax.sgd(0.05)
+    return make_train_step(model, objective, tx), create_train_state(model, tx, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)

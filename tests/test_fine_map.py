@@ -178,7 +178,7 @@ def test_a_few_steps_on_drawn_faces_find_the_boundary() -> None:
     assert maps.shape == (8, 16, 16, 1)
 
 
-@pytest.mark.usefixtures("two_devices")
+@pytest.mark.usefixtures("two_devices", "no_charts")
 def test_trained_evaluated_and_exported_with_its_map(tmp_path: Path) -> None:
     config = config_of("classifier", **ON)
     assert train(config, tmp_path)["step"] == 2

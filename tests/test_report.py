@@ -18,16 +18,10 @@ from PIL import Image
 from matnet_jax.metrics import summarise
 from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import write_metrics, write_scores
-from matnet_jax.report import (
-    Overlay,
-    compare,
-    load_evaluations,
-    write_comparison,
-    write_report,
-)
 from matnet_jax.report.__main__ import main
-from matnet_jax.report.comparison import as_text
-from matnet_jax.report.overlays import statistics, tiles
+from matnet_jax.report.comparison import as_text, compare, load_evaluations, write_comparison
+from matnet_jax.report.overlays import Overlay, statistics, tiles
+from matnet_jax.report.render import write_report
 
 SCRIPT = "<script>alert(1)</script>&$x$.mp4"
 

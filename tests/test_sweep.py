@@ -33,6 +33,8 @@ from matnet_jax.sweep.figures import draw_attention
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
 from matnet_jax.sweep.table import as_csv, as_markdown
 
+pytestmark = pytest.mark.usefixtures("no_charts")
+
 NAMES = ("table1", "table2", "table3", "table4", "table5", "table6", "figures")
 
 # Each run compiles two steps of its own. These fill at least a row of every table, and one table

@@ -30,7 +30,7 @@ from matnet_jax.sweep.networks import make_network
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
 from matnet_jax.sweep.table import as_csv, as_markdown
 
-pytestmark = pytest.mark.usefixtures("two_devices")
+pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))

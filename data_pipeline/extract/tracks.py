@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from data_pipeline.detectors import Face
 
@@ -27,6 +26,8 @@ class Tracker:
         """The track of each face of the next frame; new faces begin tracks, the largest first."""
         tracks = [-1] * len(faces)
         if self._last and faces:
+            from scipy.optimize import linear_sum_assignment  # a photo waits for no import of it
+
             affinity = np.array([[_affinity(old, new) for new in faces] for old in self._last])
             for old, new in zip(*linear_sum_assignment(-affinity), strict=True):
                 if affinity[old, new] > 0:

@@ -23,14 +23,15 @@ def probe_auc(statistics: np.ndarray, labels: np.ndarray, people: Sequence[str])
       people: [N], of whom no one is both fitted and scored.
 
     Returns:
-      0.5 by chance; None with one label alone or fewer than 5 people.
+      0.5 by chance; None with fewer than 5 people, or where all but a fifth of them have one label.
     """
     groups = np.unique(np.asarray(people), return_inverse=True)[1]
-    if len(set(labels.tolist())) < 2 or groups.max() + 1 < _FOLDS:
+    if groups.max() + 1 < _FOLDS:
+        return None
+    folds = list(GroupKFold(_FOLDS).split(statistics, labels, groups))
+    if any(len(set(labels[fitted].tolist())) < 2 for fitted, _ in folds):
         return None
     # Balanced: else a fold's share of fakes would move its scores against the other folds'.
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    scores = cross_val_predict(
-        model, statistics, labels, groups=groups, cv=GroupKFold(_FOLDS), method="decision_function"
-    )
+    scores = cross_val_predict(model, statistics, labels, cv=folds, method="decision_function")
     return float(roc_auc_score(labels, scores))

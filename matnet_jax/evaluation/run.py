@@ -26,9 +26,9 @@ from matnet_jax.metrics import OperatingPoint, most_wrong_videos, summarise, vid
 from matnet_jax.metrics.history import read_history
 from matnet_jax.metrics.scores import Columns, write_metrics, write_scores
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
-from matnet_jax.report import write_report
 from matnet_jax.report.model_card import write_model_card
 from matnet_jax.report.overlays import statistics
+from matnet_jax.report.render import write_report
 from matnet_jax.runtime.sharding import check_divisible, data_mesh, replicate
 from matnet_jax.runtime.workdir import versions
 

@@ -15,8 +15,7 @@ from matnet_jax.detectors.base import Detector
 from matnet_jax.evaluation.step import make_eval_step
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
-from matnet_jax.report import Overlay
-from matnet_jax.report.overlays import joined_heatmaps
+from matnet_jax.report.overlays import Overlay, joined_heatmaps
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicated
 
 SAMPLE_FACES = 8  # that are shown, half of them real

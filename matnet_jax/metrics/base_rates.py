@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from scipy.stats import beta
+from matnet_jax.metrics.binomial import at_least, at_most
 
 BASE_RATES = (0.5, 0.1, 0.01, 0.001)
 
@@ -44,8 +44,5 @@ def alarm_precision(
         alarms = right + (1 - base_rate) * false_positive_rate
         return right / alarms if alarms else None
 
-    lowest = float(beta.ppf(1 - confidence, found, fakes - found + 1)) if found else 0.0
-    unbounded = accused == reals
-    highest = 1.0 if unbounded else float(beta.ppf(confidence, accused + 1, reals - accused))
-    at_worst = precision(lowest, highest)
+    at_worst = precision(at_least(found, fakes, confidence), at_most(accused, reals, confidence))
     return AlarmPrecision(base_rate, precision(found / fakes, accused / reals), at_worst or 0.0)

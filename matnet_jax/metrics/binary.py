@@ -1,13 +1,13 @@
 """Metrics of one set of labels (0 real, 1 fake) and scores (P(fake)), frames or videos alike.
 
 A metric that the set does not define, for want of a class or of any example, is None: 0 would
-read as a bad detector and NaN is not JSON. scikit-learn computes what it has.
+read as a bad detector and NaN is not JSON. scikit-learn computes what it has; it is imported where
+it does, since a prediction needs none of that, and would wait for the import.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, roc_curve
 
 from matnet_jax.metrics.calibration import expected_calibration_error
 
@@ -43,7 +43,11 @@ def balanced_accuracy(
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     """Area under the ROC curve: how often a fake outscores a real, ties counting one half."""
-    return float(roc_auc_score(labels, scores)) if _has_both(labels) else None
+    if not _has_both(labels):
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))
 
 
 def partial_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -53,18 +57,26 @@ def partial_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     """
     if not _has_both(labels):
         return None
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(labels, scores, max_fpr=PARTIAL_AUC_MAX_FPR))
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
     """Average precision with fake as the positive class."""
-    return float(average_precision_score(labels, scores)) if _has_both(labels) else None
+    if not _has_both(labels):
+        return None
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(labels, scores))
 
 
 def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float | None:
     """Where false positive and false negative rates meet, linear between the ROC's points."""
     if not _has_both(labels):
         return None
+    from sklearn.metrics import roc_curve
+
     false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
     # Rises strictly from -1 to 1 along the curve, so it has one zero.
     difference = false_positive - (1 - true_positive)
@@ -79,6 +91,8 @@ def tpr_at_fpr(labels: np.ndarray, scores: np.ndarray, max_fpr: float) -> float 
     """
     if not _has_both(labels):
         return None
+    from sklearn.metrics import roc_curve
+
     false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
     return float(true_positive[false_positive <= max_fpr].max())
 
@@ -93,6 +107,8 @@ def cross_entropy(labels: np.ndarray, scores: np.ndarray, epsilon: float = 1e-15
         raise ValueError(f"log_loss_epsilon is {epsilon}, wanted a number in (0, 0.5)")
     if not len(labels):
         return None
+    from sklearn.metrics import log_loss
+
     clipped = np.clip(np.asarray(scores, np.float64), epsilon, 1 - epsilon)
     return float(log_loss(labels, clipped, labels=[0, 1]))
 

@@ -7,8 +7,6 @@ fitted on the test split itself they would flatter the detector.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import roc_curve
 
 NUM_BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -60,6 +58,8 @@ def fit_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
     if not (np.any(labels == 0) and np.any(labels == 1)):
         return None
+    from sklearn.metrics import roc_curve  # as in `binary`: a prediction fits nothing
+
     false_positive, true_positive, cuts = roc_curve(labels, scores, drop_intermediate=False)
     gain = true_positive - false_positive
     best = np.flatnonzero(gain >= gain.max() - 1e-12)
@@ -90,6 +90,8 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float | None:
     labels = np.asarray(labels)
     if not (np.any(labels == 0) and np.any(labels == 1)):
         return None
+    from scipy.optimize import minimize_scalar
+
     # log(1 + exp(-margin)) is the log loss of one example.
     margin = np.where(labels == 1, 1.0, -1.0) * _log_odds(scores)
     result = minimize_scalar(

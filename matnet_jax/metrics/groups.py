@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from matnet_jax.metrics.binary import auc, decide
+from matnet_jax.metrics.binomial import at_least, at_most
 from matnet_jax.metrics.bootstrap import Resample, bootstrap_intervals
 
 RATES = ("fpr", "tpr", "auc")
@@ -79,7 +79,5 @@ def _gap(values: list[float | None]) -> float | None:
 def _exact(count: int, total: int, confidence: float = 0.95) -> list[float] | None:
     if not total:
         return None
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
-    return [low, high]
+    one_sided = (1 + confidence) / 2
+    return [at_least(count, total, one_sided), at_most(count, total, one_sided)]

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from matnet_jax.metrics.binary import decide
+from matnet_jax.metrics.binomial import at_most
 from matnet_jax.metrics.calibration import fit_temperature, fit_threshold
 
 REAL, FAKE, UNCERTAIN = 0, 1, -1
@@ -119,7 +119,7 @@ def rate_at_most(count: int, total: int) -> float | None:
     """The exact one-sided 95 % bound of a rate (Clopper and Pearson 1934); None of nothing."""
     if not total:
         return None
-    return 1.0 if count == total else float(beta.ppf(CONFIDENCE, count + 1, total - count))
+    return at_most(count, total, CONFIDENCE)
 
 
 def threshold_at_false_alarm_rate(reals: np.ndarray, rate: float) -> float | None:

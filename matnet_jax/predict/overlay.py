@@ -4,9 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
-import matplotlib.figure
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from data_pipeline.extract.images import is_moving
@@ -52,7 +50,10 @@ def write_overlay(prediction: Prediction, out: Path) -> Path:
 
 def score_plot(prediction: Prediction, width: int, height: int) -> np.ndarray:
     """P(fake) over seconds, a line a person: uint8 RGB [height, width, 3]."""
-    figure = matplotlib.figure.Figure(figsize=(width / 100, height / 100), dpi=100)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # nothing else here needs it
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     axes = figure.add_axes(_plot_area(width, height))
     for track in prediction.tracks:
         axes.plot(

@@ -5,14 +5,16 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import matplotlib
+import cv2
 import numpy as np
 from PIL import Image
 
 from matnet_jax.metrics import map_statistics
 
 TILE = 224
-COLORMAP = "inferno"
+_RAMP = np.arange(256, dtype=np.uint8)[:, None]
+INFERNO = cv2.applyColorMap(_RAMP, cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+"""Colours of 0 to 1, uint8 RGB [256, 3]."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +140,15 @@ def statistics(overlays: Sequence[Overlay]) -> list[dict]:
 
 def legend_gradient(stops: int = 12) -> str:
     """The colour map as a CSS gradient, from 0 to the peak."""
-    colors = matplotlib.colormaps[COLORMAP](np.linspace(0, 1, stops))
-    return f"linear-gradient(to right, {', '.join(matplotlib.colors.to_hex(c) for c in colors)})"
+    colors = INFERNO[np.rint(np.linspace(0, 255, stops)).astype(int)]
+    return f"linear-gradient(to right, {', '.join('#' + bytes(c).hex() for c in colors)})"
 
 
 def laid_over(face: Image.Image, attention: np.ndarray) -> Image.Image:
     """Blends a map with values in [0, 1], [h,w], over the greyed face."""
     grown = Image.fromarray(attention, mode="F").resize(face.size, Image.Resampling.BILINEAR)
     weight = np.clip(np.asarray(grown), 0, 1)[..., None]
-    heat = matplotlib.colormaps[COLORMAP](weight[..., 0])[..., :3] * 255
+    heat = INFERNO[np.minimum(256 * weight[..., 0], 255).astype(np.uint8)]
     grey = np.asarray(face.convert("L"), np.float32)[..., None].repeat(3, axis=-1)
     # Even the peak lets the face through: one must see what is attended to.
     opacity = 0.15 + 0.6 * np.sqrt(weight)

@@ -46,8 +46,8 @@ def draw_attention(
     from matnet_jax.checkpoints.network import load_trained
     from matnet_jax.config.data import open_source
     from matnet_jax.evaluation.scorer import Scorer, sample_rows
-    from matnet_jax.report import Overlay
     from matnet_jax.report.attention_figure import FORMATS, write_attention_figure
+    from matnet_jax.report.overlays import Overlay
     from matnet_jax.runtime.sharding import data_mesh, replicate
 
     out, folders = Path(out), [Path(workdir).absolute() for workdir in workdirs]

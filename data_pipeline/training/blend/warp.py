@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.spatial import Delaunay, QhullError
 
 from data_pipeline.extract.crop import similarity_transform
 
@@ -59,6 +58,8 @@ def landmark_warp(
     height, width = shape
     whole = similarity_transform(source, target)
     last = np.array([width - 1, height - 1], np.float64)
+    from scipy.spatial import Delaunay, QhullError  # half of the package's import, for this alone
+
     low = np.minimum(target.min(0) - 1, 0)
     high = np.maximum(target.max(0) + 1, last)
     grid = np.array([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)])

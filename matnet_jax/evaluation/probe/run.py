@@ -30,7 +30,7 @@ from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.metrics.videos import group_videos
 from matnet_jax.pretrained import initialize, read_weights
 from matnet_jax.pretrained.convert import with_fields
-from matnet_jax.report import write_report
+from matnet_jax.report.render import write_report
 from matnet_jax.runtime.workdir import versions
 
 FEATURES = ("network", *STATISTICS)
