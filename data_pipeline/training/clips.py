@@ -38,9 +38,9 @@ class ClipSource:
     in time is what the records hold, not said here. Its columns are those of its first frame. A
     face in fewer frames than a clip has is one clip, whose last frame is repeated.
 
-    Clips start `every` frames apart. With `every=1` any frame is a start that leaves room for a clip;
-    with `every=length` no two clips overlap, except that the last one of a face is moved back to
-    end with its last frame, so that each frame is in a clip.
+    Clips start `every` frames apart. With `every=1` any frame that leaves room is a start; with
+    `every=length` no two clips overlap, except that the last one of a face is moved back to end
+    with its last frame, so that each frame is in a clip.
 
     Args:
       frames: the source of single frames.
