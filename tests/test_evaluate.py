@@ -32,7 +32,7 @@ def sources(monkeypatch: pytest.MonkeyPatch, two_devices: Any) -> Any:
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):
         monkeypatch.setattr(
-            matnet_jax.evaluation.run, name, lambda config, split, size: table[split]
+            matnet_jax.evaluation.run, name, lambda config, split, *sees: table[split]
         )
     return table
 
