@@ -20,9 +20,7 @@ from matnet_jax.runtime.preemption import STATUS, Preempted  # noqa: E402
 def main() -> int:
     # Processes that share one or two cores with other tests may be late; none is dead for that.
     join(find_job(), heartbeat_seconds=600)
-    matnet_jax.train.run.open_source = lambda config, split, image_size: test_train.tiny_source(
-        split
-    )
+    matnet_jax.train.run.open_source = lambda config, split, *sees: test_train.tiny_source(split)
     matnet_jax.evaluation.run.open_evaluation = matnet_jax.train.run.open_source
     workdir, *fields = sys.argv[1:]
     overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}

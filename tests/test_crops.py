@@ -50,7 +50,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of two steps on faces that were cut upright."""
     folder = tmp_path_factory.mktemp("boxes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matnet_jax.train.run, "open_source", lambda _, split, size: _Cut(split, BOX))
+        patch.setattr(matnet_jax.train.run, "open_source", lambda _, split, *sees: _Cut(split, BOX))
         train(tiny_config(**{"train.duration": "2 steps"}), folder)
     return folder
 
@@ -88,7 +88,7 @@ def test_evaluation_refuses_records_that_were_cut_otherwise(
     monkeypatch.setattr(
         matnet_jax.evaluation.run,
         "open_evaluation",
-        lambda _, split, size: _Cut(split, faces["protocol"]),
+        lambda _, split, *sees: _Cut(split, faces["protocol"]),
     )
     config = tiny_config(**{"train.duration": "2 steps"})
     with pytest.raises(CheckpointMismatchError) as error:
@@ -106,7 +106,7 @@ def test_training_does_not_continue_on_other_crops(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        matnet_jax.train.run, "open_source", lambda _, split, size: _Cut(split, SIMILARITY)
+        matnet_jax.train.run, "open_source", lambda _, split, *sees: _Cut(split, SIMILARITY)
     )
     with pytest.raises(CheckpointMismatchError, match="crop_version: b1 against a1"):
         train(tiny_config(**{"train.duration": "3 steps"}), workdir)

@@ -32,7 +32,7 @@ def sources(monkeypatch: pytest.MonkeyPatch, two_devices: Any) -> Any:
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):
         monkeypatch.setattr(
-            matnet_jax.evaluation.run, name, lambda config, split, size: table[split]
+            matnet_jax.evaluation.run, name, lambda config, split, *sees: table[split]
         )
     return table
 
@@ -193,6 +193,7 @@ def test_which_faces_are_shown() -> None:
         "video_id": np.array(list("001122334455")),
         "label": np.array([0] * 6 + [1] * 6),
         "score": np.array([0.1, 0.2, 0.9, 0.7, 0.1, 0.1, 0.9, 0.8, 0.1, 0.3, 0.9, 0.9]),
+        "row": np.arange(12),
     }
     np.testing.assert_array_equal(sample_rows(scores, 4), [0, 6, 4, 10])
     np.testing.assert_array_equal(sample_rows(scores, 100), [0, 6, 2, 8, 4, 10])

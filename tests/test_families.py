@@ -187,10 +187,10 @@ def test_examples_of_weight_0_do_not_count(name: Any) -> None:
     chex.assert_trees_all_close(*results, rtol=1e-4, atol=1e-6)
 
 
-def one_step(name: Any, batch: Any, devices: Any) -> Any:
+def one_step(name: Any, batch: Any, devices: Any, **values: Any) -> Any:
     """State and metrics after the first step."""
     mesh = data_mesh(devices)
-    step, start = step_of(name)
+    step, start = step_of(name, **values)
     run = jax.jit(
         step,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
@@ -201,9 +201,9 @@ def one_step(name: Any, batch: Any, devices: Any) -> Any:
 
 
 @functools.cache
-def step_of(name: Any) -> Any:
+def step_of(name: Any, **values: Any) -> Any:
     """The step, one function for all devices and tests so that it is traced once, and its state."""
-    (model, objective), tx = made(name), optax.sgd(0.05)
+    (model, objective), tx = made(name, **values), optax.sgd(0.05)
     return make_train_step(model, objective, tx), create_train_state(model, tx, 0)
 
 

@@ -92,7 +92,7 @@ def test_known_values() -> None:
 
 
 def test_presets_are_frozen_and_named() -> None:
-    assert list(PRESETS) == ["none", "flip", "standard", "strong"]
+    assert list(PRESETS) == ["none", "flip", "standard", "strong", "part_removed"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         PRESETS["flip"][0].p = 0.1
 
@@ -206,3 +206,36 @@ def test_what_has_its_size_is_not_copied() -> None:
     example = marked(32, 32)
     assert fit_example(example, 32) is example
     assert np.shares_memory(fit_to_size(example.image, 32), example.image)
+
+
+def face(size: int = 96) -> Example:
+    """Mid-grey, with landmarks of a face whose eyes are 32 pixels apart and whose mouth has 24."""
+    points = np.array([[32, 40], [64, 40], [48, 56], [36, 72], [60, 72]], np.float32)
+    return Example(np.full((size, size, 3), 128, np.uint8), 0, points)
+
+
+def test_a_part_of_a_face_is_removed() -> None:
+    op, example = ops.RemovePart(1.0), face()
+    found: dict[str, int] = dict.fromkeys(("eyes", "mouth", "nose", "nothing"), 0)
+    # Within 8 pixels of the eyes' and the nose's line, and of the mouth's, which has two rows.
+    boxes = {"eyes": (32, 48, 24, 72), "mouth": (64, 80, 28, 68), "nose": (32, 64, 40, 56)}
+    for seed in range(400):
+        black = ops.apply_ops(example, [op], seed).image.max(axis=-1) == 0
+        assert ops.apply_ops(example, [op], seed).landmarks is example.landmarks
+        if not black.any():
+            found["nothing"] += 1
+            continue
+        rows, columns = np.nonzero(black)
+        box = (rows.min(), rows.max(), columns.min(), columns.max())
+        [name] = [n for n, want in boxes.items() if np.abs(np.subtract(box, want)).max() <= 1]
+        found[name] += 1
+    shares = np.array(list(found.values())) / 400
+    np.testing.assert_allclose(shares, [0.5, 0.25, 0.125, 0.125], atol=0.08)
+    assert (example.image == 128).all()
+    with pytest.raises(ValueError, match="needs its five landmarks"):
+        op.apply(Example(example.image, 0), np.random.default_rng(0))
+
+
+def test_what_ops_need_of_an_example() -> None:
+    assert ops.fields_of(PRESETS["strong"]) == ()
+    assert ops.fields_of(PRESETS["part_removed"]) == ("landmarks",)

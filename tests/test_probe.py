@@ -28,7 +28,7 @@ from matnet_jax.model import init_variables
 @pytest.fixture
 def tiny_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("open_source", "open_evaluation"):
-        monkeypatch.setattr(run, name, lambda config, split, size: tiny_source(split))
+        monkeypatch.setattr(run, name, lambda config, split, *sees: tiny_source(split))
 
 
 def test_statistics_find_a_data_set_that_is_its_class(tiny_sources: Any, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_split_of_one_class_is_undefined_not_an_error(
     real = np.flatnonzero(whole.columns["label"] == 0)
     faces = np.stack([example.image for example in whole.read(real)])
     reals = ArraySource(faces, {name: column[real] for name, column in whole.columns.items()})
-    monkeypatch.setattr(run, "open_source", lambda config, split, size: tiny_source(split))
-    monkeypatch.setattr(run, "open_evaluation", lambda config, split, size: reals)
+    monkeypatch.setattr(run, "open_source", lambda config, split, *sees: tiny_source(split))
+    monkeypatch.setattr(run, "open_evaluation", lambda config, split, *sees: reals)
     metrics = probe(tiny_config(), tmp_path, features="sharpness")
     assert metrics["video"]["auc"] is None and metrics["video"]["n_real"] == 2

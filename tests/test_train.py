@@ -58,7 +58,7 @@ def tiny_data(monkeypatch: pytest.MonkeyPatch, two_devices: None) -> None:
         (matnet_jax.train.run, "open_source"),
         (matnet_jax.evaluation.run, "open_evaluation"),
     ):
-        monkeypatch.setattr(module, name, lambda config, split, size: tiny_source(split))
+        monkeypatch.setattr(module, name, lambda config, split, *sees: tiny_source(split))
 
 
 def parameters(workdir: Any, step: Any = "latest") -> Any:
@@ -171,7 +171,7 @@ COMMAND = """
 import sys
 sys.path.insert(0, {tests!r})
 import test_train, matnet_jax.train.run
-matnet_jax.train.run.open_source = lambda config, split, size: test_train.tiny_source(split)
+matnet_jax.train.run.open_source = lambda config, split, *sees: test_train.tiny_source(split)
 config = test_train.tiny_config(**{{"train.duration": "20 steps", "optimizer.schedule": "cosine"}})
 matnet_jax.train.run.train(config, sys.argv[1])
 """

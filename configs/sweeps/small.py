@@ -10,21 +10,23 @@ from typing import Any
 SIZE, STEPS = 64, 20
 _NARROW = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
 _EFFICIENTNET = {"width_coefficient": 0.25, "depth_coefficient": 0.3}
+_CLIPS = {**_NARROW, "clip_length": 3}
 _B0 = {"backbone": "efficientnet-b0", **_EFFICIENTNET}
 
 # By config; of one that has several networks, those of images are called config:*.
 MODELS: dict[str, dict[str, Any]] = {
     "dsp_fwa": _NARROW,
-    "eighteen_years_old": _NARROW,
+    "eighteen_years_old": _CLIPS,
     "eighteen_years_old:*": _B0,
     "f3net": {"width_coefficient": 0.02, "middle_blocks": 0},
     "face_xray": _NARROW,
     "fwa": _NARROW,
-    "medics": _NARROW,
+    "medics": _CLIPS,
     "medics:*": _B0,
     "ntechlab": _B0 | {"window": (64, 48)},
+    "ntechlab:sequence": _B0 | {"window": (64, 48), "clip_length": 3},
     "selim_b7": _EFFICIENTNET,
-    "two_branch": _NARROW | {"memory": 4, "feature": 8},
+    "two_branch": _CLIPS | {"memory": 4, "feature": 8},
     "two_stream": _B0 | {"patch_size": 32, "patch_stride": 32, "hidden": 16, "embedding": 8},
     "wm_xception": _B0,
     "wsdan": _B0 | {"num_attentions": 3},
@@ -51,7 +53,8 @@ def small(config: str) -> dict[str, Any]:
     """Fields, by dotted name, that make a config of a system small; `NAME` or `NAME:NETWORK`."""
     name, _, network = config.removeprefix("systems/").partition(":")
     is_of_images = network and not network.startswith(_OF_CLIPS)
-    model = MODELS.get(f"{name}:*" if is_of_images else name, MODELS.get(name, {}))
+    kinds = (f"{name}:{network}", f"{name}:*" if is_of_images else name, name)
+    model = next((MODELS[kind] for kind in kinds if kind in MODELS), {})
     duration = f"{STEPS} steps"
     return {
         "model.image_size": SIZE,

@@ -121,6 +121,8 @@ SWEEP = Sweep(
         *(_row(f"{title} (retrained)", name, name) for name, title in _OWN.items()),
     ),
     note="In brackets: 95 % intervals of a bootstrap, with --config.eval.num_resamples.\n\n"
+    "Of Two Branch, Eighteen Years Old and The Medics a frame, and an image, is a clip "
+    "(config.model.clip_length frames).\n\n"
     "‡ Of networks as released, on the Deepfakes of FaceForensics++ alone: not to be compared with "
     "all of its methods.\n\n"
     "§ Of networks as released, trained on what their authors had: not to be compared with "

@@ -5,9 +5,11 @@ r"""A network of Eighteen Years Old (DFDC, fourth), with the loss and optimiser 
 
 DIR holds crops by `--alignment=box --faces=all`, of 256 pixels for SlowFast and ResNet-34 and of
 299 for the others. FILE has ImageNet's or Kinetics' weights. The networks are `slowfast`, which is
-the default and in this library sees clips of one frame, `xception`, `b3`, `r34`, `b1`, `b1_long`
-and `b0`; `matnet ensemble --ensemble=eighteen_years_old --workdir=runs/eighteen` blends their
-scores. What differs from the authors' training: docs/systems.md.
+the default, `slowfast_16x8`, `xception`, `b3`, `r34`, `b1`, `b1_all`, `b1_long` and `b0`. Both
+SlowFasts see what records hold one after the other: of the challenge's videos `--num_frames=75` is
+every 4th frame, for `slowfast`, and `--num_frames=38` every 8th, for `slowfast_16x8`. `matnet
+ensemble --ensemble=eighteen_years_old --workdir=runs/eighteen` blends their scores. What differs
+from the authors' training: docs/systems.md.
 """
 
 from ml_collections import ConfigDict
@@ -20,21 +22,29 @@ _IMAGES = {
     "b3": ("efficientnet-b3", 299, 0.04, 10_000, 60_000),
     "r34": ("resnet-34", 256, 0.02, 5_000, 30_000),
     "b1": ("efficientnet-b1", 299, 0.03, 10_000, 60_000),
+    "b1_all": ("efficientnet-b1", 299, 0.03, 10_000, 60_000),
     "b1_long": ("efficientnet-b1", 299, 0.03, 10_000, 90_000),
     "b0": ("efficientnet-b0", 299, 0.03, 10_000, 60_000),
 }
+_MIRRORED = ("xception", "r34", "b1", "b0")
+"""Scored with their mirror images."""
+_CLIPS = {"slowfast": 32, "slowfast_16x8": 16}
+"""Frames of a clip."""
 
 
 def get_config(network: str = "slowfast") -> ConfigDict:
     """SGD with Nesterov's momentum, the rate halved by steps, classes weighed 1.8 to 0.2."""
-    if network == "slowfast":
+    if network in _CLIPS:
         config = default_config("paper", "eighteen_years_old")
         config.data.dir, config.data.ops = "data/dfdc-box", "standard"
+        config.model.clip_length = _CLIPS[network]
+        config.validation.batch_size = config.train.batch_size
         return config
     backbone, size, rate, every, steps = _IMAGES[network]
     config = default_config("paper", "classifier")
     config.data.dir, config.data.ops, config.data.real_repeat = "data/dfdc-box", "standard", 1
     config.model.backbone, config.model.image_size = backbone, size
+    config.model.mirrored = network in _MIRRORED
     if backbone != "xception":
         config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     if backbone.startswith("efficientnet"):

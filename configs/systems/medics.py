@@ -3,12 +3,12 @@ r"""A network of The Medics (DFDC, fifth), with the loss and optimiser of their 
     python run_train.py --config=configs/systems/medics.py:mc3_112 \
         --workdir=runs/medics/mc3_112 --config.data.dir=DIR --config.init.path=FILE
 
-DIR holds crops by `--alignment=box --faces=all --crop_size=256`. FILE has the weights of Kinetics,
+DIR holds crops by `--alignment=box --faces=all --crop_size=256 --num_frames=300`, which is every
+frame of the challenge's videos: clips are of successive ones. FILE has the weights of Kinetics,
 Charades or ImageNet that a network starts from. The networks are `i3d`, which is the default,
 `resnet3d`, `mc3_112`, `mc3_224`, `r2plus1d`, `i3d_cutmix`, `r2plus1d_cutmix` and, of images,
-`se_resnext`; those of clips see clips of one frame here. `matnet ensemble --ensemble=medics
---workdir=runs/medics` averages their scores. What differs from the authors' training:
-docs/systems.md.
+`se_resnext`. `matnet ensemble --ensemble=medics --workdir=runs/medics` averages their scores. What
+differs from the authors' training: docs/systems.md.
 """
 
 from ml_collections import ConfigDict
@@ -17,10 +17,14 @@ from matnet_jax.config import default_config
 
 
 def get_config(network: str = "i3d") -> ConfigDict:
-    """Adam along a cosine, 10 epochs, half of each batch real."""
+    """Adam along a cosine, 10 epochs of a clip a video, half of each batch real."""
     if network != "se_resnext":
         config = default_config("paper" if network == "i3d" else network, "medics")
         config.data.dir, config.data.ops = "data/dfdc-box", "standard"
+        config.model.mirrored = True
+        config.model.clip_length = 64 if network.startswith("i3d") else 32
+        config.data.frames_per_video = 1
+        config.validation.batch_size = config.train.batch_size
         return config
     config = default_config("paper", "classifier")
     config.data.dir, config.data.ops = "data/dfdc-box", "strong"

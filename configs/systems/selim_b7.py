@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     """SGD at 1e-2 along a polynomial, 100,500 steps of 48, each class half of the cross entropy."""
     config = default_config("paper", "classifier")
     config.data.dir = "data/dfdc-box"
-    config.data.ops = "standard"
+    config.data.ops = "part_removed"
     config.data.balance = "batch"
     config.data.real_repeat = 1
     config.model.backbone = "efficientnet-b7"

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
+from data_pipeline.training.clips import ClipSource
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops import JPEG, Downscale
 from data_pipeline.training.sources import Source
@@ -38,8 +39,15 @@ class Disturbance:
     says: str
 
 
+def disturbed(source: Source, name: str, strength: float) -> Source:
+    """A source under a disturbance, see `Disturbed`; of clips the frames of each video are."""
+    if isinstance(source, ClipSource):
+        return source.over(Disturbed(source.frames, name, strength))
+    return Disturbed(source, name, strength)
+
+
 class Disturbed:
-    """A source whose images are disturbed; a pure function of source, name and strength.
+    """A source of single images which are disturbed; a pure function of source, name and strength.
 
     Masks, landmarks and boxes stay: no disturbance moves pixels.
 

@@ -19,7 +19,7 @@ class Example:
     transforms have it.
 
     Attributes:
-      image: uint8 RGB [H, W, 3].
+      image: uint8 RGB [H, W, 3]; of a clip [T, H, W, 3], which has nothing else but its label.
       label: 0 real, 1 fake.
       landmarks: float32 [K, 2] in pixels of the image; None where they were not read. The 5 points
         are left eye, right eye, nose, left and right mouth corner, left and right on the image.

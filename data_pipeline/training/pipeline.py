@@ -2,7 +2,8 @@
 
 A batch is a dict of arrays, b the process's part of the global batch and S the image size:
 
-- image uint8 [b, S, S, 3] RGB, label int32 [b], index int32 [b] (row of the source's columns);
+- image uint8 [b, S, S, 3] RGB, of clips [b, T, S, S, 3]; label int32 [b]; index int32 [b] (row of
+  the source's columns);
 - in evaluation, whose last batch is padded, weight float32 [b]: 0 for padding, whose index is -1. A
   training batch has no weight: each of its examples counts;
 - what `reads` names, in pixels of the image: mask uint8 [b, S, S], landmarks and landmarks_dense
@@ -27,7 +28,7 @@ from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
 from data_pipeline.training.mixture import RECORDS, Mixture
-from data_pipeline.training.ops import Op, apply_ops
+from data_pipeline.training.ops import Op, apply_ops, fields_of
 from data_pipeline.training.sampler import Sampler
 from data_pipeline.training.sources import RecordSource, Source, check_fields
 from data_pipeline.training.window import fit_example
@@ -72,7 +73,8 @@ def train_batches(
     Args:
       source: records go through tf.data; arrays through threads, without TensorFlow.
       sampler: of the global batch.
-      ops: augmentations, in order, each seeded by the sampler.
+      ops: augmentations, in order, each seeded by the sampler; what they read of an example is not
+        in the batches unless `reads` names it.
       image_size: pixels; images of other sizes are cropped to their centre square and resized.
       reads: what the batches hold beside image and label: fields of `example.FIELDS`.
       pairs: of the source, by kind, for a `Mixture`; both of a pair stand together, the real one
@@ -84,15 +86,16 @@ def train_batches(
 
     Raises:
       ValueError: the processes cannot share the batch equally, or not in whole pairs.
-      DataError: the source has not what `reads` names; or a record cannot be read, which is raised
-        when its batch's turn comes.
+      DataError: the source has not what `reads` names, or ops read; or a record cannot be read,
+        which is raised when its batch's turn comes.
     """
     part = _own_part(sampler.batch_size, process_index, process_count)
+    read, read_of_pairs = (dict.fromkeys((*reads, *fields_of(own))) for own in (ops, pair_ops))
     if isinstance(sampler, Mixture):
         kinds = tuple((kind, (pairs or {}).get(kind)) for kind in sampler.kinds)
-        _check_mixed(source, kinds, part, reads)
+        _check_mixed(source, kinds, part, (*read, *read_of_pairs))
     else:
-        check_fields(source, reads)
+        check_fields(source, (*read,))
 
     def make(step: int) -> Batch:
         rows, seeds = (values[part] for values in sampler.batch(step))
@@ -105,13 +108,12 @@ def train_batches(
             if not len(where):
                 continue
             if made is None:
-                own, own_ops = _read_masked(source, rows[where], reads), ops
+                own, own_ops = _read_masked(source, rows[where], (*read,)), ops
             else:
-                both = made(rows[where[::2]], seeds[where[::2]], reads)
+                both = made(rows[where[::2]], seeds[where[::2]], (*read_of_pairs,))
                 own, own_ops = [example for pair in both for example in pair], pair_ops
             for i, example in zip(where, own, strict=True):
-                fitted = fit_example(example, image_size)
-                examples[int(i)] = apply_ops(fitted, own_ops, int(seeds[i]))
+                examples[int(i)] = _prepared(example, image_size, own_ops, int(seeds[i]))
         return _collate(rows, examples, reads)
 
     names = ("image", "label", "index", *reads)
@@ -175,16 +177,26 @@ def make_batch(
       reads: what the batch holds beside image, label and index.
     """
     where = np.flatnonzero(rows >= 0)
+    read = tuple(dict.fromkeys((*reads, *fields_of(ops))))
     if not len(where):
         # Padding alone has shapes too, so some example has to tell how many landmarks there are.
         [example] = source.read(np.zeros(1, np.int64), reads)
-        batch = _collate(rows, {0: fit_example(example, image_size)}, reads)
+        batch = _collate(rows, {0: _prepared(example, image_size)}, reads)
         return {**{k: np.zeros_like(v) for k, v in batch.items()}, "index": batch["index"]}
     examples = {
-        int(i): apply_ops(fit_example(example, image_size), ops, int(seeds[i]))
-        for i, example in zip(where, source.read(rows[where], reads), strict=True)
+        int(i): _prepared(example, image_size, ops, int(seeds[i]))
+        for i, example in zip(where, source.read(rows[where], read), strict=True)
     }
     return _collate(rows, examples, reads)
+
+
+def _prepared(example: Example, size: int, ops: Sequence[Op] = (), seed: int = 0) -> Example:
+    """Fitted and augmented; all frames of a clip alike, each with the clip's own seed."""
+    if example.image.ndim == 3:
+        return apply_ops(fit_example(example, size), ops, seed)
+    frames = (dataclasses.replace(example, image=image) for image in example.image)
+    images = [apply_ops(fit_example(frame, size), ops, seed).image for frame in frames]
+    return dataclasses.replace(example, image=np.stack(images))
 
 
 def _collate(rows: np.ndarray, examples: Mapping[int, Example], reads: Sequence[str]) -> Batch:

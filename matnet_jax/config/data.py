@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.blend import CHANGES, PAIRS, BlendedSource, PairOp, Pairs
 from data_pipeline.training.blend.pairs import VALIDATION_MARGIN
+from data_pipeline.training.clips import ClipSource
 from data_pipeline.training.example import Example
 from data_pipeline.training.mixture import RECORDS, Mixture, Share
 from data_pipeline.training.narrow import Narrowed
@@ -22,7 +23,7 @@ from matnet_jax.config.build import fields_read
 from matnet_jax.detectors.durations import duration_in_steps
 
 
-def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
+def open_source(config: ConfigDict, split: str, image_size: int, clip_length: int = 1) -> Source:
     """The examples of a split: train, val or test.
 
     Those of val are pairs where ``config.validation.fakes`` says so.
@@ -32,16 +33,19 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
       split: train, val or test.
       image_size: in pixels, at which the embedded data set is drawn, and to which
         ``config.data.crop_margin`` cuts; else records have their own.
+      clip_length: frames of an example; clips of train start at any frame, those of val and test
+        one after the other.
 
     Raises:
       DataError: the records are not there, have no such split, not what pairs are made of, or
-        cannot be cut by ``config.data.crop_margin``.
+        cannot be cut by ``config.data.crop_margin``; or there are to be clips and pairs.
     """
+    _refuse_pairs_of_clips(config, clip_length)
     wide = _open(config, split, image_size)
     source = _cropped(wide, config, image_size)
     fakes = config.validation.get("fakes", RECORDS)  # older checkpoints' configs have none
     if split != "val" or fakes == RECORDS:
-        return source
+        return _clips(source, clip_length, every=1 if split == "train" else clip_length)
     margin = config.data.crop_margin
     return BlendedSource(
         wide,
@@ -51,6 +55,25 @@ def open_source(config: ConfigDict, split: str, image_size: int) -> Source:
         margin=VALIDATION_MARGIN if margin is None else (margin - 1) / 2,
         crop_protocol=source.crop_protocol,
     )
+
+
+def _clips(source: Source, length: int, *, every: int) -> Source:
+    return source if length == 1 else ClipSource(source, length, every=every)
+
+
+def _refuse_pairs_of_clips(config: ConfigDict, length: int) -> None:
+    if length == 1:
+        return
+    asked = {
+        "data.mixture": (mixture_shares(config), "()"),
+        "validation.fakes": (config.validation.fakes != RECORDS, f"'{RECORDS}'"),
+    }
+    for field, (is_set, plain) in asked.items():
+        if is_set:
+            raise DataError(
+                f"config.{field} makes pairs of single faces, and config.model.clip_length="
+                f"{length} wants clips of records: set config.{field}={plain}, or clip_length=1"
+            )
 
 
 def pair_op(config: ConfigDict, kind: str, image_size: int) -> PairOp:
@@ -100,21 +123,22 @@ def _cropped(source: Source, config: ConfigDict, image_size: int) -> Source:
     return source if margin is None else Narrowed(source, margin=margin, size=image_size)
 
 
-def open_evaluation(config: ConfigDict, split: str, image_size: int) -> Source:
+def open_evaluation(
+    config: ConfigDict, split: str, image_size: int, clip_length: int = 1
+) -> Source:
     """What an evaluation scores: `open_source`'s, or ``config.eval.data_dirs`` together.
 
     Raises:
       DataError: as of `open_source`, or faces that were cut in different ways.
     """
     if config.data.source != "records" or not config.eval.data_dirs:
-        return open_source(config, split, image_size)
-    return Joined(
-        [
-            _cropped(RecordSource(folder, split), config, image_size)
-            for folder in config.eval.data_dirs
-        ],
-        check_crops=config.data.check_crops,
-    )
+        return open_source(config, split, image_size, clip_length)
+    sources = [
+        _cropped(RecordSource(folder, split), config, image_size)
+        for folder in config.eval.data_dirs
+    ]
+    joined = Joined(sources, check_crops=config.data.check_crops)
+    return _clips(joined, clip_length, every=clip_length)
 
 
 class Joined:

@@ -110,7 +110,8 @@ class Data:
       crop_margin: side of the network's own crop in sides of the face's box, cut out of wider
         records of alignment "box"; None: the records' crop as it is.
       check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
-      ops: augmentation on the host: none, flip, standard, strong.
+      ops: augmentation on the host: none, flip, standard, strong; part_removed: standard, of faces
+        with eyes, mouth or nose painted over, by their landmarks.
       real_repeat: times that a real example is seen in one epoch.
       balance: "repeat"; "batch": half of each batch is real, half is fake; "source": and beside
         each fake is a real example of its source.

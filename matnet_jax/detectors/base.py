@@ -45,17 +45,23 @@ class Detector(nn.Module):
     [B, 2] float32, class 1 fake. It also takes ``weight``, [B] float32 or None: an example of
     weight 0 enters no batch statistics.
 
+    One of clips has a field ``clip_length``, T: where that is above 1, it is given [B, T, H, W, 3].
+    It has logits for the clip, or [B, T, 2] for each frame; score and heat maps are likewise.
+
     Attributes:
       image_size: side in pixels that images are prepared at.
       dtype: of computation; parameters, statistics and losses stay float32.
       mean: of pixels in [0, 1], a channel each, for `preprocess`.
       std: of pixels in [0, 1], a channel each.
+      mirrored: evaluation and prediction score each image and its mirror image, at twice the cost:
+        P(fake) and heat maps are means of both.
     """
 
     image_size: Annotated[int, IMAGE_SIZE] = 224
     dtype: Annotated[jnp.dtype, one_of("float32", "bfloat16")] = jnp.float32
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.5, 0.5, 0.5)
     std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.5, 0.5, 0.5)
+    mirrored: bool = False
 
     @property
     def preprocess(self) -> Preprocess:
@@ -63,16 +69,30 @@ class Detector(nn.Module):
         return Preprocess(self.image_size, self.mean, self.std)
 
     @property
+    def clip_length(self) -> int:
+        """Frames of an example: 1 of a network of single images."""
+        return 1
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example: (S, S, 3), and (T, S, S, 3) of clips of T > 1 frames."""
+        frames = (self.clip_length,) if self.clip_length > 1 else ()
+        return (*frames, self.image_size, self.image_size, 3)
+
+    @property
     def description(self) -> str:
         """What it is, in a few words, for messages."""
         return f"{type(self).__name__}"
 
     def score(self, out: Any) -> jax.Array:
-        """P(fake) [B] float32, of what a forward pass gave."""
-        return jax.nn.softmax(out["logits"].astype(jnp.float32))[:, 1]
+        """P(fake), of what a forward pass gave: [B] float32; of each frame of a clip [B, T]."""
+        return jax.nn.softmax(out["logits"].astype(jnp.float32))[..., 1]
 
     def heatmaps(self, out: Any) -> dict[str, jax.Array]:
-        """Where the network looked: [B, h, w, K], not negative, by name; empty by default."""
+        """Where the network looked: [B, h, w, K], not negative, by name; empty by default.
+
+        [B, T, h, w, K] where each frame of a clip has a score.
+        """
         del out
         return {}
 
@@ -131,7 +151,7 @@ class Forward:
         """One pass in training mode.
 
         Args:
-          images: [B, H, W, 3], normalised.
+          images: [B, H, W, 3], or clips [B, T, H, W, 3], normalised.
           key: of dropout.
           keep: collections that this pass leaves as they are.
           **arguments: of the module's own.
@@ -163,8 +183,8 @@ class Objective(Protocol):
 
         Args:
           forward: runs the network; two passes are two calls.
-          batch: image [B, H, W, 3] float32, normalised; label [B] int32; weight [B] float32, 0 for
-            an example that does not count; index; and what the family `reads`.
+          batch: image [B, H, W, 3] or [B, T, H, W, 3] float32, normalised; label [B] int32; weight
+            [B] float32, 0 for an example that does not count; index; and what the family `reads`.
           key: of this step.
           step: finished steps, int32 scalar.
 

@@ -17,6 +17,7 @@ from matnet_jax.backbones.clips import CLIP_BACKBONES
 from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
 from matnet_jax.detectors.classifier import CrossEntropy
 from matnet_jax.detectors.fields import (
+    COUNT,
     IMAGE_SIZE,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -40,10 +41,9 @@ AS_THEY_ARE: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
 class ClipClassifier(Detector):
     """A backbone of clips, dropout, and a dense layer, averaged over time.
 
-    Takes clips [B, T, H, W, 3] too; an image is a clip of one frame.
-
     Attributes:
       backbone: a name of `matnet_jax.backbones.clips.CLIP_BACKBONES`.
+      clip_length: frames of a face that it is given at once; 1: single images.
       image_size: side in pixels.
       mean: of pixels in [0, 1], a channel each.
       std: of pixels in [0, 1], a channel each.
@@ -54,6 +54,7 @@ class ClipClassifier(Detector):
     """
 
     backbone: str = "slowfast-50"
+    clip_length: Annotated[int, COUNT] = 1
     image_size: Annotated[int, IMAGE_SIZE] = 224
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = KINETICS["mean"]
     std: Annotated[tuple[float, float, float], PIXEL_STD] = KINETICS["std"]

@@ -17,7 +17,7 @@ import optax
 
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics
 from matnet_jax.detectors.classifier import PlainClassifier, check_backbone
-from matnet_jax.detectors.fields import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, POSITIVE, Range
+from matnet_jax.detectors.fields import COUNT, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, POSITIVE, Range
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.nn.losses import correct, weighted_mean
 
@@ -34,8 +34,8 @@ class NTechLab(PlainClassifier):
       std: of pixels in [0, 1], a channel each.
       window: rows and columns of what the backbone sees: the image's middle, mirrored at the
         borders that it reaches beyond.
-      temporal: takes clips [B, T, H, W, 3] too, and frames see their neighbours; an image is a clip
-        of one frame.
+      temporal: frames of a clip see their neighbours.
+      clip_length: frames of a face that it is given at once, where `temporal`; 1: single images.
     """
 
     backbone: str = "efficientnet-b7"
@@ -44,6 +44,7 @@ class NTechLab(PlainClassifier):
     std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
     window: Annotated[tuple[int, int], _WINDOW] = (224, 192)
     temporal: bool = False
+    clip_length: Annotated[int, COUNT] = 1
 
     @property
     def description(self) -> str:
@@ -60,9 +61,13 @@ class NTechLab(PlainClassifier):
         return backbone.clone(parent=None, temporal=True)
 
     def __call__(self, images: jax.Array, **arguments: Any) -> MATOutput:
-        """Images [B, H, W, 3], or clips [B, T, H, W, 3] -> logits of B images, or of B·T frames."""
-        self.check_images(images[:, 0] if self.temporal and images.ndim == 5 else images)
-        return super().__call__(images, **arguments)
+        """Images [B, H, W, 3], or clips [B, T, H, W, 3] -> all outputs of B images, or [B, T]."""
+        of_clips = self.temporal and images.ndim == 5
+        self.check_images(images[:, 0] if of_clips else images)
+        out = super().__call__(images, **arguments)
+        if not of_clips:
+            return out
+        return jax.tree.map(lambda x: x.reshape(*images.shape[:2], *x.shape[1:]), out)
 
     def endpoints(
         self, images: jax.Array, *, train: bool = False, weight: jax.Array | None = None
@@ -136,10 +141,23 @@ class Mixup:
             part = share.reshape(-1, *[1] * (images.ndim - 1))
             images = images + part * (images[other] - images)
         logits = forward(images, key=key)["logits"]
+        if logits.ndim == 3:  # each frame of a clip has the clip's target
+            frames = logits.shape[1]
+            target, weight = (jnp.repeat(x, frames) for x in (target, weight))
+            logits = logits.reshape(-1, logits.shape[-1])
         per_example = optax.sigmoid_binary_cross_entropy(logits[:, 1] - logits[:, 0], target)
         loss = weighted_mean(per_example, weight)
         accuracy = weighted_mean(correct(logits, (target > 0.5).astype(jnp.int32)), weight)
         return loss, {"cross_entropy": loss, "accuracy": accuracy}
+
+
+def check(model: NTechLab, **sections: Any) -> None:
+    """Raises ValueError for a backbone that there is not, or clips of a network of single faces."""
+    check_backbone(model, **sections)
+    if model.clip_length > 1 and not model.temporal:
+        raise ValueError(
+            f"clip_length {model.clip_length} needs temporal=True, as recipe 'sequence' has it"
+        )
 
 
 def _recipe(**model: Any) -> dict[str, dict[str, Any]]:
@@ -162,7 +180,7 @@ FAMILY = Family(
     title="NTechLab",
     model=NTechLab,
     sections={"losses": Mixup},
-    check=check_backbone,
+    check=check,
     recipes={
         "paper": _recipe(),
         "erasing": _recipe(image_size=224),

@@ -70,10 +70,11 @@ class LoGBottleneck(nn.Module):
 class TwoBranch(Detector):
     """DenseNet-121 whose first block is there twice, and a memory in both directions.
 
-    Takes clips [B, T, H, W, 3] too; an image is a clip of one frame. A real clip's feature is to
-    lie near 0, a fake one's far from it. The last layer's bias is minus the paper's centre.
+    A real clip's feature is to lie near 0, a fake one's far from it. The last layer's bias is minus
+    the paper's centre.
 
     Attributes:
+      clip_length: frames of a face that it is given at once; 1: single images.
       image_size: side in pixels.
       mean: of pixels in [0, 1], a channel each; ImageNet's.
       std: of pixels in [0, 1], a channel each.
@@ -87,6 +88,7 @@ class TwoBranch(Detector):
       remat: blocks are computed again in the backward pass, instead of kept.
     """
 
+    clip_length: Annotated[int, COUNT] = 1
     image_size: Annotated[int, IMAGE_SIZE] = 224
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
     std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)

@@ -14,7 +14,7 @@ from matnet_jax.nn.declared import declared, draw_variables
 
 
 def abstract_output(model: Detector) -> Any:
-    """Shapes and dtypes of what a model gives for one image, from a trace that computes nothing."""
+    """Shapes and dtypes of what a model gives for one example: a trace that computes nothing."""
     return _traced(model)[0]
 
 
@@ -46,4 +46,4 @@ def _traced(model: Detector) -> tuple[Any, dict[str, Any]]:
 
 
 def _images(model: Detector) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
+    return jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32)

@@ -1,4 +1,7 @@
-"""What a network costs: its numbers, the arithmetic of an image, and images a second here."""
+"""What a network costs: its numbers, the arithmetic of an image, and images a second here.
+
+A network of clips counts by clips.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _TIMES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """Of scoring images of a network's own size.
+    """Of scoring images, or clips, of a network's own size.
 
     Attributes:
       parameters: that train.
@@ -47,7 +50,6 @@ def measure_costs(model: Detector, variables: Mapping[str, Any], *, batch_size: 
       variables: what its `apply` takes.
       batch_size: of what is timed.
     """
-    size = model.image_size
     device = jax.devices()[0]
     variables = jax.device_put(dict(variables), device)
 
@@ -55,10 +57,11 @@ def measure_costs(model: Detector, variables: Mapping[str, Any], *, batch_size: 
         return infer(model, variables, model.preprocess.normalize(pixels)).score
 
     step = jax.jit(score)
-    one = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
+    one = jax.ShapeDtypeStruct((1, *model.input_shape), jnp.uint8)
     analysis = step.lower(variables, one).cost_analysis() or {}
     # Noise, not zeros, whose figures can be denormal numbers, which are slow.
-    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 3), np.uint8)
+    shape = (batch_size, *model.input_shape)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     batch = jax.device_put(pixels, device)
     jax.block_until_ready(step(variables, batch))
     seconds = []

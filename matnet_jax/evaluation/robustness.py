@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from data_pipeline.files import write_json
-from data_pipeline.training.disturb import DISTURBANCES, Disturbed
+from data_pipeline.training.disturb import DISTURBANCES, disturbed
 from data_pipeline.training.sources import Source
 from matnet_jax.metrics import video_scores
 from matnet_jax.metrics.binary import METRICS
@@ -46,7 +46,7 @@ def measure_robustness(
         for strength in DISTURBANCES[name].strengths:
             if any(point["strength"] == strength for point in points.get(name, ())):
                 continue
-            frames = score(Disturbed(source, name, strength))
+            frames = score(disturbed(source, name, strength))
             videos = video_scores(frames, aggregation=aggregation, top_k=top_k)
             point = {
                 "strength": strength,

@@ -72,8 +72,9 @@ def evaluate(
     mesh = data_mesh()
     batch_size = config.validation.batch_size
     check_divisible(batch_size, mesh.size, name="config.validation.batch_size")
-    image_size = build_model(config).image_size
-    source = open_evaluation(config, split, image_size)
+    sees = build_model(config)
+    size, length = sees.image_size, sees.clip_length
+    source = open_evaluation(config, split, size, length)
     if not len(source):
         raise NothingToScoreError(f"the split {split!r} of {config.data.dir} has no faces to score")
     trained = load_trained(workdir, checkpoint, expected=config)
@@ -94,8 +95,10 @@ def evaluate(
     protocol = config.eval
     validation = None
     if fits_on_validation(config):
-        validation, _ = scorer.score(variables, open_source(config, "val", image_size))
-    overlays = scorer.overlays(variables, source, sample_rows(scores))
+        validation, _ = scorer.score(variables, open_source(config, "val", size, length))
+    if attributes is not None:
+        attributes = {name: column[scores["row"]] for name, column in attributes.items()}
+    overlays = scorer.overlays(variables, source, sample_rows(source.columns))
     metrics = {
         **summarise(
             scores,
@@ -108,6 +111,7 @@ def evaluate(
         "network": {
             "description": model.description,
             "image_size": model.image_size,
+            "clip_length": model.clip_length,
             "provenance": family(config.model.name).provenance,
         },
         "attention": {row["faces"]: row for row in statistics(overlays)},
@@ -198,7 +202,7 @@ def training_data(workdir: Path, config: ConfigDict) -> str:
 
 
 def most_wrong_rows(scores: Columns) -> np.ndarray:
-    """For each of the videos that are most wrong, the row of its most wrong face."""
+    """For each of the videos that are most wrong, the source's row of its most wrong face."""
     wrong = most_wrong_videos(video_scores(scores))
     error = np.abs(scores["score"] - scores["label"])
     rows = []
@@ -206,5 +210,5 @@ def most_wrong_rows(scores: Columns) -> np.ndarray:
         own = np.ones(len(error), bool)
         for name in VIDEO_IDENTITY:
             own &= scores[name] == wrong[name][i]
-        rows.append(int(np.argmax(np.where(own, error, -1))))
+        rows.append(int(scores["row"][np.argmax(np.where(own, error, -1))]))
     return np.array(rows, np.int64)

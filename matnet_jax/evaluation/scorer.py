@@ -1,4 +1,4 @@
-"""From a data source to one score an example, on all devices of all processes."""
+"""From a data source to scores of its examples, on all devices of all processes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from data_pipeline.training.clips import ClipSource, frames_of
 from data_pipeline.training.example import Example
 from data_pipeline.training.pipeline import eval_batches
 from data_pipeline.training.sources import Source
@@ -52,13 +53,14 @@ class Scorer:
           source: the same in every process.
 
         Returns:
-          The source's columns and ``score`` [N] float32, the probability of fake; and the mean
-          cross entropy in nats. Every process gets all of it.
+          The source's columns, ``score`` [N] float32, the probability of fake, and ``row`` [N], of
+          the source; and the mean cross entropy in nats. Of a network that judges each frame of a
+          clip, the columns of the frames, each once. Every process gets all of it.
 
         Raises:
           RuntimeError: if an example was scored twice or not at all.
         """
-        scores = np.full(len(source), np.nan, np.float32)
+        scores = np.zeros(0, np.float32)
         times_scored = np.zeros(len(source), np.int64)
         loss_sum = 0.0
         for batch in eval_batches(
@@ -71,20 +73,22 @@ class Scorer:
             out = self._step(variables, global_batch(batch, self._mesh))
             rows, values, loss = jax.device_get((out["index"], out["score"], out["loss_sum"]))
             kept = rows >= 0  # the others are padding
+            if not len(scores):
+                scores = np.full((len(source), *values.shape[1:]), np.nan, np.float32)
             scores[rows[kept]] = values[kept]
             np.add.at(times_scored, rows[kept], 1)
             loss_sum += float(loss)
         if np.any(times_scored != 1):
             row = int(np.argmax(times_scored != 1))
             raise RuntimeError(f"example {row} was scored {times_scored[row]} times, wanted once")
-        return {**source.columns, "score": scores}, loss_sum / max(len(source), 1)
+        return _as_columns(source, scores), loss_sum / max(len(source), 1)
 
     def overlays(
         self, variables: Mapping[str, Any], source: Source, rows: np.ndarray
     ) -> list[Overlay]:
         """The faces of `rows`, int64 [n], with their heat maps; every process gets all.
 
-        Of a network without heat maps: [].
+        Of clips the first frame is shown. Of a network without heat maps: [].
         """
         chosen = Rows(source, np.asarray(rows, np.int64))
         made: list[Overlay] = []
@@ -98,11 +102,13 @@ class Scorer:
                 return []
             heatmaps, values = jax.device_get((out["heatmaps"], out["score"]))
             maps = joined_heatmaps(heatmaps)
+            if maps.ndim == 5:
+                maps, values = maps[:, 0], values[:, 0]
             for i in np.flatnonzero(batch["index"] >= 0):
                 row = {name: column[batch["index"][i]] for name, column in chosen.columns.items()}
                 made.append(
                     Overlay(
-                        image=batch["image"][i],
+                        image=frames_of(batch["image"][i])[0],
                         attention=maps[i],
                         label=int(batch["label"][i]),
                         score=float(values[i]),
@@ -110,6 +116,16 @@ class Scorer:
                     )
                 )
         return made
+
+
+def _as_columns(source: Source, scores: np.ndarray) -> Columns:
+    """Scores [N] of examples, or [N, T] of the frames of clips, with their columns."""
+    if scores.ndim == 1:
+        return {**source.columns, "score": scores, "row": np.arange(len(scores))}
+    assert isinstance(source, ClipSource)  # only clips have frames
+    row, clip, place = source.each_frame()
+    columns = {name: column[row] for name, column in source.frames.columns.items()}
+    return {**columns, "score": scores[clip, place], "row": clip}
 
 
 def sample_rows(columns: Mapping[str, np.ndarray], count: int = SAMPLE_FACES) -> np.ndarray:

@@ -18,18 +18,22 @@ def make_eval_step(model: Detector) -> Callable[[Mapping[str, Any], Batch], dict
     Returns:
       eval_step(variables, batch) -> {"score": [B] P(fake), "logits": [B, C], "heatmaps": {name:
       [B, h, w, K]}, and "loss_sum", "correct_sum", "count": weighted sums over the global batch}.
-      Variables are never changed.
+      A network that judges each frame of a clip has [B, T] in place of [B] in what is not a sum,
+      and its clips count in these by the means of their frames. Variables are never changed.
     """
 
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         found = infer(model, variables, model.preprocess.normalize(batch["image"]))
         labels, weight, logits = batch["label"], batch["weight"], found.outputs["logits"]
+        frames = logits.shape[1] if logits.ndim == 3 else 1
+        each = logits.reshape(-1, logits.shape[-1])
+        labels, share = jnp.repeat(labels, frames), jnp.repeat(weight / frames, frames)
         return {
             "score": found.score,
             "logits": logits,
             "heatmaps": found.heatmaps,
-            "loss_sum": jnp.sum(cross_entropy(logits, labels) * weight),
-            "correct_sum": jnp.sum(correct(logits, labels) * weight),
+            "loss_sum": jnp.sum(cross_entropy(each, labels) * share),
+            "correct_sum": jnp.sum(correct(each, labels) * share),
             "count": jnp.sum(weight),
         }
 

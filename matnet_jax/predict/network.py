@@ -33,17 +33,18 @@ from matnet_jax.runtime.sharding import (
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Scores batches of crops.
+    """Scores batches of crops, or of clips of them.
 
     Attributes:
       image_size: pixels of the crops it takes.
       batch_size: of the one shape that is compiled; a multiple of the devices.
       about: what it is, as JSON values: checkpoint and step.
       crops: how the faces were cut that it was trained on; None where that is not known.
-      run: uint8 [batch_size, S, S, 3] -> scores [batch_size], and heat maps [batch_size, h, w, K]
-        by name.
+      run: uint8 [batch_size, S, S, 3], or clips [batch_size, T, S, S, 3] -> scores [batch_size],
+        or of each frame of a clip [batch_size, T]; and heat maps [..., h, w, K] by name.
       operating_point: what an evaluation fitted for its scores; None where none did.
       limits: what the operating point does not help against, in words.
+      clip_length: frames of a person's face that it takes at once.
     """
 
     image_size: int
@@ -53,15 +54,17 @@ class Network:
     crops: CropProtocol | None = None
     operating_point: OperatingPoint | None = None
     limits: str = LIMITS
+    clip_length: int = 1
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores up to `batch_size` crops.
+        """Scores up to `batch_size` crops, or clips.
 
         Args:
-          crops: uint8 RGB [n, S, S, 3].
+          crops: uint8 RGB [n, S, S, 3], or clips [n, T, S, S, 3].
 
         Returns:
           P(fake) float32 [n], and heat maps float32 [n, h, w, K]; None of a network without them.
+          Where each frame of a clip is judged, [n, T] and [n, T, h, w, K].
         """
         padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
         padded[: len(crops)] = crops
@@ -123,6 +126,7 @@ def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Networ
     )
     return Network(
         image_size=model.image_size,
+        clip_length=model.clip_length,
         batch_size=-(-batch_size // mesh.size) * mesh.size,
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
         crops=crops_of(trained.metadata),
@@ -167,6 +171,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
 
     return Network(
         image_size=details["image_size"],
+        clip_length=details.get("clip_length", 1),  # version 0.1 had no clips
         batch_size=batch_size,
         about={"export": str(folder.absolute()), **details.get("checkpoint", {})},
         run=lambda crops: step(jnp.asarray(crops)),

@@ -24,6 +24,7 @@ from matnet_jax.predict.network import (
     trained_network,
 )
 from matnet_jax.predict.results import THUMBNAIL, FaceScore, Prediction, Track
+from matnet_jax.predict.windows import Window, Windows
 
 _TOP = 10  # faces that "top_k_mean" takes, unless an operating point says otherwise
 _MIN_SHARE = 0.1
@@ -186,7 +187,8 @@ class Predictor:
         """Scores files as they are finished, in no certain order; batches go across files.
 
         Memory does not grow with the length of a video: frames are read as they are needed, and
-        of each face its score and box are kept.
+        of each face its score and box are kept. A network of clips gets each person's faces in
+        windows of its length.
 
         Raises:
           DetectorError: the detector cannot be set up.
@@ -203,34 +205,57 @@ class Predictor:
         )
         scored: dict[int, list[tuple[int, FaceScore]]] = {}
         ended: dict[int, End] = {}
-        batch: list[Crop] = []
+        windows = Windows(self.network.clip_length)
+        batch: list[Window] = []
         left = len(media)
         for item in faces:
             if isinstance(item, Crop):
-                batch.append(item)
+                batch += windows.add(item)
             else:
+                batch += windows.end(item.file)
                 ended[item.file] = item
                 left -= 1
-            if len(batch) == size or (batch and not left):
-                for crop, face in zip(batch, self.score(batch), strict=True):
-                    scored.setdefault(crop.file, []).append((crop.track, face))
-                batch = []
-            waiting = {crop.file for crop in batch}
+            while len(batch) >= size or (batch and not left):
+                now, batch = batch[:size], batch[size:]
+                for window, own in zip(now, self.score(now), strict=True):
+                    of_file = scored.setdefault(window.file, [])
+                    of_file += [(window.track, face) for face in own]
+            waiting = {window.file for window in batch}
             for file in sorted(set(ended) - waiting):
                 name = "" if isinstance(media[file], np.ndarray) else str(media[file])
                 yield self.gather(name, ended.pop(file), scored.pop(file, []))
 
-    def score(self, crops: Sequence[Crop]) -> list[FaceScore]:
-        """Scores at most a batch of crops, in their order, of whatever files they are."""
-        scores, maps = self.network(np.stack([crop.image for crop in crops]))
-        faces = []
-        for i, crop in enumerate(crops):
-            attention = maps[i] if self.keep_attention and maps is not None else None
-            seen = None if attention is None else fit_to_size(crop.image, THUMBNAIL)
-            faces.append(
-                FaceScore(crop.frame, crop.timestamp, crop.box, float(scores[i]), attention, seen)
-            )
-        return faces
+    def score(self, windows: Sequence[Window]) -> list[list[FaceScore]]:
+        """Scores at most a batch of windows, of whatever files they are.
+
+        Returns:
+          Of each window the faces that were in none before.
+        """
+        scores, maps = self.network(np.stack([window.image for window in windows]))
+        if not self.keep_attention:
+            maps = None
+        return [
+            [
+                self._face(window, i, scores[n], None if maps is None else maps[n])
+                for i in range(window.seen, len(window.crops))
+            ]
+            for n, window in enumerate(windows)
+        ]
+
+    @staticmethod
+    def _face(window: Window, place: int, score: np.ndarray, maps: np.ndarray | None) -> FaceScore:
+        """The face at a place of a window, by the window's score [] or the scores of its faces."""
+        crop, shared = window.crops[place], score.ndim == 0
+        attention = maps if maps is None or shared else maps[place]
+        return FaceScore(
+            crop.frame,
+            crop.timestamp,
+            crop.box,
+            float(score if shared else score[place]),
+            attention,
+            None if attention is None else fit_to_size(crop.image, THUMBNAIL),
+            repeats=shared and place > window.seen,
+        )
 
     def gather(self, name: str, end: End, faces: Sequence[tuple[int, FaceScore]]) -> Prediction:
         """What a file comes to, of the faces of its tracks.
@@ -256,7 +281,8 @@ class Predictor:
         return Prediction(*found, uncertain=point.uncertain, limits=self.stated_limits)
 
     def _track_score(self, faces: Sequence[FaceScore], top_k: int) -> float:
-        in_order = sorted(faces, key=lambda face: face.frame)
+        counted = (face for face in faces if not face.repeats)
+        in_order = sorted(counted, key=lambda face: face.frame)
         return video_score(
             self.used_aggregation, np.array([face.score for face in in_order]), top_k=top_k
         )

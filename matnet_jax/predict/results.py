@@ -30,6 +30,8 @@ class FaceScore:
       score: P(fake).
       attention: the network's maps [h, w, M], where they were asked for; not written to files.
       thumbnail: with them, the crop that was scored: uint8 RGB [`THUMBNAIL`, `THUMBNAIL`, 3].
+      repeats: the score is that of a clip, and an earlier face of the clip has it already: it
+        counts once for the person.
     """
 
     frame: int
@@ -38,6 +40,7 @@ class FaceScore:
     score: float
     attention: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
+    repeats: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

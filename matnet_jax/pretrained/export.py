@@ -2,8 +2,8 @@
 
     python -m matnet_jax.pretrained.export --workdir=runs/ffpp --out=exported [--format=savedmodel]
 
-Both take normalised images [b, S, S, 3] with any b and give a plain dict of float32 arrays. How
-pixels become those images is in `preprocess.json` beside them.
+Both take normalised images [b, S, S, 3], or clips [b, T, S, S, 3], with any b and give a plain dict
+of float32 arrays. How pixels become those images is in `preprocess.json` beside them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def export_stablehlo(
         with portable():
             return infer(model, variables, images).arrays()
 
-    shape = jax.export.symbolic_shape(f"b,{model.image_size},{model.image_size},3")
+    shape = jax.export.symbolic_shape(f"b,{','.join(map(str, model.input_shape))}")
     with _no_source_locations():
         exported = jax.export.export(jax.jit(function), platforms=tuple(platforms))(
             jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -104,7 +104,6 @@ def export_savedmodel(
         ) from error
     model, variables = model.merged(variables)
     variables = {name: tree for name, tree in variables.items() if tree}
-    size = model.image_size
 
     def call(variables: Mapping[str, Any], images: jax.Array) -> Outputs:
         with portable():
@@ -112,14 +111,14 @@ def export_savedmodel(
 
     function = jax2tf.convert(
         call,
-        polymorphic_shapes=[None, f"(b, {size}, {size}, 3)"],
+        polymorphic_shapes=[None, f"(b, {', '.join(map(str, model.input_shape))})"],
         with_gradient=False,
         native_serialization_platforms=tuple(platforms),
     )
     module = tf.Module()
     # The attribute makes them the module's own; constants instead would be one huge graph.
     module.network = jax.tree.map(lambda x: tf.Variable(np.asarray(x), trainable=False), variables)
-    images = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    images = tf.TensorSpec([None, *model.input_shape], tf.float32, name="images")
     module.predict = tf.function(
         lambda images: function(module.network, images), input_signature=[images], autograph=False
     )
@@ -135,14 +134,17 @@ def interface(model: Detector, variables: Mapping[str, Any]) -> dict[str, Any]:
     size = model.image_size
     found = jax.eval_shape(
         lambda images: infer(model, variables, images),
-        jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),
+        jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32),
     )
+    shape = ", ".join(map(str, model.input_shape))
+    frames = f"clips of {model.clip_length} " if model.clip_length > 1 else ""
     return {
         "image_size": size,
+        "clip_length": model.clip_length,
         "mean": list(model.mean),
         "std": list(model.std),
         "input": (
-            f"images, float32 [b, {size}, {size}, 3]: RGB face crops, cut to their centre square "
+            f"images, float32 [b, {shape}]: {frames}RGB face crops, cut to their centre square "
             f"and resized to {size} pixels, as (pixel / 255 - mean) / std"
         ),
         "outputs": {
@@ -188,7 +190,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         "operating_point": None if point is None else point.as_json(),
     }
     write(model, trained.variables, values.out, platforms=tuple(values.platforms), about=about)
-    shape = f"[b, {model.image_size}, {model.image_size}, 3]"
+    shape = f"[b, {', '.join(map(str, model.input_shape))}]"
     print(f"{values.out}: {values.format} of step {trained.step}, images {shape}")
     print(json.dumps({"mean": model.mean, "std": model.std}))
 

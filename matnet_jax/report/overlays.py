@@ -102,17 +102,17 @@ def laid_over_faces(overlays: Sequence[Overlay], side: int = 112) -> np.ndarray:
 
 
 def joined_heatmaps(heatmaps: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All heat maps of a batch as one array: {name: [B,h,w,K]} -> float32 [B,H,W,ΣK].
+    """All heat maps of a batch as one array: {name: [...,h,w,K]} -> float32 [...,H,W,ΣK].
 
     Maps of fewer cells are grown to the largest by repeating cells.
     """
-    height = max(maps.shape[1] for maps in heatmaps.values())
-    width = max(maps.shape[2] for maps in heatmaps.values())
+    height = max(maps.shape[-3] for maps in heatmaps.values())
+    width = max(maps.shape[-2] for maps in heatmaps.values())
 
     def grown(maps: np.ndarray) -> np.ndarray:
-        rows = np.arange(height) * maps.shape[1] // height
-        columns = np.arange(width) * maps.shape[2] // width
-        return np.asarray(maps, np.float32)[:, rows][:, :, columns]
+        rows = np.arange(height) * maps.shape[-3] // height
+        columns = np.arange(width) * maps.shape[-2] // width
+        return np.asarray(maps, np.float32)[..., rows, :, :][..., columns, :]
 
     return np.concatenate([grown(maps) for maps in heatmaps.values()], axis=-1)
 

@@ -63,7 +63,7 @@ def draw_attention(
             shown = ConfigDict(trained.metadata["config"])
             if data_dir is not None:
                 shown.data.update(source="records", dir=data_dir)
-        source = open_source(shown, split, model.image_size)
+        source = open_source(shown, split, model.image_size, model.clip_length)
         rows = sample_rows(source.columns, num_faces)
         scorer = Scorer(model, mesh, batch_size=mesh.size * -(-len(rows) // mesh.size))
         faces = scorer.overlays(replicate(trained.variables, mesh), source, rows)

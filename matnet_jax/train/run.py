@@ -107,7 +107,8 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
     given = None if weights is None else take_weights(config, model, weights)
     frozen = None if given is None else left_in_file(config, weights, given)
     source, validation_source = (
-        open_source(config, split, model.image_size) for split in ("train", "val")
+        open_source(config, split, model.image_size, model.clip_length)
+        for split in ("train", "val")
     )
     sampler = build_sampler(config, source)
     plan = build_plan(config, sampler.steps_per_epoch)

@@ -6,7 +6,8 @@ with its own probability `p`. Presets are tuples of them, applied in order.
 
 from __future__ import annotations
 
-from data_pipeline.training.ops.base import Op, apply_ops
+from data_pipeline.training.ops.base import Op, apply_ops, fields_of
+from data_pipeline.training.ops.face_parts import RemovePart
 from data_pipeline.training.ops.geometric import Flip, RandomCrop
 from data_pipeline.training.ops.photometric import (
     JPEG,
@@ -21,19 +22,20 @@ from data_pipeline.training.ops.photometric import (
 )
 from data_pipeline.training.window import fit_example, fit_to_size
 
+_STANDARD: tuple[Op, ...] = (
+    Flip(),
+    HueSaturationValue(),
+    BrightnessContrast(),
+    GaussianNoise(),
+    GaussianBlur(),
+    JPEG(),
+)
 PRESETS: dict[str, tuple[Op, ...]] = {
     "none": (),
     # The released code's augment0, which it uses for FaceForensics++.
     "flip": (Flip(),),
     # In place of its augment1: photometric changes and mild degradation.
-    "standard": (
-        Flip(),
-        HueSaturationValue(),
-        BrightnessContrast(),
-        GaussianNoise(),
-        GaussianBlur(),
-        JPEG(),
-    ),
+    "standard": _STANDARD,
     # In place of its augment2: everything, stronger.
     "strong": (
         Flip(),
@@ -48,6 +50,8 @@ PRESETS: dict[str, tuple[Op, ...]] = {
         Grey(),
         Cutout(p=0.3),
     ),
+    # Of records with landmarks.
+    "part_removed": (RemovePart(), *_STANDARD),
 }
 
 __all__ = [
@@ -64,7 +68,9 @@ __all__ = [
     "MotionBlur",
     "Op",
     "RandomCrop",
+    "RemovePart",
     "apply_ops",
+    "fields_of",
     "fit_example",
     "fit_to_size",
 ]

@@ -13,7 +13,10 @@ Range = tuple[float, float]
 
 
 class Op(Protocol):
-    """One augmentation, which acts with probability `p`."""
+    """One augmentation, which acts with probability `p`.
+
+    One that needs more of an example than its image names it in `reads`, of `example.FIELDS`.
+    """
 
     @property
     def p(self) -> float:
@@ -23,6 +26,11 @@ class Op(Protocol):
     def apply(self, example: Example, draw: np.random.Generator) -> Example:
         """An example -> another one, its image of the same shape and type."""
         ...
+
+
+def fields_of(ops: Sequence[Op]) -> tuple[str, ...]:
+    """What of an example augmentations need beside its image."""
+    return tuple(dict.fromkeys(field for op in ops for field in getattr(op, "reads", ())))
 
 
 def apply_ops(example: Example, ops: Sequence[Op], seed: int) -> Example:

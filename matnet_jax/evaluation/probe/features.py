@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipeline.training.clips import frames_of
 from data_pipeline.training.pipeline import eval_batches
 from data_pipeline.training.sources import Source
 from data_pipeline.training.statistics import image_statistics, sharpness_statistics
@@ -25,11 +26,17 @@ _READ_AT_ONCE = 64
 
 
 def statistics_of(source: Source, name: str) -> np.ndarray:
-    """Figures of each image as it is stored, float64 [N, D]; `name` of `STATISTICS`."""
+    """Figures of each image as it is stored, float64 [N, D]; `name` of `STATISTICS`.
+
+    Of a clip the means of its frames'.
+    """
     parts = []
     for start in range(0, len(source), _READ_AT_ONCE):
         rows = np.arange(start, min(start + _READ_AT_ONCE, len(source)))
-        parts += [STATISTICS[name](example.image) for example in source.read(rows)]
+        parts += [
+            np.mean([STATISTICS[name](image) for image in frames_of(example.image)], axis=0)
+            for example in source.read(rows)
+        ]
     return np.stack(parts)
 
 
@@ -39,11 +46,11 @@ def network_features(model: Detector, variables: Mapping[str, Any], images: jax.
     Args:
       model: of any family.
       variables: what its `apply` takes.
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, 3], or clips [B, T, H, W, 3], normalised.
 
     Returns:
       float32 [B, D]: the mean over space of the backbone's last stage; of a detector without a
-      backbone, the input of its last dense layer.
+      backbone, the input of its last dense layer. Of clips, the mean over time.
 
     Raises:
       ValueError: it has neither.
@@ -54,7 +61,8 @@ def network_features(model: Detector, variables: Mapping[str, Any], images: jax.
             return module.endpoints(images, train=False)["final"]
 
         stage: Any = model.apply(variables, images, method=final)
-        return jnp.mean(stage.astype(jnp.float32), (1, 2))
+        means = jnp.mean(stage.astype(jnp.float32), (1, 2))
+        return jnp.mean(means.reshape(len(images), -1, means.shape[-1]), axis=1)
     seen = dense_layers(lambda: model.apply(variables, images, train=False))
     if not seen:
         raise ValueError(
@@ -62,6 +70,8 @@ def network_features(model: Detector, variables: Mapping[str, Any], images: jax.
             "another network, or --features=statistics"
         )
     _, given = seen[-1]
+    if images.ndim == 5 and given.ndim == 3:
+        given = jnp.mean(given, axis=1)
     return given.astype(jnp.float32).reshape(len(images), -1)
 
 

@@ -90,9 +90,10 @@ def probe(
         check_empty(save)
     validate(config)
     config, out = upgraded(config), Path(out).absolute()
-    size = build_model(config).image_size
-    train, val = (open_source(config, name, size) for name in ("train", "val"))
-    target = open_evaluation(config, split, size)
+    sees = build_model(config)
+    size, length = sees.image_size, sees.clip_length
+    train, val = (open_source(config, name, size, length) for name in ("train", "val"))
+    target = open_evaluation(config, split, size, length)
     for name, source in (("train", train), ("val", val), (split, target)):
         if not len(source):
             raise NothingToScoreError(f"the split {name!r} of {config.data.dir} has no faces")

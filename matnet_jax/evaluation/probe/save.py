@@ -30,7 +30,7 @@ def with_line(model: Detector, variables: Mapping[str, Any], line: Line) -> dict
     Raises:
       LineMismatchError: there is no such layer, or it is not given the line's features.
     """
-    images = jax.ShapeDtypeStruct((1, model.image_size, model.image_size, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32)
     paths: list[tuple[str, ...]] = []
 
     def run(x: jax.Array) -> None:

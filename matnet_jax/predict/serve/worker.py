@@ -18,6 +18,7 @@ from matnet_jax.predict.predictor import Predictor
 from matnet_jax.predict.results import FaceScore
 from matnet_jax.predict.serve.jobs import RUNNING, File, Job, Jobs, drop_folder
 from matnet_jax.predict.serve.meters import Meters
+from matnet_jax.predict.windows import Window, Windows
 
 NO_MEDIA = "no picture or video by its first bytes"
 _HEAD = 512  # bytes
@@ -31,6 +32,7 @@ class _Task:
 
     job: Job
     file: File
+    windows: Windows
     faces: list[tuple[int, FaceScore]] = dataclasses.field(default_factory=list)
     waiting: int = 0
     end: End | None = None
@@ -71,8 +73,9 @@ class Worker:
         count = predictor.workers or len(os.sched_getaffinity(0))
         name, weights = predictor.used_settings.detector, predictor.detector_weights
         detectors = [create_detector(name, weights) for _ in range(count)]
-        size = predictor.network.image_size
-        predictor.network(np.zeros((1, size, size, 3), np.uint8))
+        size, length = predictor.network.image_size, predictor.network.clip_length
+        nothing = Crop(0, 0, 0, 0.0, (0.0, 0.0, 0.0, 0.0), np.zeros((size, size, 3), np.uint8))
+        predictor.score([Window((nothing,), length)])
         threads = [
             threading.Thread(target=self._find, args=(detector,), name=f"find-{i}", daemon=True)
             for i, detector in enumerate(detectors)
@@ -84,7 +87,8 @@ class Worker:
     def submit(self, job: Job) -> None:
         """Queues a job's files."""
         for file in job.files:
-            self._tasks.put(_Task(job, file))
+            windows = Windows(self._predictor.network.clip_length)
+            self._tasks.put(_Task(job, file, windows))
 
     def stop(self, seconds: float = 10.0) -> None:
         """Ends the threads; one that is inside a decoder for longer is left to the process' end."""
@@ -152,7 +156,7 @@ class Worker:
         return False
 
     def _score(self) -> None:
-        batch: list[tuple[_Task, Crop]] = []
+        batch: list[tuple[_Task, Window]] = []
         size = self._predictor.network.batch_size
         while not self._stop.is_set():
             try:
@@ -162,30 +166,31 @@ class Worker:
             if found is not None:
                 task, item = found
                 if isinstance(item, Crop):
-                    task.waiting += 1
-                    batch.append((task, item))
+                    made = [*task.windows.add(item)]
                 else:
-                    task.end = item
-                    self._finish_if_whole(task)
-            if batch and (found is None or len(batch) == size):
-                self._score_batch(batch)
-                batch = []
+                    made, task.end = [*task.windows.end(item.file)], item
+                task.waiting += len(made)
+                batch += [(task, window) for window in made]
+                self._finish_if_whole(task)
+            while batch and (found is None or len(batch) >= size):
+                self._score_batch(batch[:size])
+                batch = batch[size:]
 
-    def _score_batch(self, batch: list[tuple[_Task, Crop]]) -> None:
+    def _score_batch(self, batch: list[tuple[_Task, Window]]) -> None:
         for task, _ in batch:
             task.waiting -= 1
-        wanted = [(task, crop) for task, crop in batch if not task.dropped]
+        wanted = [(task, window) for task, window in batch if not task.dropped]
         if not wanted:
             return
         try:
-            scores = self._predictor.score([crop for _, crop in wanted])
+            scores = self._predictor.score([window for _, window in wanted])
         except Exception as error:  # of a device: these files have no score, and others will
             for task, _ in wanted:
                 task.problem = f"the network failed ({type(error).__name__}): try again"
         else:
-            self._meters.scored(len(wanted))
-            for (task, crop), face in zip(wanted, scores, strict=True):
-                task.faces.append((crop.track, face))
+            self._meters.scored(sum(map(len, scores)))
+            for (task, window), faces in zip(wanted, scores, strict=True):
+                task.faces += [(window.track, face) for face in faces]
         for task in dict.fromkeys(task for task, _ in wanted):
             self._finish_if_whole(task)
 
