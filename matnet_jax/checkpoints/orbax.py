@@ -248,14 +248,14 @@ class Checkpoints:
         devices = jax.devices() if jax.process_count() > 1 else jax.devices()[:1]
         everywhere = NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec())
         try:
-            found = self._manager.item_metadata(step)["model"]
+            found = self._manager.item_metadata(step)
             abstract = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-                getattr(found, "tree", found),
+                getattr(found["model"], "tree", found["model"]),
             )
         except Exception as error:
             raise self._read_error(step, error) from error
-        return jax.tree.map(np.asarray, self._restore(step, {"model": abstract})["model"])
+        return jax.tree.map(np.asarray, self._restore(step, {"model": abstract}, found)["model"])
 
     def restore_latest(
         self,
@@ -307,9 +307,10 @@ class Checkpoints:
                 self._set_aside(step)
         return None
 
-    def _restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
+    def _restore(self, step: int, abstract: dict[str, Any], found: Any = None) -> dict[str, Any]:
+        """Arrays of some items; `found` is what the manager says of all, where it was asked."""
         try:
-            found = self._manager.item_metadata(step)
+            found = self._manager.item_metadata(step) if found is None else found
             lines = [
                 line for item, tree in abstract.items() for line in differences(found[item], tree)
             ]
