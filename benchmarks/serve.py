@@ -14,6 +14,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import logging
 import random
 import subprocess
 import sys
@@ -248,6 +249,7 @@ def given_media(folder: Path) -> list[Media]:
 
 def main(_: list[str]) -> int:
     """Runs the command."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
     media = given_media(Path(_INPUTS.value)) if _INPUTS.value else drawn_media()
     ruined = broken(media)
     more = [f"--batch_size={_BATCH.value}", *(() if _INPUTS.value else ("--detector=none",))]

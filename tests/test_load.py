@@ -12,7 +12,7 @@ from serving import PATIENCE, picture, running
 from benchmarks.serve import Media, Seen, broken, fire, order, problems
 from matnet_jax.predict.serve.service import Allowed
 
-WHOLE = [Media("a.jpg", picture(40)), Media("b.jpg", picture(90))]
+WHOLE = [Media("a.jpg", picture(40)), Media("b.jpg", picture(30))]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, sent: list[Media], queue: int = 64) -> Seen:
