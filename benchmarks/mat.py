@@ -103,7 +103,7 @@ def main(_: list[str]) -> None:
     if _SIDE.value:
         answer(sides[_SIDE.value]())
         return
-    from benchmarks.network import settings
+    from benchmarks.settings import settings
 
     if find_spec("torch") is None:
         del sides["peer"]
@@ -130,7 +130,7 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.network import define_flags
+    from benchmarks.settings import define_flags
 
     define_flags(batch_size=4, dtype="float32")
     app.run(main)

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jax.sharding import Mesh
 
+from benchmarks.settings import settings
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_objective
 from matnet_jax.model import MAT, create_model
@@ -17,23 +17,6 @@ from matnet_jax.runtime.sharding import batch_sharded, replicated
 from matnet_jax.train.plan import build_optimizer
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
-
-
-def define_flags(*, batch_size: int, dtype: str) -> None:
-    """The flags that `model_from_flags` reads, and ``--batch_size``."""
-    flags.DEFINE_enum("recipe", "paper", ["paper", "released"], "Of network and training step.")
-    flags.DEFINE_string("backbone", "efficientnet-b4", "Of the network.")
-    flags.DEFINE_integer("image_size", 380, "Pixels.")
-    flags.DEFINE_integer("batch_size", batch_size, "Images, over all devices.")
-    flags.DEFINE_enum("dtype", dtype, ["bfloat16", "float32"], "Of computation.")
-    flags.DEFINE_bool("remat", False, "Compute activations again in the backward pass.")
-    flags.DEFINE_integer("bn_group_size", None, "Images that share batch statistics.")
-
-
-def settings() -> dict[str, Any]:
-    """The flags' values, for the line of a result."""
-    names = ("recipe", "backbone", "image_size", "batch_size", "dtype", "remat", "bn_group_size")
-    return {name: flags.FLAGS[name].value for name in names}
 
 
 def model_from_flags(**overrides: Any) -> MAT:

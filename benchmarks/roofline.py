@@ -53,6 +53,7 @@ def main(_: list[str]) -> None:
     import jax
 
     from benchmarks import network
+    from benchmarks.settings import settings
     from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
 
     model, mesh = network.model_from_flags(), data_mesh(jax.devices()[:1])
@@ -91,12 +92,12 @@ def main(_: list[str]) -> None:
             gb_accessed=cost["bytes accessed"] / 1e9,
             ceiling_gflops=ceiling["flops"] / 1e9,
             ceiling_gbs=ceiling["bytes"] / 1e9,
-            **network.settings(),
+            **settings(),
         )
 
 
 if __name__ == "__main__":
-    from benchmarks.network import define_flags
+    from benchmarks.settings import define_flags
 
     define_flags(batch_size=4, dtype="float32")
     app.run(main)

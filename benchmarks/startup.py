@@ -61,7 +61,7 @@ def main(_: list[str]) -> None:
     """Runs the command."""
     if _BEGAN.value:
         return start()
-    from benchmarks.network import settings
+    from benchmarks.settings import settings
 
     totals: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as cache:
@@ -89,7 +89,7 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.network import define_flags
+    from benchmarks.settings import define_flags
 
     define_flags(batch_size=1, dtype="float32")
     app.run(main)

@@ -27,6 +27,7 @@ def main(_: list[str]) -> None:
     import jax
 
     from benchmarks import network
+    from benchmarks.settings import settings
     from benchmarks.topology import slice_mesh
     from matnet_jax.runtime.hlo import collectives, host_transfers
 
@@ -54,7 +55,7 @@ def main(_: list[str]) -> None:
         topology=_TOPOLOGY.value,
         chips=mesh.size,
         images_per_chip=_PER_CHIP.value,
-        **{k: v for k, v in network.settings().items() if k != "batch_size"},
+        **{k: v for k, v in settings().items() if k != "batch_size"},
         temporary_gb=memory.temp_size_in_bytes / 1e9,
         tflops_per_chip=cost["flops"] / 1e12,
         gb_accessed_per_chip=cost["bytes accessed"] / 1e9,
@@ -71,7 +72,7 @@ def main(_: list[str]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # what runs here; the TPU is only compiled for
-    from benchmarks.network import define_flags
+    from benchmarks.settings import define_flags
 
     define_flags(batch_size=0, dtype="bfloat16")
     app.run(main)
