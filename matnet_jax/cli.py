@@ -35,7 +35,7 @@ COMMANDS = Commands(
         "convert": ("make a checkpoint of another's", "matnet_jax.pretrained.command:CONVERT"),
         "inspect": ("say what a checkpoint is", "matnet_jax.pretrained.command:INSPECT"),
         "pack": ("make weights to hand out", "matnet_jax.pretrained.pack:COMMAND"),
-        "export": ("write a network for use elsewhere", "matnet_jax.checkpoints.export:COMMAND"),
+        "export": ("write a network for use elsewhere", "matnet_jax.pretrained.export:COMMAND"),
         "info": ("print versions, devices and folders", "matnet_jax.predict.info:COMMAND"),
     },
 )
