@@ -56,7 +56,8 @@ def _openvino(path: Path, preprocess: Any) -> Score:
     import openvino
 
     compiled = openvino.compile_model(path, "CPU")
-    return lambda crops: compiled(np.asarray(preprocess.normalize(crops), np.float32))
+    mean, std = (np.asarray(v, np.float32) for v in (preprocess.mean, preprocess.std))
+    return lambda crops: compiled((crops.astype(np.float32) / np.float32(255) - mean) / std)
 
 
 def main(_: list[str]) -> None:

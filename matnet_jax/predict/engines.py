@@ -98,7 +98,8 @@ def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
             f"{path} is for {', '.join(exported.platforms)}, and this machine has {backend}: "
             f"export it again with --platforms={backend}"
         )
-    preprocess, names = _preprocess(details), heatmap_names(details)
+    preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
+    names = heatmap_names(details)
 
     @jax.jit
     def step(images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -123,10 +124,10 @@ def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
         )
     except Exception as error:  # its own kinds
         raise ValueError(f"{path} is damaged ({error}): export it again") from error
-    preprocess, wanted = _preprocess(details), ["score", *heatmap_names(details)]
+    normalized, wanted = _normalizer(details), ["score", *heatmap_names(details)]
 
     def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        images = np.asarray(preprocess.normalize(crops), np.float32)
+        images = normalized(crops)
         score, *maps = session.run(wanted, {"images": images})
         return score, dict(zip(wanted[1:], maps, strict=True))
 
@@ -145,10 +146,10 @@ def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
         serve = loaded.signatures["serving_default"]
     except Exception as error:  # its own kinds
         raise ValueError(f"{path.parent} is damaged ({error}): export it again") from error
-    preprocess, names = _preprocess(details), heatmap_names(details)
+    normalized, names = _normalizer(details), heatmap_names(details)
 
     def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        images = tf.constant(np.asarray(preprocess.normalize(crops), np.float32))
+        images = tf.constant(normalized(crops))
         out = {name: value.numpy() for name, value in serve(images=images).items()}
         return out["score"], {name: out[name] for name in names}
 
@@ -169,10 +170,10 @@ def _tflite(path: Path, details: Mapping[str, Any]) -> Engine:
         one = interpreter.get_signature_runner()
     except Exception as error:  # its own kinds
         raise ValueError(f"{path} is damaged ({error}): export it again") from error
-    preprocess, names = _preprocess(details), heatmap_names(details)
+    normalized, names = _normalizer(details), heatmap_names(details)
 
     def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        images = np.asarray(preprocess.normalize(crops), np.float32)
+        images = normalized(crops)
         found = [one(images=image[None]) for image in images]
         joined = {name: np.concatenate([out[name] for out in found]) for name in ("score", *names)}
         return joined.pop("score"), joined
@@ -180,8 +181,10 @@ def _tflite(path: Path, details: Mapping[str, Any]) -> Engine:
     return Engine(f"tflite of tensorflow {tf.__version__}", run, True)
 
 
-def _preprocess(details: Mapping[str, Any]) -> Preprocess:
-    return Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
+def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """`Preprocess.normalize` without JAX, which would compile it for every batch."""
+    mean, std = (np.asarray(details[name], np.float32) for name in ("mean", "std"))
+    return lambda crops: (crops.astype(np.float32) / np.float32(255) - mean) / std
 
 
 _LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Engine]] = {

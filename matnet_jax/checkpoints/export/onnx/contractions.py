@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Dim, Graph, Tensor, constant
+from matnet_jax.checkpoints.export.onnx.graph import Dim, Graph, Rule, Tensor, constant
 from matnet_jax.checkpoints.export.onnx.shapes import padded, reshaped, spread
 
 
@@ -117,4 +117,4 @@ def _merged(graph: Graph, x: Tensor, groups: Sequence[Sequence[int]]) -> str:
     return reshaped(graph, name, lengths)
 
 
-RULES = {"conv_general_dilated": conv_general_dilated, "dot_general": dot_general}
+RULES: dict[str, Rule] = {"conv_general_dilated": conv_general_dilated, "dot_general": dot_general}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Graph, Tensor
+from matnet_jax.checkpoints.export.onnx.graph import Graph, Rule, Tensor, onnx_type
 
 Operand = str | np.ndarray
 Make = Callable[..., str]
@@ -54,7 +54,7 @@ def _bits(logical: str, bitwise: str) -> Make:
 
 def _shift_right(graph: Graph, eqn: Any, x: Operand, by: Operand) -> str:
     """Of signed numbers, which ONNX does not shift: the quotient, rounded down."""
-    power = graph.op("Cast", graph.op("Pow", _scalar(eqn, 2, float), by), to=_onnx(_dtype(eqn)))
+    power = graph.op("Cast", graph.op("Pow", _scalar(eqn, 2, float), by), to=onnx_type(_dtype(eqn)))
     return graph.op("Div", graph.op("Sub", x, graph.op("Mod", x, power)), power)
 
 
@@ -84,7 +84,7 @@ def _select(graph: Graph, eqn: Any, which: Operand, *cases: Operand) -> str:
 
 
 def _cast(graph: Graph, eqn: Any, x: Operand) -> str:
-    return graph.op("Cast", x, to=_onnx(_dtype(eqn)))
+    return graph.op("Cast", x, to=onnx_type(_dtype(eqn)))
 
 
 MAKERS: dict[str, tuple[Make, Callable[..., Any] | None]] = {
@@ -175,14 +175,8 @@ def _dtype(eqn: Any) -> np.dtype:
     return np.dtype(eqn.outvars[0].aval.dtype)
 
 
-def _onnx(dtype: np.dtype) -> int:
-    from onnx import helper
-
-    return helper.np_dtype_to_tensor_dtype(dtype)
-
-
 def _scalar(eqn: Any, value: float, dtype: Any = None) -> np.ndarray:
     return np.asarray(value, dtype=_dtype(eqn) if dtype is None else np.float32)
 
 
-RULES = dict.fromkeys(MAKERS, elementwise)
+RULES: dict[str, Rule] = dict.fromkeys(MAKERS, elementwise)

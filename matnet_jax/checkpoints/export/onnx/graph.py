@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,11 @@ def constant(value: Any) -> Tensor:
     """A tensor that is known."""
     array = np.asarray(value)
     return Tensor(array.shape, array.dtype, data=array)
+
+
+def onnx_type(dtype: Any) -> int:
+    """ONNX's number of a NumPy type."""
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
 def is_static(shape: Sequence[Dim]) -> bool:
@@ -219,3 +224,7 @@ class Graph:
 def _info(name: str, shape: Sequence[Dim]) -> onnx.ValueInfoProto:
     lengths = [dim if isinstance(dim, int) else str(dim) for dim in shape]
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, lengths)
+
+
+Rule = Callable[[Graph, Any, Sequence[Tensor]], Tensor | list[Tensor]]
+"""Of a primitive: (graph, equation, inputs) -> what it gives."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Graph, Tensor
+from matnet_jax.checkpoints.export.onnx.graph import Graph, Rule, Tensor
 from matnet_jax.checkpoints.export.onnx.shapes import permuted, sliced, without
 
 
@@ -54,4 +54,4 @@ def _part(
     return without(graph, sliced(graph, x, starts, limits), numbers.collapsed_slice_dims)
 
 
-RULES = {"gather": gather}
+RULES: dict[str, Rule] = {"gather": gather}

@@ -16,9 +16,7 @@ from matnet_jax.checkpoints.export.onnx import (
     shapes,
 )
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Graph, Tensor, constant, is_static
-
-Rule = Callable[[Graph, Any, Sequence[Tensor]], Tensor | list[Tensor]]
+from matnet_jax.checkpoints.export.onnx.graph import Graph, Rule, Tensor, constant, is_static
 
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
@@ -27,7 +25,7 @@ RULES: dict[str, Rule] = {
     **reductions.RULES,
     **indexing.RULES,
 }
-"""By primitive: (graph, equation, inputs) -> what it gives."""
+"""By primitive."""
 
 _LAZY = {*elementwise.RULES, "broadcast_in_dim", "squeeze", "transpose", "slice", "split", "rev"}
 """Whose rules compute constants themselves, and leave repeated axes out of them."""
@@ -128,7 +126,7 @@ def _scan(graph: Graph, eqn: Any, inputs: list[Tensor]) -> list[Tensor]:
     return [*state, *stacks]
 
 
-_CONTROL = {
+_CONTROL: dict[str, Callable[[Graph, Any, list[Tensor]], list[Tensor]]] = {
     **dict.fromkeys(
         (
             "jit",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Graph, Tensor
-
-Rule = Callable[[Graph, Any, Sequence[Tensor]], Tensor]
+from matnet_jax.checkpoints.export.onnx.graph import Graph, Rule, Tensor, onnx_type
 
 
 def reduction(kind: str) -> Rule:
@@ -39,13 +37,11 @@ def arg_reduction(kind: str) -> Rule:
     """The place of the largest or smallest value along an axis, the first of equals."""
 
     def rule(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
-        from onnx import helper
-
         x, (axis,) = inputs[0], eqn.params["axes"]
         aval = eqn.outvars[0].aval
         name = graph.op(kind, graph.whole(x), axis=axis, keepdims=0)
-        to = helper.np_dtype_to_tensor_dtype(np.dtype(aval.dtype))
-        return Tensor(tuple(aval.shape), np.dtype(aval.dtype), graph.op("Cast", name, to=to))
+        name = graph.op("Cast", name, to=onnx_type(aval.dtype))
+        return Tensor(tuple(aval.shape), np.dtype(aval.dtype), name)
 
     return rule
 

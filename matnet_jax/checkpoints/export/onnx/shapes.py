@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
-from matnet_jax.checkpoints.export.onnx.graph import Dim, Graph, Tensor, constant, is_static
+from matnet_jax.checkpoints.export.onnx.graph import (
+    Dim,
+    Graph,
+    Rule,
+    Tensor,
+    constant,
+    is_static,
+    onnx_type,
+)
 
 
 def same(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
@@ -18,7 +26,7 @@ def same(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
 
 def broadcast_in_dim(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
     """Nothing is repeated yet: new axes get the length 1."""
-    x, shape = inputs[0], tuple(eqn.params["shape"])
+    x, shape = inputs[0], tuple(eqn.outvars[0].aval.shape)
     kept = tuple(eqn.params["broadcast_dimensions"])
     repeated = frozenset(
         axis
@@ -83,7 +91,7 @@ def permuted(x: Tensor, permutation: Sequence[int]) -> Tensor:
 
 def reshape(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
     """In order of what is meant."""
-    x, shape = inputs[0], tuple(eqn.params["new_sizes"])
+    x, shape = inputs[0], tuple(eqn.outvars[0].aval.shape)
     if x.data is not None and x.data.size == 1:
         ones = (1,) * len(shape)
         every = frozenset(range(len(shape)))
@@ -118,7 +126,8 @@ def sliced(
     parts: dict[int, tuple[int, int, int]] = {}
     shape = list(x.shape)
     for axis, dim in enumerate(x.shape):
-        start, limit, stride = starts[axis], limits[axis], strides[axis] if strides else 1
+        start, limit = _plain(starts[axis]), _plain(limits[axis])
+        stride = strides[axis] if strides else 1
         if _equal(start, 0) and _equal(limit, dim) and stride == 1:
             continue
         if not is_static((dim, start, limit)):
@@ -250,9 +259,12 @@ def dim_as_value(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
     if isinstance(dim, int):
         return constant(np.array(dim, dtype))
     name = graph.op("Squeeze", graph.length(dim))
-    from onnx import helper
+    return Tensor((), dtype, graph.op("Cast", name, to=onnx_type(dtype)))
 
-    return Tensor((), dtype, graph.op("Cast", name, to=helper.np_dtype_to_tensor_dtype(dtype)))
+
+def _plain(dim: Dim) -> Dim:
+    """Some primitives hold NumPy's numbers."""
+    return int(dim) if isinstance(dim, np.integer) else dim
 
 
 def _is_one(dim: Dim) -> bool:
@@ -264,7 +276,7 @@ def _equal(a: Dim, b: Dim) -> bool:
     return bool(a == b) if isinstance(a, int) == isinstance(b, int) else False
 
 
-RULES = {
+RULES: dict[str, Rule] = {
     "broadcast_in_dim": broadcast_in_dim,
     "concatenate": concatenate,
     "copy": same,
