@@ -16,7 +16,6 @@ from matnet_jax.checkpoints.export import (
     ONNX_FILE,
     SAVEDMODEL_FILE,
     STABLEHLO_FILE,
-    TFLITE_FILE,
 )
 from matnet_jax.detectors.base import Preprocess
 
@@ -158,29 +157,6 @@ def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
     return Engine(f"tensorflow {tf.__version__}", run, False)
 
 
-def _tflite(path: Path, details: Mapping[str, Any]) -> Engine:
-    try:
-        import tensorflow as tf
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{path} needs TensorFlow: pip install 'matnet-jax[data]'", name=error.name
-        ) from error
-    try:
-        interpreter = tf.lite.Interpreter(str(path), num_threads=len(os.sched_getaffinity(0)))
-        one = interpreter.get_signature_runner()
-    except Exception as error:  # its own kinds
-        raise ValueError(f"{path} is damaged ({error}): export it again") from error
-    normalized, names = _normalizer(details), heatmap_names(details)
-
-    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        images = normalized(crops)
-        found = [one(images=image[None]) for image in images]
-        joined = {name: np.concatenate([out[name] for out in found]) for name in ("score", *names)}
-        return joined.pop("score"), joined
-
-    return Engine(f"tflite of tensorflow {tf.__version__}", run, True)
-
-
 def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     """`Preprocess.normalize` without JAX, which would compile it for every batch."""
     mean, std = (np.asarray(details[name], np.float32) for name in ("mean", "std"))
@@ -191,7 +167,6 @@ _LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Engine]] = {
     STABLEHLO_FILE: _stablehlo,
     ONNX_FILE: _onnx,
     SAVEDMODEL_FILE: _savedmodel,
-    TFLITE_FILE: _tflite,
 }
 
 FILES = tuple(_LOADERS)

@@ -9,7 +9,6 @@ from matnet_jax.checkpoints.export.onnx import ONNX_FILE, export_onnx
 from matnet_jax.checkpoints.export.onnx.errors import UnsupportedError
 from matnet_jax.checkpoints.export.savedmodel import SAVEDMODEL_FILE, export_savedmodel
 from matnet_jax.checkpoints.export.stablehlo import PLATFORMS, STABLEHLO_FILE, export_stablehlo
-from matnet_jax.checkpoints.export.tflite import TFLITE_FILE, export_tflite
 
 __all__ = [
     "ONNX_FILE",
@@ -17,11 +16,9 @@ __all__ = [
     "PREPROCESS_FILE",
     "SAVEDMODEL_FILE",
     "STABLEHLO_FILE",
-    "TFLITE_FILE",
     "UnsupportedError",
     "export_onnx",
     "export_savedmodel",
     "export_stablehlo",
-    "export_tflite",
     "interface",
 ]

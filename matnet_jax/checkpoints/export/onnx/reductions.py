@@ -58,6 +58,8 @@ def windowed(kind: str) -> Rule:
         used = [
             a for a in range(len(window)) if window[a] != 1 or strides[a] != 1 or any(padding[a])
         ]
+        if not used:
+            return x
         rest = [axis for axis in range(len(window)) if axis not in used]
         if len(rest) != 2:
             raise UnsupportedError(f"windows {tuple(window)}: only over all axes but two")
