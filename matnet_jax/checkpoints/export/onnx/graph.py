@@ -47,6 +47,7 @@ class Tensor:
     repeated: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(map(plain, self.shape)))
         if len(self.order) != len(self.shape):
             object.__setattr__(self, "order", tuple(range(len(self.shape))))
 
@@ -76,6 +77,11 @@ def constant(value: Any) -> Tensor:
 def onnx_type(dtype: Any) -> int:
     """ONNX's number of a NumPy type."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+def plain(dim: Dim) -> Dim:
+    """An int where a primitive holds one of NumPy's."""
+    return int(dim) if isinstance(dim, np.integer) else dim
 
 
 def is_static(shape: Sequence[Dim]) -> bool:

@@ -55,14 +55,15 @@ def windowed(kind: str) -> Rule:
         dilation = p.get("window_dilation") or (1,) * len(window)
         if any(n != 1 for n in (*(p.get("base_dilation") or ()), *dilation)):
             raise UnsupportedError("a window with holes")
-        used = [
-            a for a in range(len(window)) if window[a] != 1 or strides[a] != 1 or any(padding[a])
+        still = [
+            a for a in range(len(window)) if window[a] == strides[a] == 1 and not any(padding[a])
         ]
-        if not used:
+        if len(still) == len(window):
             return x
-        rest = [axis for axis in range(len(window)) if axis not in used]
-        if len(rest) != 2:
+        if len(still) < 2:
             raise UnsupportedError(f"windows {tuple(window)}: only over all axes but two")
+        rest = [still[0], still[-1]]
+        used = [axis for axis in range(len(window)) if axis not in rest]
         order = (*rest, *used)
         attributes: dict[str, Any] = {"count_include_pad": 1} if kind == "AveragePool" else {}
         name = graph.op(

@@ -16,6 +16,7 @@ from matnet_jax.checkpoints.export.onnx.graph import (
     constant,
     is_static,
     onnx_type,
+    plain,
 )
 
 
@@ -126,11 +127,11 @@ def sliced(
     parts: dict[int, tuple[int, int, int]] = {}
     shape = list(x.shape)
     for axis, dim in enumerate(x.shape):
-        start, limit = _plain(starts[axis]), _plain(limits[axis])
+        start, limit = plain(starts[axis]), plain(limits[axis])
         stride = strides[axis] if strides else 1
         if _equal(start, 0) and _equal(limit, dim) and stride == 1:
             continue
-        if not is_static((dim, start, limit)):
+        if not is_static((start, limit)):  # JAX knows that the axis is so long
             raise UnsupportedError(f"a slice [{start}:{limit}] of an axis of length {dim}")
         shape[axis] = -(-(limit - start) // stride)
         if axis not in x.repeated:
@@ -188,7 +189,7 @@ def rev(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
     axes = [axis for axis in eqn.params["dimensions"] if axis not in x.repeated]
     least = int(np.iinfo(np.int64).min)
     if x.data is not None:
-        return Tensor(x.shape, x.dtype, data=np.flip(x.data, axes), repeated=x.repeated)
+        return Tensor(x.shape, x.dtype, data=np.flip(x.data, tuple(axes)), repeated=x.repeated)
     return _cut(graph, x, x.shape, dict.fromkeys(axes, (-1, least, -1)))
 
 
@@ -260,11 +261,6 @@ def dim_as_value(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
         return constant(np.array(dim, dtype))
     name = graph.op("Squeeze", graph.length(dim))
     return Tensor((), dtype, graph.op("Cast", name, to=onnx_type(dtype)))
-
-
-def _plain(dim: Dim) -> Dim:
-    """Some primitives hold NumPy's numbers."""
-    return int(dim) if isinstance(dim, np.integer) else dim
 
 
 def _is_one(dim: Dim) -> bool:
