@@ -41,7 +41,9 @@ def network_in(folder: Path, name: str) -> Path:
     """A workdir of random weights."""
     config = config_of(name)
     model = build_model(config)
+    # Twice as large, so that what is left of the images at the end tells them apart.
     variables = random_variables(model, tiny.images(model, 1))
+    variables["params"] = jax.tree.map(lambda x: 2 * x, variables["params"])
     save_network(folder, config, model, variables, metadata={})
     return folder
 

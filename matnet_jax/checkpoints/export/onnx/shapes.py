@@ -131,9 +131,9 @@ def sliced(
         stride = strides[axis] if strides else 1
         if _equal(start, 0) and _equal(limit, dim) and stride == 1:
             continue
-        if not is_static((start, limit)):  # JAX knows that the axis is so long
-            raise UnsupportedError(f"a slice [{start}:{limit}] of an axis of length {dim}")
         shape[axis] = -(-(limit - start) // stride)
+        if not is_static((dim, start, limit)):
+            start, limit = _from_end(dim, start), _from_end(dim, limit)
         if axis not in x.repeated:
             parts[axis] = (start, limit, stride)
     return _cut(graph, x, tuple(shape), parts)
@@ -200,6 +200,7 @@ def concatenate(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
 
 def joined(graph: Graph, inputs: Sequence[Tensor], axis: int, shape: tuple[Dim, ...]) -> Tensor:
     """`inputs` one after another along an axis."""
+    inputs = [x for x in inputs if not (isinstance(x.shape[axis], int) and x.shape[axis] == 0)]
     order = next((x.order for x in inputs if x.data is None), tuple(range(len(shape))))
     names = [graph.whole(x, order) for x in inputs]
     name = graph.op("Concat", *names, axis=order.index(axis))
@@ -261,6 +262,16 @@ def dim_as_value(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
         return constant(np.array(dim, dtype))
     name = graph.op("Squeeze", graph.length(dim))
     return Tensor((), dtype, graph.op("Cast", name, to=onnx_type(dtype)))
+
+
+def _from_end(dim: Dim, place: Dim) -> int:
+    """A place in an axis that is symbolic; JAX knows that the axis is so long."""
+    if isinstance(place, int):
+        return place
+    left = dim - place
+    if not isinstance(left, int):
+        raise UnsupportedError(f"the place {place} of an axis of length {dim}")
+    return -left if left else int(np.iinfo(np.int64).max)
 
 
 def _is_one(dim: Dim) -> bool:
