@@ -42,7 +42,7 @@ class Engine(NamedTuple):
 def chosen(engine: str) -> str:
     """``jax`` or ``onnx``; ``auto`` is what is fastest here.
 
-    On CPUs that is ONNX Runtime, where it is installed (docs/export.md has the figures).
+    On CPUs that is ONNX Runtime, where it is installed (`benchmarks.inference` compares them).
 
     Raises:
       ValueError: there is no such engine.
