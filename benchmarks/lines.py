@@ -13,7 +13,7 @@ from typing import Any
 
 _PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "numpy", "opencv-python", "av", "tensorflow-cpu"),
-    *("torch", "efficientnet-pytorch"),
+    *("torch", "efficientnet-pytorch", "onnxruntime", "openvino"),
 )
 
 

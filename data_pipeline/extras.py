@@ -10,7 +10,7 @@ _EXTRAS = {
         ("fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"),
         "serve",
     ),
-    "onnxruntime": "retinaface",
+    **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     "torch": "torch",
 }
 

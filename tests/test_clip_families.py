@@ -20,6 +20,7 @@ from videos import write_clip
 from data_pipeline.extract.crops import Settings
 from data_pipeline.training.clips import ClipSource
 from data_pipeline.training.sources import DataError
+from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model
 from matnet_jax.config.data import open_source
@@ -31,7 +32,6 @@ from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
-from matnet_jax.pretrained.export import export_stablehlo
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import train
 

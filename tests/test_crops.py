@@ -16,13 +16,13 @@ import matnet_jax.evaluation.run
 import matnet_jax.train.run
 from data_pipeline.extract.crops import Settings
 from data_pipeline.extract.protocol import CropProtocol
-from matnet_jax.checkpoints import export
 from matnet_jax.checkpoints.crops import check_crops
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.predictor import settings_for
+from matnet_jax.pretrained import export
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import train
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"])
 NEED_FILES = {
     "docs/data.md": "records",
+    "docs/export.md": "an exported network",
     "docs/from-pytorch.md": "the authors' and ImageNet's checkpoints",
     "CONTRIBUTING.md": "nothing: these are outlines of tests/example_detector.py",
 }

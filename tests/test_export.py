@@ -13,19 +13,18 @@ import jax
 import numpy as np
 import pytest
 
+from matnet_jax.checkpoints.export import (
+    PLATFORMS,
+    export_onnx,
+    export_savedmodel,
+    export_stablehlo,
+)
 from matnet_jax.config import default_config
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.detectors.inference import infer
 from matnet_jax.model import create_classifier, create_model, init_variables
 from matnet_jax.pretrained.convert import convert
-from matnet_jax.pretrained.export import (
-    COMMAND as main,
-)
-from matnet_jax.pretrained.export import (
-    PLATFORMS,
-    export_savedmodel,
-    export_stablehlo,
-)
+from matnet_jax.pretrained.export import COMMAND as main
 from matnet_jax.pretrained.trained import load_trained
 
 TINY = {
@@ -71,6 +70,15 @@ import tensorflow as tf
 loaded = tf.saved_model.load(folder)
 out = loaded.signatures["serving_default"](images=tf.constant(images))
 np.savez(sys.argv[3], **{name: tensor.numpy() for name, tensor in out.items()})
+"""
+)
+_RUN_ONNX = (
+    _FRESH.replace("FORBIDDEN", "'jax'")
+    + """
+import onnxruntime
+session = onnxruntime.InferenceSession(folder + "/model.onnx", providers=["CPUExecutionProvider"])
+names = [output.name for output in session.get_outputs()]
+np.savez(sys.argv[3], **dict(zip(names, session.run(None, {"images": images}))))
 """
 )
 
@@ -153,6 +161,14 @@ def test_savedmodel_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:
     folder = export_savedmodel(model, variables, tmp_path / "out")
     assert json.loads((folder / "preprocess.json").read_text())["image_size"] == 64
     compare(run_elsewhere(_RUN_SAVEDMODEL, folder, tmp_path), want)
+
+
+def test_onnx_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:
+    model, variables, want = mat
+    folder = export_onnx(model, variables, tmp_path / "out", about={"checkpoint": 5})
+    details = json.loads((folder / "preprocess.json").read_text())
+    assert details["outputs"]["attention_maps"] == ["b", 4, 4, 4] and details["checkpoint"] == 5
+    compare(run_elsewhere(_RUN_ONNX, folder, tmp_path), want)
 
 
 def test_outputs_are_float32_whatever_the_network_computes_in() -> None:

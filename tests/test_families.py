@@ -19,6 +19,7 @@ import pytest
 import tiny
 
 from data_pipeline.extract.crops import Settings
+from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model, build_objective, fields_read
 from matnet_jax.config.check import validate
@@ -31,7 +32,6 @@ from matnet_jax.model import create_detector, detectors
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.network import exported_network, trained_network
-from matnet_jax.pretrained.export import export_stablehlo
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import (
     batch_sharded,

@@ -16,6 +16,7 @@ from test_families import config_of
 
 from data_pipeline.synthetic import synthetic_source
 from data_pipeline.training.pipeline import make_batch
+from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.config.build import build_model, build_objective, comparable, fields_read
 from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.detectors.classifier import CrossEntropy, WithFineMap
@@ -30,7 +31,6 @@ from matnet_jax.detectors.fine_map import (
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.predict.network import exported_network
-from matnet_jax.pretrained.export import export_stablehlo
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import train
 from matnet_jax.train.state import create_train_state

@@ -15,6 +15,7 @@ from test_predict import SETTINGS, Brightness, squares, stub
 from videos import jpeg
 from workdirs import tiny_config, workdir
 
+from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.checkpoints.operating_point import read_operating_point, write_operating_point
 from matnet_jax.config import ConfigError
 from matnet_jax.evaluation.attributes import read_attributes
@@ -23,7 +24,6 @@ from matnet_jax.metrics import OperatingPoint
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.files import predict_files, print_summary
 from matnet_jax.predict.network import exported_network, trained_network
-from matnet_jax.pretrained.export import export_stablehlo
 from matnet_jax.pretrained.trained import load_trained
 
 __all__ = ["sources", "squares", "stub"]  # fixtures

@@ -22,13 +22,13 @@ from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
+from matnet_jax.checkpoints.export import export_stablehlo
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.files import overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
 from matnet_jax.predict.results import LABELS
-from matnet_jax.pretrained.export import export_stablehlo
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import data_mesh
 

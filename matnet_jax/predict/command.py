@@ -77,6 +77,18 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "batch_size", 32, "Faces scored at once.", lower_bound=1, flag_values=values
     )
+    define_engine(values)
+
+
+def define_engine(values: flags.FlagValues) -> None:
+    """The flag of what computes the network."""
+    flags.DEFINE_enum(
+        "engine",
+        "auto",
+        ["auto", "jax", "onnx"],
+        "Of the network; auto: ONNX Runtime on CPUs, where it is installed.",
+        flag_values=values,
+    )
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> int:
@@ -117,17 +129,26 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
 
 
 def chosen_network(values: flags.FlagValues) -> "Network":
-    """The network of --workdir, --weights, or the default."""
+    """The network of --workdir, --weights, or the default; says what runs it."""
+    network = _loaded(values)
+    print(f"engine: {network.engine}", file=sys.stderr)
+    return network
+
+
+def _loaded(values: flags.FlagValues) -> "Network":
     from matnet_jax.predict.network import packaged_network, trained_network
 
     if values.workdir is None:
-        return packaged_network(values.weights, batch_size=values.batch_size)
+        return packaged_network(values.weights, batch_size=values.batch_size, engine=values.engine)
     if values.weights is not None:
         raise ValueError(
             f"--weights={values.weights} and --workdir={values.workdir} are two networks: give one"
         )
     return trained_network(
-        values.workdir, checkpoint=values.checkpoint, batch_size=values.batch_size
+        values.workdir,
+        checkpoint=values.checkpoint,
+        batch_size=values.batch_size,
+        engine=values.engine,
     )
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
 from matnet_jax.checkpoints.crops import crops_of
+from matnet_jax.checkpoints.export import PREPROCESS_FILE, UnsupportedError
 from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.checkpoints.operating_point import read_operating_point
-from matnet_jax.detectors.base import Preprocess
 from matnet_jax.detectors.inference import infer
 from matnet_jax.metrics.operating_point import OperatingPoint
-from matnet_jax.pretrained.export import PREPROCESS_FILE, STABLEHLO_FILE
+from matnet_jax.predict.converted import converted
+from matnet_jax.predict.engines import FILES, Engine, chosen, exported_engine
 from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.packaged import find
 from matnet_jax.pretrained.trained import load_trained
@@ -37,24 +37,30 @@ class Network:
 
     Attributes:
       image_size: pixels of the crops it takes.
-      batch_size: of the one shape that is compiled; a multiple of the devices.
+      batch_size: most crops at once; where one shape is compiled, of that, and a multiple of the
+        devices.
       about: what it is, as JSON values: checkpoint and step.
       crops: how the faces were cut that it was trained on; None where that is not known.
       run: uint8 [batch_size, S, S, 3], or clips [batch_size, T, S, S, 3] -> scores [batch_size],
-        or of each frame of a clip [batch_size, T]; and heat maps [..., h, w, K] by name.
+        or of each frame of a clip [batch_size, T]; and heat maps [..., h, w, K] by name; fewer
+        crops where `any_batch`.
       operating_point: what an evaluation fitted for its scores; None where none did.
       limits: what the operating point does not help against, in words.
       clip_length: frames of a person's face that it takes at once.
+      any_batch: whether `run` takes fewer crops than `batch_size`.
+      engine: what runs it, in words.
     """
 
     image_size: int
     batch_size: int
     about: Mapping[str, Any]
-    run: Callable[[np.ndarray], tuple[jax.Array, dict[str, jax.Array]]]
+    run: Callable[[np.ndarray], tuple[Any, dict[str, Any]]]
     crops: CropProtocol | None = None
     operating_point: OperatingPoint | None = None
     limits: str = LIMITS
     clip_length: int = 1
+    any_batch: bool = False
+    engine: str = "jax"
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Scores up to `batch_size` crops, or clips.
@@ -66,52 +72,93 @@ class Network:
           P(fake) float32 [n], and heat maps float32 [n, h, w, K]; None of a network without them.
           Where each frame of a clip is judged, [n, T] and [n, T, h, w, K].
         """
-        padded = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
-        padded[: len(crops)] = crops
-        scores, heatmaps = jax.device_get(self.run(padded))
+        given = crops
+        if not self.any_batch:
+            given = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
+            given[: len(crops)] = crops
+        scores, heatmaps = jax.device_get(self.run(given))
         maps = joined_heatmaps(heatmaps)[: len(crops)] if heatmaps else None
         return scores[: len(crops)], maps
 
 
 def trained_network(
-    workdir: str | Path, *, checkpoint: str | int = "best", batch_size: int = 32
+    workdir: str | Path,
+    *,
+    checkpoint: str | int = "best",
+    batch_size: int = 32,
+    engine: str = "auto",
 ) -> Network:
     """The network of a checkpoint, over all devices of this process.
 
+    Args:
+      checkpoint: ``best``, ``latest`` or a step.
+      batch_size: see `Network`.
+      engine: one of `ENGINES`.
+
     Raises:
       CheckpointError, ConfigError: see `load_trained`.
+      ModuleNotFoundError, UnsupportedError, ValueError: there is no such engine, it is not
+        installed, or it cannot take the network.
     """
     trained = load_trained(workdir, checkpoint)
-    return _compiled(
+    return _runnable(
         trained,
         batch_size,
+        engine,
         about={"workdir": str(Path(workdir).absolute()), "step": trained.step},
         operating_point=read_operating_point(workdir, step=trained.step),
     )
 
 
-def packaged_network(name: str | Path | None = None, *, batch_size: int = 32) -> Network:
+def packaged_network(
+    name: str | Path | None = None, *, batch_size: int = 32, engine: str = "auto"
+) -> Network:
     """The network of weights that are handed out, over all devices of this process.
 
     Args:
       name: see `find`; None for the default.
       batch_size: see `Network`.
+      engine: one of `ENGINES`.
 
     Raises:
       WeightsError: there are no such weights, or they are damaged.
+      ModuleNotFoundError, UnsupportedError, ValueError: see `trained_network`.
     """
     manifest = find(name)
-    return _compiled(
+    return _runnable(
         manifest.load(),
         batch_size,
+        engine,
         about={"weights": manifest.name, "sha256": manifest.sha256},
         operating_point=manifest.point(),
         limits=manifest.limits,
     )
 
 
+def _runnable(trained: TrainedNetwork, batch_size: int, engine: str, **fields: Any) -> Network:
+    """A network run by an engine; `fields` are those of `Network` that loading it cannot tell."""
+    if chosen(engine) == "jax":
+        return _compiled(trained, batch_size, **fields)
+    try:
+        folder = converted(trained)
+    except UnsupportedError as error:
+        if engine == "onnx":
+            raise
+        note = f"jax {jax.__version__} ({error})"
+        return _compiled(trained, batch_size, engine=note, **fields)
+    made = exported_engine(folder, _details(folder))
+    return Network(
+        image_size=trained.model.image_size,
+        clip_length=trained.model.clip_length,
+        batch_size=batch_size,
+        crops=crops_of(trained.metadata),
+        **_fields_of(made),
+        **fields,
+    )
+
+
 def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Network:
-    """A network over all devices; `fields` are those of `Network` that loading it cannot tell."""
+    """A network over all devices."""
     model, mesh = trained.model, data_mesh(jax.local_devices())
     variables = replicate(trained.variables, mesh)
 
@@ -130,51 +177,42 @@ def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Networ
         batch_size=-(-batch_size // mesh.size) * mesh.size,
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
         crops=crops_of(trained.metadata),
-        **fields,
+        **{"engine": f"jax {jax.__version__}", **fields},
     )
 
 
 def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
-    """The network that `python -m matnet_jax.pretrained.export` wrote as StableHLO, on one device.
+    """The network that `matnet export` wrote, in whichever format, on one device.
 
     Raises:
       FileNotFoundError: there is no such export.
+      ModuleNotFoundError: what runs its format is not installed.
       ValueError: it is damaged, or of another platform than this machine's.
     """
     folder = Path(folder)
-    path = folder / STABLEHLO_FILE
-    if not path.is_file() or not (folder / PREPROCESS_FILE).is_file():
-        raise FileNotFoundError(
-            f"no {STABLEHLO_FILE} and {PREPROCESS_FILE} in {folder}; "
-            "`python -m matnet_jax.pretrained.export --workdir=… --out=…` writes them"
-        )
-    details = json.loads((folder / PREPROCESS_FILE).read_text(encoding="utf-8"))
-    try:
-        exported = jax.export.deserialize(bytearray(path.read_bytes()))
-    except Exception as error:  # flatbuffers' own kinds
-        raise ValueError(f"{path} is damaged ({error}): export it again") from error
-    backend = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
-    if backend not in exported.platforms:
-        raise ValueError(
-            f"{path} is for {', '.join(exported.platforms)}, and this machine has {backend}: "
-            f"export it again with --platforms={backend}"
-        )
-    preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
-    # Version 0.1 did not say which outputs are heat maps; its only ones were these.
+    details = _details(folder)
     point = details.get("operating_point")
-    names = details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
-
-    @jax.jit
-    def step(images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        out = exported.call(preprocess.normalize(images))
-        return out["score"], {name: out[name] for name in names}
-
     return Network(
         image_size=details["image_size"],
         clip_length=details.get("clip_length", 1),  # version 0.1 had no clips
         batch_size=batch_size,
         about={"export": str(folder.absolute()), **details.get("checkpoint", {})},
-        run=lambda crops: step(jnp.asarray(crops)),
         crops=crops_of(details),
         operating_point=None if point is None else OperatingPoint.from_json(point),
+        limits=details.get("limits", LIMITS),
+        **_fields_of(exported_engine(folder, details)),
     )
+
+
+def _fields_of(engine: Engine) -> dict[str, Any]:
+    return {"run": engine.run, "any_batch": engine.any_batch, "engine": engine.name}
+
+
+def _details(folder: Path) -> dict[str, Any]:
+    path = folder / PREPROCESS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no {' or '.join(FILES)} with {PREPROCESS_FILE} in {folder}; `matnet export "
+            "--workdir=… --out=…` writes them"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))

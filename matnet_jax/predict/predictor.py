@@ -120,19 +120,25 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path | None = None, *, batch_size: int = 32, **fields: Any
+        cls,
+        name: str | Path | None = None,
+        *,
+        batch_size: int = 32,
+        engine: str = "auto",
+        **fields: Any,
     ) -> "Predictor":
         """The network of weights in the package, or of a manifest; `fields` are this class's.
 
         Args:
           name: one of `matnet_jax.pretrained.names()`, or a manifest's path; None for the default.
           batch_size: faces scored at once.
+          engine: one of `engines.ENGINES`.
 
         Raises:
           WeightsError: there are no such weights, or they are damaged.
           CheckpointMismatchError: the settings cut faces otherwise than the network wants them.
         """
-        return cls(packaged_network(name, batch_size=batch_size), **fields)
+        return cls(packaged_network(name, batch_size=batch_size, engine=engine), **fields)
 
     @classmethod
     def from_workdir(
@@ -141,20 +147,29 @@ class Predictor:
         *,
         checkpoint: str | int = "best",
         batch_size: int = 32,
+        engine: str = "auto",
         **fields: Any,
     ) -> "Predictor":
         """The network of a training or conversion; `fields` are this class's.
+
+        Args:
+          workdir: of the training or conversion.
+          checkpoint: ``best``, ``latest`` or a step.
+          batch_size: faces scored at once.
+          engine: one of `engines.ENGINES`.
 
         Raises:
           CheckpointError, ConfigError: see `load_trained`.
           CheckpointMismatchError: the settings cut faces otherwise than the network wants them.
         """
-        network = trained_network(workdir, checkpoint=checkpoint, batch_size=batch_size)
+        network = trained_network(
+            workdir, checkpoint=checkpoint, batch_size=batch_size, engine=engine
+        )
         return cls(network, **fields)
 
     @classmethod
     def from_export(cls, folder: str | Path, *, batch_size: int = 32, **fields: Any) -> "Predictor":
-        """What `python -m matnet_jax.pretrained.export` wrote; `fields` are this class's.
+        """What `matnet export` wrote, in any format; `fields` are this class's.
 
         Raises:
           FileNotFoundError, ValueError: see `exported_network`.

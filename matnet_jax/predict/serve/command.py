@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data_pipeline.commands import Command
+from matnet_jax.predict.command import define_engine
 from matnet_jax.runtime.commands import on_devices
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _define(values: flags.FlagValues) -> None:
         ("keep_minutes", 30.0, "That results are kept."),
     ):
         flags.DEFINE_float(name, seconds, what, lower_bound=0.0, flag_values=values)
+    define_engine(values)
     flags.DEFINE_float(
         "threshold",
         None,

@@ -1,0 +1,60 @@
+"""A TensorFlow SavedModel by `jax2tf`: the same StableHLO, run by TensorFlow."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from matnet_jax.checkpoints.export.interface import export_folder, interface, outputs, prepared
+from matnet_jax.checkpoints.export.stablehlo import PLATFORMS
+from matnet_jax.detectors.base import Detector
+
+SAVEDMODEL_FILE = "saved_model.pb"
+
+
+def export_savedmodel(
+    model: Detector,
+    variables: Mapping[str, Any],
+    out: str | Path,
+    *,
+    platforms: Sequence[str] = PLATFORMS,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a TF SavedModel, signature ``serving_default(images)``, into a new folder `out`.
+
+    Its weights are TensorFlow variables, and `preprocess.json` lies beside. Arguments and errors
+    as in `export_stablehlo`.
+
+    Raises:
+      ModuleNotFoundError: TensorFlow is not installed.
+    """
+    try:
+        import tensorflow as tf
+        from jax.experimental import jax2tf
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a SavedModel needs TensorFlow: pip install 'matnet-jax[data]'", name=error.name
+        ) from error
+    model, variables = prepared(model, variables)
+    function = jax2tf.convert(
+        functools.partial(outputs, model),
+        polymorphic_shapes=[None, f"(b, {', '.join(map(str, model.input_shape))})"],
+        with_gradient=False,
+        native_serialization_platforms=tuple(platforms),
+    )
+    module = tf.Module()
+    # The attribute makes them the module's own; constants instead would be one huge graph.
+    module.network = jax.tree.map(lambda x: tf.Variable(np.asarray(x), trainable=False), variables)
+    images = tf.TensorSpec([None, *model.input_shape], tf.float32, name="images")
+    module.predict = tf.function(
+        lambda images: function(module.network, images), input_signature=[images], autograph=False
+    )
+    described = interface(model, variables) | {"platforms": list(platforms), **(about or {})}
+    with export_folder(out, described) as folder:
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
+    return Path(out)

@@ -1,0 +1,173 @@
+"""What computes the scores of an exported network: JAX, ONNX Runtime or TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matnet_jax.checkpoints.export import (
+    ONNX_FILE,
+    SAVEDMODEL_FILE,
+    STABLEHLO_FILE,
+)
+from matnet_jax.detectors.base import Preprocess
+
+ENGINES = ("auto", "jax", "onnx")
+"""Of networks that are trained or handed out; an export is run by what its format is for."""
+
+Run = Callable[[np.ndarray], tuple[Any, dict[str, Any]]]
+
+
+class Engine(NamedTuple):
+    """A network that something runs.
+
+    Attributes:
+      name: what runs it, in words.
+      run: uint8 [B, S, S, 3] -> scores [B], and heat maps [B, h, w, K] by name.
+      any_batch: whether B may be another each time; else one is compiled.
+    """
+
+    name: str
+    run: Run
+    any_batch: bool
+
+
+def chosen(engine: str) -> str:
+    """``jax`` or ``onnx``; ``auto`` is what is fastest here.
+
+    On CPUs that is ONNX Runtime, where it is installed (`benchmarks.inference` compares them).
+
+    Raises:
+      ValueError: there is no such engine.
+      ModuleNotFoundError: ``onnx`` is asked for, and its packages are missing.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine '{engine}'; available: {', '.join(ENGINES)}")
+    missing = [m for m in ("onnx", "onnxruntime") if importlib.util.find_spec(m) is None]
+    if engine == "auto":
+        return "jax" if missing or jax.default_backend() != "cpu" else "onnx"
+    if engine == "onnx" and missing:
+        raise ModuleNotFoundError(
+            f"--engine=onnx needs {' and '.join(missing)}: pip install 'matnet-jax[onnx]'",
+            name=missing[0],
+        )
+    return engine
+
+
+def exported_engine(folder: Path, details: Mapping[str, Any]) -> Engine:
+    """What runs the export in `folder`, in whichever format it is.
+
+    Args:
+      details: what its `preprocess.json` holds.
+
+    Raises:
+      FileNotFoundError: it holds no network.
+      ModuleNotFoundError: what runs its format is not installed.
+      ValueError: it is damaged, or for other machines.
+    """
+    for file, load in _LOADERS.items():
+        if (folder / file).is_file():
+            return load(folder / file, details)
+    raise FileNotFoundError(
+        f"no {' or '.join(FILES)} in {folder}; `matnet export --workdir=… --out=…` writes them"
+    )
+
+
+def heatmap_names(details: Mapping[str, Any]) -> list[str]:
+    """Which outputs of an export are heat maps."""
+    # Version 0.1 did not say; its only ones were these.
+    return details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
+
+
+def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
+    try:
+        exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    except Exception as error:  # flatbuffers' own kinds
+        raise ValueError(f"{path} is damaged ({error}): export it again") from error
+    backend = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if backend not in exported.platforms:
+        raise ValueError(
+            f"{path} is for {', '.join(exported.platforms)}, and this machine has {backend}: "
+            f"export it again with --platforms={backend}"
+        )
+    preprocess = Preprocess(details["image_size"], tuple(details["mean"]), tuple(details["std"]))
+    names = heatmap_names(details)
+
+    @jax.jit
+    def step(images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        out = exported.call(preprocess.normalize(images))
+        return out["score"], {name: out[name] for name in names}
+
+    return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops)), False)
+
+
+def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs ONNX Runtime: pip install 'matnet-jax[onnx]'", name=error.name
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its own kinds
+        raise ValueError(f"{path} is damaged ({error}): export it again") from error
+    normalized, wanted = _normalizer(details), ["score", *heatmap_names(details)]
+
+    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
+        images = normalized(crops)
+        score, *maps = session.run(wanted, {"images": images})
+        return score, dict(zip(wanted[1:], maps, strict=True))
+
+    return Engine(f"onnxruntime {onnxruntime.__version__}", run, True)
+
+
+def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs TensorFlow: pip install 'matnet-jax[data]'", name=error.name
+        ) from error
+    try:
+        loaded = tf.saved_model.load(str(path.parent))
+        serve = loaded.signatures["serving_default"]
+    except Exception as error:  # its own kinds
+        raise ValueError(f"{path.parent} is damaged ({error}): export it again") from error
+    normalized, names = _normalizer(details), heatmap_names(details)
+
+    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
+        images = tf.constant(normalized(crops))
+        out = {name: value.numpy() for name, value in serve(images=images).items()}
+        return out["score"], {name: out[name] for name in names}
+
+    # The signature must live as long as what it belongs to.
+    run.loaded = loaded  # type: ignore[attr-defined]
+    return Engine(f"tensorflow {tf.__version__}", run, False)
+
+
+def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """`Preprocess.normalize` without JAX, which would compile it for every batch."""
+    mean, std = (np.asarray(details[name], np.float32) for name in ("mean", "std"))
+    return lambda crops: (crops.astype(np.float32) / np.float32(255) - mean) / std
+
+
+_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Engine]] = {
+    STABLEHLO_FILE: _stablehlo,
+    ONNX_FILE: _onnx,
+    SAVEDMODEL_FILE: _savedmodel,
+}
+
+FILES = tuple(_LOADERS)
+"""By one of which a format is known."""

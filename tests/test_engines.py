@@ -1,0 +1,148 @@
+"""The engines of prediction: the same scores and maps, chosen once, and never in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+import pytest
+import tiny
+from random_weights import random_variables
+from test_families import config_of
+
+import matnet_jax.predict.engines
+import matnet_jax.predict.network
+from matnet_jax.checkpoints.export import UnsupportedError, export_onnx, export_savedmodel
+from matnet_jax.checkpoints.network import load_trained, save_network
+from matnet_jax.config.build import build_model
+from matnet_jax.predict import Predictor
+from matnet_jax.predict.command import COMMAND
+from matnet_jax.predict.converted import KEPT, content_key, converted
+from matnet_jax.predict.engines import chosen
+from matnet_jax.predict.network import exported_network, trained_network
+from matnet_jax.pretrained.export import COMMAND as EXPORT
+from matnet_jax.pretrained.manifest import LIMITS
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MATNET_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def network_in(folder: Path, name: str) -> Path:
+    """A workdir of random weights."""
+    config = config_of(name)
+    model = build_model(config)
+    # Twice as large, so that what is left of the images at the end tells them apart.
+    variables = random_variables(model, tiny.images(model, 1))
+    variables["params"] = jax.tree.map(lambda x: 2 * x, variables["params"])
+    save_network(folder, config, model, variables, metadata={})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["mat", "classifier", "face_xray"])
+def test_scores_and_maps_are_the_same(name: str, tmp_path: Path) -> None:
+    workdir, crops = network_in(tmp_path / "run", name), tiny.pixels(5)
+    own = trained_network(workdir, batch_size=8, engine="jax")
+    other = trained_network(workdir, batch_size=8)
+    assert own.engine.startswith("jax ") and other.engine.startswith("onnxruntime ")
+    assert (own.about, own.crops, own.limits) == (other.about, other.crops, other.limits)
+    (scores, maps), (scores_there, maps_there) = own(crops), other(crops)
+    assert scores_there.shape == (5,) and np.ptp(scores) > 1e-6
+    np.testing.assert_allclose(scores_there, scores, atol=1e-4)
+    np.testing.assert_allclose(other(crops[:2])[0], scores[:2], atol=1e-4)
+    assert maps is not None and maps_there is not None
+    np.testing.assert_allclose(maps_there, maps, atol=1e-4 * max(1.0, float(maps.max())))
+
+
+def test_a_network_is_converted_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = network_in(tmp_path / "run", "meso4")
+    for i in range(KEPT):
+        (cache / "onnx" / f"old{i}").mkdir(parents=True)
+    folder = converted(load_trained(workdir))
+    assert folder.parent == cache / "onnx" and folder.is_dir()
+    assert len(list(folder.parent.iterdir())) == KEPT  # the oldest is gone
+    monkeypatch.setattr("matnet_jax.predict.converted.export_onnx", None)
+    trained = load_trained(workdir)
+    assert converted(trained) == folder
+    moved = jax.tree.map(lambda x: x + 1, trained.variables)
+    assert content_key(dataclasses.replace(trained, variables=moved)) != folder.name
+
+
+def test_what_onnx_cannot_take_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workdir = network_in(tmp_path / "run", "meso4")
+
+    def refuse(_: Any) -> Path:
+        raise UnsupportedError("its primitive sort")
+
+    monkeypatch.setattr(matnet_jax.predict.network, "converted", refuse)
+    assert trained_network(workdir).engine == f"jax {jax.__version__} (its primitive sort)"
+    with pytest.raises(UnsupportedError, match="sort"):
+        trained_network(workdir, engine="onnx")
+
+
+def test_the_engine_is_chosen_by_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (chosen("auto"), chosen("jax"), chosen("onnx")) == ("onnx", "jax", "onnx")
+    with pytest.raises(ValueError, match="unknown engine 'tf'; available: auto, jax, onnx"):
+        chosen("tf")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert chosen("auto") == "jax"
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        matnet_jax.predict.engines.importlib.util,  # type: ignore[attr-defined]
+        "find_spec",
+        lambda name: None,
+    )
+    assert chosen("auto") == "jax"
+    with pytest.raises(ModuleNotFoundError, match=r"matnet-jax\[onnx\]"):
+        chosen("onnx")
+
+
+def test_the_commands_export_and_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workdir, out = network_in(tmp_path / "run", "meso4"), tmp_path / "exported"
+    assert EXPORT([f"--workdir={workdir}", f"--out={out}", "--format=onnx"]) == 0
+    details = json.loads((out / "preprocess.json").read_text())
+    assert details["checkpoint"]["step"] == 0 and details["limits"] == LIMITS
+    assert EXPORT([f"--workdir={workdir}", "--out=x", "--format=onnx", "--platforms=cpu"]) == 1
+    assert EXPORT(["--out=x"]) == 1
+    assert "--workdir=DIR and --weights=NAME" in capsys.readouterr().err
+
+    cv2.imwrite(str(tmp_path / "face.png"), tiny.pixels(1)[0])
+    scores = []
+    for engine in ("onnx", "jax"):
+        arguments = [f"--workdir={workdir}", f"--engine={engine}", "--detector=none"]
+        to = tmp_path / engine
+        assert COMMAND([*arguments, f"--out={to}", str(tmp_path / "face.png")]) == 0
+        assert f"engine: {engine}" in capsys.readouterr().err
+        [entry] = json.loads((to / "predictions.json").read_text())
+        scores.append(entry["score"])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_every_format_predicts(tmp_path: Path) -> None:
+    workdir, crops = network_in(tmp_path / "run", "meso4"), tiny.pixels(3)
+    trained = load_trained(workdir)
+    scores, _ = trained_network(workdir, batch_size=4, engine="jax")(crops)
+    onnx = export_onnx(trained.model, trained.variables, tmp_path / "onnx")
+    predictor = Predictor.from_export(onnx, batch_size=4)
+    assert predictor.network.limits == LIMITS
+    np.testing.assert_allclose(predictor.network(crops)[0], scores, atol=1e-4)
+    (onnx / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        exported_network(onnx)
+    pytest.importorskip("tensorflow")
+    saved = export_savedmodel(
+        trained.model, trained.variables, tmp_path / "saved", platforms=("cpu",)
+    )
+    found, _ = exported_network(saved, batch_size=4)(crops)
+    np.testing.assert_allclose(found, scores, atol=1e-4)
