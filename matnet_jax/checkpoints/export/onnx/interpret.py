@@ -48,7 +48,8 @@ def _run(
 
     def read(atom: Any) -> Tensor:
         if isinstance(atom, Literal):
-            return constant(np.asarray(atom.val, atom.aval.dtype))
+            aval: Any = atom.aval
+            return constant(np.asarray(atom.val, aval.dtype))
         return known[atom]
 
     for eqn in jaxpr.eqns:
