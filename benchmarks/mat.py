@@ -63,7 +63,7 @@ def peer() -> Functions:
     on_gpu = torch.cuda.is_available()
     device = "cuda" if on_gpu else "cpu"
     model = MAT(values.recipe, values.backbone, values.image_size).to(device)
-    model = model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shape = (values.batch_size, 3, values.image_size, values.image_size)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     pixels = pixels.to(device, memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import logging
 import random
@@ -256,12 +257,12 @@ def main(_: list[str]) -> int:
     with network() as workdir, server(workdir, *more) as (url, pid):
         started = resident(pid)
         warm = order(_WARM.value, media, ruined, _BROKEN_EVERY.value)
-        shots = {"clients": _CLIENTS.value, "limit_s": _SECONDS.value}
-        found = problems(asyncio.run(fire(url, pid, warm, **shots)), warm)
+        shots = functools.partial(fire, url, pid, clients=_CLIENTS.value, limit_s=_SECONDS.value)
+        found = problems(asyncio.run(shots(warm)), warm)
         warmed = resident(pid)
         sent = order(_REQUESTS.value, media, ruined, _BROKEN_EVERY.value)
         begin = time.perf_counter()
-        seen = asyncio.run(fire(url, pid, sent, **shots))
+        seen = asyncio.run(shots(sent))
         took = time.perf_counter() - begin
         found += problems(seen, sent)
         ended = resident(pid)

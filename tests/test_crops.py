@@ -115,5 +115,5 @@ def test_training_does_not_continue_on_other_crops(
 def test_what_is_not_known_is_not_compared() -> None:
     for trained, now in ((None, BOX), (BOX, None), (None, None), (BOX, BOX)):
         check_crops(trained, now, network="a", faces="b")
-    network = Network(32, 1, {}, lambda crops: (crops, {}))  # type: ignore[return-value]
+    network = Network(32, 1, {}, lambda crops: (crops, {}))
     assert Predictor(network).used_settings == Settings(faces="all")

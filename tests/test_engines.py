@@ -97,7 +97,7 @@ def test_the_engine_is_chosen_by_what_is_here(monkeypatch: pytest.MonkeyPatch) -
     assert chosen("auto") == "jax"
     monkeypatch.undo()
     monkeypatch.setattr(
-        matnet_jax.predict.engines.importlib.util,  # type: ignore[attr-defined]
+        matnet_jax.predict.engines.importlib.util,
         "find_spec",
         lambda name: None,
     )

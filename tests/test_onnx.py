@@ -169,7 +169,7 @@ def test_what_has_no_counterpart_is_named(tmp_path: Path) -> None:
         (lambda x: lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x), "depends on the image"),
     ):
         with pytest.raises(UnsupportedError, match=word):
-            model_of(function, 3)  # type: ignore[arg-type]
+            model_of(function, 3)
     model = tiny.tiny_model()
     variables = random_variables(model, tiny.images(model, 1))
     folder = export_onnx(model, variables, tmp_path / "out")

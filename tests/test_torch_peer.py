@@ -43,7 +43,7 @@ class Pair:
         no_drops = ("stochastic_depth_rate", "dropout_rate", "final_dropout_rate")
         config.model.update(fields | dict.fromkeys(no_drops, 0.0))
         self.model = build_model(config)
-        self.objective = build_objective(config, self.model, lambda duration: 100)
+        self.objective: Any = build_objective(config, self.model, lambda duration: 100)
         self.variables = _random(init_variables(self.model, 0))
         self.peer = MAT(
             recipe,

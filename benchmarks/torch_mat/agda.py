@@ -15,11 +15,12 @@ class Draw(NamedTuple):
     """What is random: the map of each sample [B], and of the released recipe the rest.
 
     Attributes:
+      chosen: the map.
       threshold, zoom: of the weight function, scalars; None weighs by the map itself.
       noise: on the small image, [B, 3, h, w].
     """
 
-    index: Tensor
+    chosen: Tensor
     threshold: Tensor | None = None
     zoom: Tensor | None = None
     noise: Tensor | None = None
@@ -57,7 +58,7 @@ def blur(images: Tensor) -> Tensor:
 def augment(images: Tensor, maps: Tensor, drawn: Draw, *, released: bool) -> Tensor:
     """Images [B, 3, H, W] whose drawn map [B, M, h, w] looks at a blurred one."""
     size = images.shape[2:]
-    chosen = maps[torch.arange(len(maps), device=maps.device), drawn.index][:, None]
+    chosen = maps[torch.arange(len(maps), device=maps.device), drawn.chosen][:, None]
     weight = F.interpolate(chosen, size, mode="bilinear", align_corners=True)
     weight = weight / (weight.amax((2, 3), keepdim=True) + 1e-8)
     if drawn.threshold is not None and drawn.zoom is not None:

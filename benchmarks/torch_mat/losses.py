@@ -28,7 +28,8 @@ class RegionalIndependence(nn.Module):
     def forward(self, regions: Tensor, centers: Tensor, labels: Tensor, rate: float) -> Tensor:
         """A scalar, by V and centers that have moved to it."""
         offsets = regions - centers
-        first, second = torch.triu_indices(*2 * [len(centers)], offset=1, device=centers.device)
+        maps = len(centers)
+        first, second = torch.triu_indices(maps, maps, offset=1, device=centers.device)
         apart = centers[first] - centers[second]
         if self.released:
             margin = regions.new_tensor((0.1, -2.0))[labels]

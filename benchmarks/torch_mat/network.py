@@ -79,7 +79,7 @@ class Texture(nn.Module):
         if self.released:
             features = self.conv_extract(features)
         size, small = features.shape[2:], attention_maps.shape[2:]
-        pooled = F.adaptive_avg_pool2d(features, small)
+        pooled = F.adaptive_avg_pool2d(features, (small[0], small[1]))
         texture = features
         if small[0] < size[0] or small[1] < size[1]:
             texture = features - F.interpolate(pooled, size, mode="nearest")

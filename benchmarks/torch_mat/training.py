@@ -49,7 +49,7 @@ def total_loss(
     total = total + (0.5 if released else 1.0) * parts["ril"]
     if released:
         ril.move(second.region_features.detach(), labels, CENTER_RATE)
-        parts["match"] = match(second.region_features, out.region_features, drawn.index)
+        parts["match"] = match(second.region_features, out.region_features, drawn.chosen)
         total = total + 0.1 * parts["match"]
     return total, parts
 

@@ -1,8 +1,8 @@
 """A trained network for use without this library: a folder of one of several formats.
 
-All take normalised images [b, S, S, 3], or clips [b, T, S, S, 3], with any b and give float32 arrays
-by name. How pixels become those images, how faces were cut and what decides is in `preprocess.json`
-beside them.
+All take normalised images [b, S, S, 3], or clips [b, T, S, S, 3], with any b, and give float32
+arrays by name. How pixels become those images, how faces were cut and what decides is in
+`preprocess.json` beside them.
 """
 
 from matnet_jax.checkpoints.export.interface import PREPROCESS_FILE, interface
