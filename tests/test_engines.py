@@ -18,7 +18,7 @@ from test_families import config_of
 import matnet_jax.predict.engines
 import matnet_jax.predict.network
 from matnet_jax.checkpoints.export import UnsupportedError, export_onnx, export_savedmodel
-from matnet_jax.checkpoints.network import load_trained, save_network
+from matnet_jax.checkpoints.network import save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.command import COMMAND
@@ -27,6 +27,7 @@ from matnet_jax.predict.engines import chosen
 from matnet_jax.predict.network import exported_network, trained_network
 from matnet_jax.pretrained.export import COMMAND as EXPORT
 from matnet_jax.pretrained.manifest import LIMITS
+from matnet_jax.pretrained.trained import load_trained
 
 pytest.importorskip("onnxruntime")
 

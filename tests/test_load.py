@@ -1,4 +1,4 @@
-"""The load run of `benchmarks/serve.py` against a service with a stub network."""
+"""`benchmarks/load.py` against a service with a stub network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from serving import PATIENCE, picture, running
 
-from benchmarks.serve import Media, Seen, broken, fire, order, problems
+from benchmarks.load import Media, Seen, broken, fire, order, problems
 from matnet_jax.predict.serve.service import Allowed
 
 WHOLE = [Media("a.jpg", picture(40)), Media("b.jpg", picture(30))]

@@ -1,4 +1,4 @@
-"""Makes examples/faces: six portraits of the Face Research Lab London Set and six swaps of them.
+"""Makes docs/examples/faces: six portraits of the Face Research Lab London Set, and six swaps.
 
     python tools/example_faces.py PORTRAITS        # a folder with manifest.csv and landmarks.npz
 
@@ -16,7 +16,7 @@ from data_pipeline.swaps.kinds import KINDS, at_face_width
 from data_pipeline.swaps.portraits import Face, read_face, sources_of_manifest
 from data_pipeline.swaps.store import Storage
 
-OUT = Path(__file__).parents[1] / "examples" / "faces"
+OUT = Path(__file__).parents[1] / "docs" / "examples" / "faces"
 # Kind, whose photo, whose face, and of how many pixels it is before it is pasted. Of the people by
 # whom shipped weights are chosen: pictures that are looked at judge nothing afterwards.
 SWAPS = (
