@@ -253,15 +253,19 @@ def main(_: list[str]) -> int:
     media = given_media(Path(_INPUTS.value)) if _INPUTS.value else drawn_media()
     ruined = broken(media)
     more = [f"--batch_size={_BATCH.value}", *(() if _INPUTS.value else ("--detector=none",))]
+
+    def shoot(url: str, pid: int, sent: Sequence[Media]) -> Seen:
+        limit_s = _SECONDS.value
+        return asyncio.run(fire(url, pid, sent, clients=_CLIENTS.value, limit_s=limit_s))
+
     with network() as workdir, server(workdir, *more) as (url, pid):
         started = resident(pid)
         warm = order(_WARM.value, media, ruined, _BROKEN_EVERY.value)
-        shots = {"clients": _CLIENTS.value, "limit_s": _SECONDS.value}
-        found = problems(asyncio.run(fire(url, pid, warm, **shots)), warm)
+        found = problems(shoot(url, pid, warm), warm)
         warmed = resident(pid)
         sent = order(_REQUESTS.value, media, ruined, _BROKEN_EVERY.value)
         begin = time.perf_counter()
-        seen = asyncio.run(fire(url, pid, sent, **shots))
+        seen = shoot(url, pid, sent)
         took = time.perf_counter() - begin
         found += problems(seen, sent)
         ended = resident(pid)
