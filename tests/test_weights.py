@@ -222,7 +222,7 @@ def test_photos_and_videos_are_scored_without_tensorflow(calibrated: Path, tmp_p
         f"out = {str(tmp_path)!r}\n"
         "photo = [*command[:2], *command[3:]]\n"
         "assert COMMANDS([*photo, '--detector=none', f'--out={out}/photo']) == 0\n"
-        "slow = {'scipy', 'sklearn', 'matplotlib', 'jinja2'}  # a photo waits for no such import\n"
+        "slow = {'scipy', 'sklearn', 'matplotlib', 'jinja2', 'orbax'}  # to import\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
         "assert COMMANDS([*command, '--detector=none', f'--out={out}/whole', '--overlay']) == 0\n"
         "assert COMMANDS([*command, f'--out={out}/faces']) == 3  # YuNet ran, and saw squares\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_pipeline.extract.protocol import CropProtocol
-from matnet_jax.checkpoints.orbax import CheckpointMismatchError
+from matnet_jax.checkpoints.errors import CheckpointMismatchError
 
 
 def crops_of(metadata: Mapping[str, Any]) -> CropProtocol | None:

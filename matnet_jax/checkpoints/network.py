@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.files import write_json
-from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model
 from matnet_jax.config.legacy import upgraded
@@ -88,6 +87,8 @@ def save_network(
       FileExistsError: the workdir has checkpoints already.
       CheckpointError: the checkpoint could not be written.
     """
+    from matnet_jax.checkpoints.orbax import Checkpoints  # weights that ship need no Orbax
+
     workdir = Path(workdir).absolute()
     check_empty(workdir)
     own = json.loads(config.to_json_best_effort())

@@ -20,7 +20,6 @@ from matnet_jax.predict.converted import converted
 from matnet_jax.predict.engines import FILES, Engine, chosen, exported_engine
 from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.packaged import find
-from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.report.overlays import joined_heatmaps
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -100,6 +99,8 @@ def trained_network(
       ModuleNotFoundError, UnsupportedError, ValueError: there is no such engine, it is not
         installed, or it cannot take the network.
     """
+    from matnet_jax.pretrained.trained import load_trained  # weights that ship need no Orbax
+
     trained = load_trained(workdir, checkpoint)
     return _runnable(
         trained,
