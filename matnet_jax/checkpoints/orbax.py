@@ -219,8 +219,17 @@ class Checkpoints:
           CheckpointError: if there is no such checkpoint or it cannot be read.
         """
         step = self.resolve(which)
+        return self._restore_state(step, self.metadata(step), abstract_state, read_frozen)
+
+    def _restore_state(
+        self,
+        step: int,
+        metadata: Mapping[str, Any],
+        abstract_state: TrainState,
+        read_frozen: ReadFrozen,
+    ) -> TrainState:
         network, optimizer = split(abstract_state)
-        frozen = Frozen.from_json(self.metadata(step).get("frozen"))
+        frozen = Frozen.from_json(metadata.get("frozen"))
         kept = {"model": without(network, frozen), "optimizer": optimizer}
         restored = self._restore(step, kept)
         if frozen is not None:
@@ -288,7 +297,7 @@ class Checkpoints:
             try:
                 metadata = self.metadata(step)
                 check(metadata)
-                state = self.restore(step, abstract_state, read_frozen=read_frozen)
+                state = self._restore_state(step, metadata, abstract_state, read_frozen)
             except CheckpointMismatchError:
                 raise
             except CheckpointError as error:

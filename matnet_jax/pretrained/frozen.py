@@ -116,16 +116,26 @@ def _absolute(source: str) -> str:
 
 
 def saved_arrays(
-    checkpoints: Checkpoints, step: int, *, sources: Sequence[str] = ()
+    checkpoints: Checkpoints,
+    step: int,
+    metadata: Mapping[str, Any],
+    *,
+    sources: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint's network by path, with what the checkpoint left out.
+
+    Args:
+      checkpoints: of a workdir.
+      step: of the checkpoint.
+      metadata: the checkpoint's.
+      sources: see `read_frozen`.
 
     Raises:
       CheckpointError: it cannot be read.
       FrozenPartError: see `read_frozen`, as for `sources`.
     """
     arrays = named_arrays(checkpoints.read_model(step))
-    frozen = Frozen.from_json(checkpoints.metadata(step).get("frozen"))
+    frozen = Frozen.from_json(metadata.get("frozen"))
     if frozen is not None:
         others = read_frozen(frozen, checkpoints.directory.parent, sources=sources)
         arrays |= {f"params/{path}": array for path, array in others.items()}

@@ -58,7 +58,8 @@ def _read_own(path: Path) -> Weights:
         # A converted checkpoint has no validation to be best by.
         step = checkpoints.best_step if which is None else which
         step = checkpoints.resolve("latest" if step is None else step)
-        return own_weights(saved_arrays(checkpoints, step), checkpoints.metadata(step))
+        metadata = checkpoints.metadata(step)
+        return own_weights(saved_arrays(checkpoints, step, metadata), metadata)
 
 
 def initialize(
