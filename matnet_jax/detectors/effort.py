@@ -21,6 +21,14 @@ from matnet_jax.nn.singular import GIVEN, RESIDUAL, merge, triplets
 
 TRAINED = ("features/*/residual_*",)
 """Of the backbone: the triplets, see `optimizer.unfreeze`."""
+OPTIMIZER: dict[str, Any] = {
+    "name": "adam",
+    "learning_rate": 2e-4,
+    "weight_decay": 5e-4,
+    "freeze": ("features",),
+    "unfreeze": TRAINED,
+}
+"""Fields of `config.optimizer`."""
 _ATTENTION = "/attention/"
 
 
@@ -81,13 +89,7 @@ FAMILY = Family(
         "paper": {
             "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 8},
             "train": {"batch_size": 32, "duration": "10 epochs"},
-            "optimizer": {
-                "name": "adam",
-                "learning_rate": 2e-4,
-                "weight_decay": 5e-4,
-                "freeze": ("features",),
-                "unfreeze": TRAINED,
-            },
+            "optimizer": OPTIMIZER,
         }
     },
     provenance="reconstruction",

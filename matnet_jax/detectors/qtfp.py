@@ -17,7 +17,7 @@ from jax import lax
 from matnet_jax.backbones.vit import CLASS_ATTENTION
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics
 from matnet_jax.detectors.class_token import check_transformer
-from matnet_jax.detectors.effort import TRAINED, Effort
+from matnet_jax.detectors.effort import OPTIMIZER, Effort
 from matnet_jax.detectors.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE
 from matnet_jax.nn.initializers import Normal
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
@@ -191,13 +191,7 @@ FAMILY = Family(
         "paper": {
             "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 8},
             "train": {"batch_size": 16, "duration": "10 epochs"},
-            "optimizer": {
-                "name": "adam",
-                "learning_rate": 2e-4,
-                "weight_decay": 5e-4,
-                "freeze": ("features",),
-                "unfreeze": TRAINED,
-            },
+            "optimizer": OPTIMIZER,
         }
     },
     provenance="reconstruction",

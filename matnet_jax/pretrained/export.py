@@ -21,7 +21,6 @@ from absl import flags
 from data_pipeline.commands import Command
 
 FORMATS = ("stablehlo", "onnx", "savedmodel", "tflite")
-PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -45,11 +44,9 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         "savedmodel": export.export_savedmodel,
         "tflite": _refuse_tflite,
     }[values.format]
-    options: dict[str, Any] = {}
-    if values.format in ("stablehlo", "savedmodel"):
-        options["platforms"] = tuple(values.platforms or PLATFORMS)
-    elif values.platforms:
+    if values.platforms and values.format not in ("stablehlo", "savedmodel"):
         raise ValueError(f"--platforms={','.join(values.platforms)}: {values.format} has none")
+    options = {"platforms": tuple(values.platforms)} if values.platforms else {}
     trained, about = _network(values)
     model = trained.model
     write(model, trained.variables, values.out, about=about, **options)
