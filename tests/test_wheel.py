@@ -100,4 +100,6 @@ def test_a_phone_s_picture_and_film_have_scores(installed: Path, tmp_path: Path)
     assert rows["photo.heic"]["score"] and rows["clip.mov"]["score"]
     assert rows["notes.txt"]["skipped"] and not rows["notes.txt"]["error"]
     # Nothing of libraries, and no bar where there is no terminal.
-    assert all(line.startswith("predict: ") for line in done.stderr.splitlines()), done.stderr
+    assert all(line.startswith(("engine: ", "predict: ")) for line in done.stderr.splitlines()), (
+        done.stderr
+    )

@@ -61,6 +61,7 @@ class Checkpoints:
                 shutil.rmtree(leftover)  # what a killed run left half written
         _write_whole_arrays()
         policies = ocp.checkpoint_managers
+        kept = [policies.LatestN(keep), policies.BestN(get_metric_fn=self._score, n=keep_best)]
         self._manager = ocp.CheckpointManager(
             self.directory,
             item_handlers={
@@ -72,12 +73,7 @@ class Checkpoints:
                 create=not read_only,
                 read_only=read_only,
                 best_fn=self._score,
-                preservation_policy=policies.AnyPreservationPolicy(
-                    [
-                        policies.LatestN(keep),
-                        policies.BestN(get_metric_fn=self._score, n=keep_best),
-                    ]
-                ),
+                preservation_policy=policies.AnyPreservationPolicy(kept),
             ),
         )
 
