@@ -7,7 +7,7 @@
 ARG DEBIAN=12
 
 FROM debian:${DEBIAN}-slim AS build
-ARG EXTRAS=serve
+ARG EXTRAS=serve,onnx
 # pip's own variables reach it by these; PIP_NO_INDEX=1 builds from the files of wheelhouse/ alone.
 ARG PIP_INDEX_URL
 ARG PIP_NO_INDEX
