@@ -27,6 +27,9 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 # not need one another then wait for threads that they hold themselves, for good.
 os.environ.setdefault("PJRT_NPROC", "32")
 
+# Tests that import ONNX Runtime by themselves tell its makers nothing either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # Nearly all programs here run once or twice on tiny shapes: compiling them takes longest.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.trained import load_trained
 
 pytest.importorskip("onnxruntime")
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +131,19 @@ def test_the_commands_export_and_score(tmp_path: Path, capsys: pytest.CaptureFix
         [entry] = json.loads((to / "predictions.json").read_text())
         scores.append(entry["score"])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_onnx_runtime_tells_no_one(tmp_path: Path) -> None:
+    """By default it keeps an identifier of the device and events to send."""
+    places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    inside = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | places
+    code = (
+        "from data_pipeline.onnx_runtime import onnx_runtime\n"
+        "from data_pipeline.detectors.yunet import WEIGHTS\n"
+        "onnx_runtime().InferenceSession(str(WEIGHTS))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=inside, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_every_format_predicts(tmp_path: Path) -> None:

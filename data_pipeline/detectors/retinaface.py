@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.detectors import DetectorError, Face
+from data_pipeline.onnx_runtime import onnx_runtime
 
 # As the network was trained: BGR means, anchors of each level, and how boxes are encoded.
 _MEAN = np.array([104, 117, 123], np.float32)
@@ -40,7 +41,7 @@ class RetinaFaceDetector:
         self, weights: Path | None, *, min_score: float = 0.7, long_side: int = 640
     ) -> None:
         try:
-            import onnxruntime
+            onnxruntime = onnx_runtime()
         except ModuleNotFoundError as error:
             raise DetectorError(
                 "retinaface needs ONNX Runtime: pip install 'matnet-jax[retinaface]'"

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipeline.onnx_runtime import onnx_runtime
 from matnet_jax.checkpoints.export import (
     ONNX_FILE,
     SAVEDMODEL_FILE,
@@ -110,7 +111,7 @@ def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
 
 def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{path} needs ONNX Runtime: pip install 'matnet-jax[onnx]'", name=error.name
