@@ -21,14 +21,18 @@ from matnet_jax.nn.singular import GIVEN, RESIDUAL, merge, triplets
 
 TRAINED = ("features/*/residual_*",)
 """Of the backbone: the triplets, see `optimizer.unfreeze`."""
-OPTIMIZER: dict[str, Any] = {
-    "name": "adam",
-    "learning_rate": 2e-4,
-    "weight_decay": 5e-4,
-    "freeze": ("features",),
-    "unfreeze": TRAINED,
+PAPER: dict[str, dict[str, Any]] = {
+    "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 8},
+    "train": {"batch_size": 32, "duration": "10 epochs"},
+    "optimizer": {
+        "name": "adam",
+        "learning_rate": 2e-4,
+        "weight_decay": 5e-4,
+        "freeze": ("features",),
+        "unfreeze": TRAINED,
+    },
 }
-"""Fields of `config.optimizer`."""
+"""The recipe, by section of the config."""
 _ATTENTION = "/attention/"
 
 
@@ -85,12 +89,6 @@ FAMILY = Family(
     model=Effort,
     sections={"losses": CrossEntropy},
     check=check_transformer,
-    recipes={
-        "paper": {
-            "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 8},
-            "train": {"batch_size": 32, "duration": "10 epochs"},
-            "optimizer": OPTIMIZER,
-        }
-    },
+    recipes={"paper": PAPER},
     provenance="reconstruction",
 )

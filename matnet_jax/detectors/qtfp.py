@@ -17,7 +17,7 @@ from jax import lax
 from matnet_jax.backbones.vit import CLASS_ATTENTION
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics
 from matnet_jax.detectors.class_token import check_transformer
-from matnet_jax.detectors.effort import OPTIMIZER, Effort
+from matnet_jax.detectors.effort import PAPER, Effort
 from matnet_jax.detectors.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE
 from matnet_jax.nn.initializers import Normal
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
@@ -187,12 +187,7 @@ FAMILY = Family(
     model=QTFP,
     sections={"losses": Losses},
     check=check_transformer,
-    recipes={
-        "paper": {
-            "data": {"balance": "batch", "real_repeat": 1, "frames_per_video": 8},
-            "train": {"batch_size": 16, "duration": "10 epochs"},
-            "optimizer": OPTIMIZER,
-        }
-    },
+    # Effort's, but for smaller batches.
+    recipes={"paper": {**PAPER, "train": {**PAPER["train"], "batch_size": 16}}},
     provenance="reconstruction",
 )
