@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.training import ops
+from data_pipeline.training.draws import stream
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops import PRESETS, fit_example, fit_to_size
 
@@ -32,8 +34,6 @@ EVERY = [
 def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
     draw = np.random.default_rng(seed)
     coarse = draw.integers(0, 255, (5, 5, 3)).astype(np.uint8)
-    import cv2
-
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
@@ -239,3 +239,28 @@ def test_a_part_of_a_face_is_removed() -> None:
 def test_what_ops_need_of_an_example() -> None:
     assert ops.fields_of(PRESETS["strong"]) == ()
     assert ops.fields_of(PRESETS["part_removed"]) == ("landmarks",)
+
+
+@pytest.mark.parametrize(("seed", "number"), [(0, 0), (7, 3), (2**32 - 1, 2**20)])
+def test_streams_are_philox_of_seed_and_number(seed: int, number: int) -> None:
+    plain = np.random.Generator(np.random.Philox(key=[seed, number]))
+    np.testing.assert_array_equal(stream(seed, number).random(9), plain.random(9))
+
+
+def test_a_shift_of_hue_goes_round_and_the_others_stop_at_their_ends() -> None:
+    image = picture(4)
+    op = ops.HueSaturationValue(1.0, hue=170.0, saturation=200.0, value=200.0)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL).astype(int)
+    for seed in range(6):
+        shifts = np.random.default_rng(seed).uniform(-1, 1, 3) * (170 * 256 / 360, 200, 200)
+        moved = hsv + np.floor(shifts).astype(int)
+        moved[..., 0] %= 256
+        want = cv2.cvtColor(np.clip(moved, 0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB_FULL)
+        np.testing.assert_array_equal(op.change(image, np.random.default_rng(seed)), want)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.8, 1.5])
+def test_blur_is_opencvs_up_to_rounding(sigma: float) -> None:
+    image = picture(4)
+    ours = ops.GaussianBlur(1.0, (sigma, sigma)).change(image, np.random.default_rng(0))
+    assert np.abs(ours.astype(int) - cv2.GaussianBlur(image, (0, 0), sigma)).max() <= 1

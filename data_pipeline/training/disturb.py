@@ -17,6 +17,7 @@ import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.clips import ClipSource
+from data_pipeline.training.draws import stream
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops import JPEG, Downscale
 from data_pipeline.training.sources import Source
@@ -161,7 +162,7 @@ def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _noise(images: Sequence[np.ndarray], sigma: float, seed: int) -> Images:
-    draw = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    draw = stream(seed, 0)
     return [
         cv2.add(image, draw.standard_normal(image.shape, np.float32) * sigma, dtype=cv2.CV_8U)
         for image in images

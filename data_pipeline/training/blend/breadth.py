@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipeline.training.blend.ranges import check_probabilities, check_range
 from data_pipeline.training.blend.transforms import chance
+from data_pipeline.training.draws import stream
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops.base import Range
 
@@ -88,7 +89,7 @@ class Breadth:
         pair = (real, fake)
         for number, (p, step) in enumerate(steps):
             if p > 0:
-                draw = np.random.Generator(np.random.Philox(key=[seed, _STREAM + number]))
+                draw = stream(seed, _STREAM + number)
                 pair = step(pair, face, draw) if chance(p, draw) else pair
         return pair
 

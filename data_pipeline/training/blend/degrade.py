@@ -18,6 +18,8 @@ from data_pipeline.training.errors import DataError
 from data_pipeline.training.ops.base import Op, Range
 from data_pipeline.training.ops.photometric import (
     JPEG,
+    NOISE_UNIT,
+    NOISE_ZERO,
     Downscale,
     GaussianBlur,
     GaussianNoise,
@@ -55,10 +57,11 @@ class ShotNoise(Photometric):
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """See the class."""
-        noise = normal_noise(image.shape, draw)
+        noise = normal_noise(image.shape, draw).astype(np.float32) - NOISE_ZERO
         photons = np.exp(draw.uniform(*np.log(self.photons)))
-        deviation = np.sqrt(255 * np.arange(256) / photons).astype(np.float32)
-        return cv2.add(image, noise * deviation[image], dtype=cv2.CV_8U)
+        deviation = np.sqrt(255 * np.arange(256) / photons) / NOISE_UNIT
+        noise *= cv2.LUT(image, deviation.astype(np.float32))
+        return cv2.add(image, noise, dtype=cv2.CV_8U)
 
 
 @dataclasses.dataclass(frozen=True)

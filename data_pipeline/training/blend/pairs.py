@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline.training.blend.base import PairOp
 from data_pipeline.training.blend.donors import Donors
+from data_pipeline.training.draws import stream
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
 from data_pipeline.training.sources import Source
@@ -64,7 +65,7 @@ class Pairs:
         optional = (field for field in _OPTIONAL if field in self._source.fields)
         asked = (field for field in fields if field != "mask")
         wanted = tuple(dict.fromkeys((*self._op.reads, *optional, *asked)))
-        draws = [np.random.Generator(np.random.Philox(key=[int(s), _STREAM])) for s in seeds]
+        draws = [stream(int(s), _STREAM) for s in seeds]
         examples = self._source.read(rows, wanted)
         donors: Sequence[Example | None] = [None] * len(rows)
         if self._donors is not None:

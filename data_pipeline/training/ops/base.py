@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from data_pipeline.training.draws import stream
 from data_pipeline.training.example import Example
 
 Range = tuple[float, float]
@@ -42,7 +43,7 @@ def apply_ops(example: Example, ops: Sequence[Op], seed: int) -> Example:
       seed: 32 bits.
     """
     for position, op in enumerate(ops):
-        draw = np.random.Generator(np.random.Philox(key=[seed, position]))
+        draw = stream(seed, position)
         if draw.random() < op.p:
             example = op.apply(example, draw)
     return example
