@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from matnet_jax.backbones.base import Backbone
 from matnet_jax.nn.initializers import CONV
 from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
+from matnet_jax.nn.product import matrix_product
 
 
 class Variant(NamedTuple):
@@ -97,7 +98,7 @@ class TemporalConv(nn.Module):
         kernel = self.param("kernel", CONV, (3, 1, x.shape[-1], self.features)).astype(self.dtype)
         clips = x.astype(self.dtype).reshape(-1, frames, *x.shape[1:])
         padded = jnp.pad(clips, ((0, 0), (1, 1), *[(0, 0)] * 3))
-        y = sum(padded[:, t : t + frames] @ kernel[t, 0] for t in range(3))
+        y = sum(matrix_product(padded[:, t : t + frames], kernel[t, 0]) for t in range(3))
         return jnp.asarray(y).reshape(*x.shape[:-1], self.features)
 
 

@@ -9,6 +9,7 @@ from jax import lax
 
 from matnet_jax.nn.initializers import CONV, ZEROS
 from matnet_jax.nn.layers import BatchNorm, Init, same_padding_of_axis
+from matnet_jax.nn.product import matrix_product
 
 Triple = tuple[int, int, int]
 
@@ -50,7 +51,7 @@ class Conv3D(nn.Module):
         x = x.astype(self.dtype)
         if self.kernel_size == (1, 1, 1):
             t, h, w = self.stride
-            y = x[:, ::t, ::h, ::w] @ kernel[0, 0, 0]
+            y = matrix_product(x[:, ::t, ::h, ::w], kernel[0, 0, 0])
         else:
             half = tuple(k // 2 for k in self.kernel_size)
             padding = half if self.padding is None else self.padding

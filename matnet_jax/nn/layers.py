@@ -13,6 +13,7 @@ from jax import lax
 
 from matnet_jax.nn.depthwise import Padding, depthwise_conv
 from matnet_jax.nn.initializers import CONV, DENSE, ONES, ZEROS
+from matnet_jax.nn.product import matrix_product
 
 Init = Callable[..., Any]  # (key, shape, dtype) -> array: ours, which NumPy can draw, or Flax's
 
@@ -89,7 +90,7 @@ class Conv(nn.Module):
     def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         rows, columns = _both(self.kernel_size)
         if rows == columns == 1:
-            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+            return matrix_product(x[:, :: self.stride, :: self.stride], kernel[0, 0])
         padding = self.padding
         if padding is None:
             reach = (rows - 1) * self.dilation + 1, (columns - 1) * self.dilation + 1
@@ -179,7 +180,8 @@ class Dense(nn.Module):
         """See the class."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,))
-        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+        y = matrix_product(x.astype(self.dtype), kernel.astype(self.dtype))
+        return y + bias.astype(self.dtype)
 
 
 class LayerNorm(nn.Module):

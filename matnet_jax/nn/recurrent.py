@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.initializers import Uniform
+from matnet_jax.nn.product import matrix_product
 
 
 class LSTM(nn.Module):
@@ -34,7 +35,8 @@ class LSTM(nn.Module):
         kernel = self.param("kernel", init, (x.shape[-1], gates))
         recurrent = self.param("recurrent_kernel", init, (self.features, gates))
         bias = self.param("bias", init, (gates,))
-        inputs = (x.astype(self.dtype) @ kernel.astype(self.dtype)).astype(jnp.float32) + bias
+        inputs = matrix_product(x.astype(self.dtype), kernel.astype(self.dtype))
+        inputs = inputs.astype(jnp.float32) + bias
 
         def step(
             memory: tuple[jax.Array, jax.Array], of_place: jax.Array

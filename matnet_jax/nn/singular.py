@@ -16,6 +16,7 @@ import numpy as np
 
 from matnet_jax.nn.initializers import DENSE, ZEROS, Normal
 from matnet_jax.nn.layers import Init
+from matnet_jax.nn.product import matrix_product
 
 RESIDUAL = ("residual_left", "residual_values", "residual_right")
 """Leaves u [in, rank], s [rank], v [rank, features] beside a kernel [in, features], which train."""
@@ -54,7 +55,7 @@ class SingularDense(nn.Module):
         right = jnp.concatenate([right, given_right]).astype(self.dtype)
         x = x.astype(self.dtype)
         # Products of their own: the gradient of the triplets then needs none of W's size.
-        y = x @ kernel.astype(self.dtype) + ((x @ left) * values) @ right
+        y = x @ kernel.astype(self.dtype) + matrix_product(matrix_product(x, left) * values, right)
         return y + bias.astype(self.dtype)
 
     def _triplets(self, names: tuple[str, str, str], inputs: int) -> list[jax.Array]:
