@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from workdirs import tiny_config
 
 from configs.sweeps.runs import SYSTEMS
-from matnet_jax.config.build import build_model
+from matnet_jax.config.build import build_model, build_objective
+from matnet_jax.config.data import build_sampler, open_source, training_batches
 from matnet_jax.detectors.registry import FAMILIES
-from matnet_jax.detectors.variables import init_variables
+from matnet_jax.detectors.variables import abstract_variables, init_variables
 from matnet_jax.evaluation.costs import measure_costs
 from matnet_jax.metrics import summarise
 from matnet_jax.metrics.scores import read_metrics, read_scores, write_scores
@@ -29,6 +31,9 @@ from matnet_jax.sweep.data import Embedded
 from matnet_jax.sweep.networks import make_network
 from matnet_jax.sweep.runner import read_sweep, run_config, run_sweep
 from matnet_jax.sweep.table import as_csv, as_markdown
+from matnet_jax.train.plan import build_optimizer, build_plan
+from matnet_jax.train.state import create_train_state
+from matnet_jax.train.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
 
@@ -38,6 +43,8 @@ CONFIGS = sorted((ROOT / "configs" / "systems").glob("*.py"))
 NEWER = {"gend", "effort", "qtfp"}
 FAMILY_NAMES = sorted(set(FAMILIES) - {"mat", "classifier"} - NEWER)
 NAME, SWEEP = load_sweep("systems")
+# A run of each kind: trained on records, fitted, and trained on pairs.
+WHOLE = ("meso4", "steg_features", "face_xray")
 QUICK = {
     "train.duration": "2 steps",
     "validation.every": "2 steps",
@@ -71,7 +78,7 @@ def figures(workdir: Path, name: str) -> dict[str, str]:
     return {row["column"]: row["ours"] for row in rows if row["run"] == name}
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", WHOLE)
 def test_from_its_config_to_its_row(name: str, tmp_path: Path) -> None:
     assert run(tmp_path, name) == {}
     found = figures(tmp_path, name)
@@ -81,6 +88,31 @@ def test_from_its_config_to_its_row(name: str, tmp_path: Path) -> None:
     metrics = read_metrics(tmp_path / name / "eval" / "celeb-df" / "metrics.json")
     assert metrics["intervals"]["frame"]["auc"]
     assert metrics["checkpoint"]["step"] == (0 if name == "steg_features" else 2)
+
+
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - set(WHOLE)))
+def test_its_run_makes_batches_that_its_step_takes(name: str, tmp_path: Path) -> None:
+    """By shapes: tests/test_families.py trains, evaluates and predicts with every family."""
+    [own] = [run for run in SWEEP.runs if run.name == name]
+    config = run_config(tiny_config(), own, Embedded(), tmp_path, QUICK)
+    model = build_model(config)
+    source = open_source(config, "train", model.image_size, model.clip_length)
+    sampler = build_sampler(config, source)
+    with closing(training_batches(config, source, sampler, model.image_size, 0)) as batches:
+        batch = next(batches)
+    assert set(np.unique(batch["label"])) == {0, 1}
+    plan = build_plan(config, sampler.steps_per_epoch)
+    tx = build_optimizer(config, plan.learning_rate)
+    step = make_train_step(model, build_objective(config, model, plan.steps), tx)
+    state = jax.eval_shape(
+        lambda variables: create_train_state(model, tx, 0, variables=variables),
+        abstract_variables(model),
+    )
+    after, metrics = jax.eval_shape(step, state, batch, jax.random.key(0))
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert metrics["loss"].shape == ()
 
 
 def test_every_system_and_every_config_of_one_is_there() -> None:
