@@ -1,4 +1,4 @@
-"""The engines of prediction: the same scores and maps, chosen once, and never in silence."""
+"""The engines: the same scores and maps, chosen once, and never in silence."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ import tiny
 from random_weights import random_variables
 from test_families import config_of
 
-import matnet_jax.predict.engines
-import matnet_jax.predict.network
+import matnet_jax.evaluation.engines
 from matnet_jax.checkpoints.export import UnsupportedError, export_onnx, export_savedmodel
 from matnet_jax.checkpoints.network import save_network
 from matnet_jax.config.build import build_model
+from matnet_jax.evaluation.converted import KEPT, content_key, converted
+from matnet_jax.evaluation.engines import chosen
+from matnet_jax.evaluation.run import evaluate
+from matnet_jax.metrics.scores import read_scores
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.command import COMMAND
-from matnet_jax.predict.converted import KEPT, content_key, converted
-from matnet_jax.predict.engines import chosen
 from matnet_jax.predict.network import exported_network, trained_network
 from matnet_jax.pretrained.export import COMMAND as EXPORT
 from matnet_jax.pretrained.manifest import LIMITS
@@ -67,6 +68,25 @@ def test_scores_and_maps_are_the_same(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(maps_there, maps, atol=1e-4 * max(1.0, float(maps.max())))
 
 
+@pytest.mark.parametrize("name", ["mat", "meso4"])
+def test_an_evaluation_finds_the_same(name: str, tmp_path: Path) -> None:
+    config, workdir = config_of(name), network_in(tmp_path / "run", name)
+    found = {
+        engine: evaluate(config, workdir, out=tmp_path / engine, engine=engine)
+        for engine in ("auto", "jax")
+    }
+    auto, own = found["auto"], found["jax"]
+    assert auto["network"]["engine"].startswith("onnxruntime ")
+    assert own["network"]["engine"].startswith("jax ")
+    assert auto["loss"] == pytest.approx(own["loss"], abs=1e-4)
+    scores = [read_scores(tmp_path / engine / "scores.csv") for engine in found]
+    np.testing.assert_allclose(scores[0]["score"], scores[1]["score"], atol=1e-4)
+    for key in ("video_id", "frame", "label"):
+        np.testing.assert_array_equal(scores[0][key], scores[1][key])
+    if name == "mat":
+        assert auto["attention"].keys() == own["attention"].keys()
+
+
 def test_a_network_is_converted_once(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,22 +96,27 @@ def test_a_network_is_converted_once(
     folder = converted(load_trained(workdir))
     assert folder.parent == cache / "onnx" and folder.is_dir()
     assert len(list(folder.parent.iterdir())) == KEPT  # the oldest is gone
-    monkeypatch.setattr("matnet_jax.predict.converted.export_onnx", None)
+    monkeypatch.setattr("matnet_jax.evaluation.converted.export_onnx", None)
     trained = load_trained(workdir)
     assert converted(trained) == folder
     moved = jax.tree.map(lambda x: x + 1, trained.variables)
     assert content_key(dataclasses.replace(trained, variables=moved)) != folder.name
 
 
-def test_what_onnx_cannot_take_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [UnsupportedError("its primitive sort"), OSError("the disk is full")], ids=type
+)
+def test_where_it_cannot_be_converted_jax_computes_and_says_why(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workdir = network_in(tmp_path / "run", "meso4")
 
     def refuse(_: Any) -> Path:
-        raise UnsupportedError("its primitive sort")
+        raise error
 
-    monkeypatch.setattr(matnet_jax.predict.network, "converted", refuse)
-    assert trained_network(workdir).engine == f"jax {jax.__version__} (its primitive sort)"
-    with pytest.raises(UnsupportedError, match="sort"):
+    monkeypatch.setattr(matnet_jax.evaluation.engines, "converted", refuse)
+    assert trained_network(workdir).engine == f"jax {jax.__version__} ({error})"
+    with pytest.raises(type(error), match=str(error)):
         trained_network(workdir, engine="onnx")
 
 
@@ -102,8 +127,13 @@ def test_the_engine_is_chosen_by_what_is_here(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert chosen("auto") == "jax"
     monkeypatch.undo()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert chosen("auto") == "jax"
+    with pytest.raises(ValueError, match="for one process, and this job has several"):
+        chosen("onnx")
+    monkeypatch.undo()
     monkeypatch.setattr(
-        matnet_jax.predict.engines.importlib.util,
+        matnet_jax.evaluation.engines.importlib.util,
         "find_spec",
         lambda name: None,
     )

@@ -25,6 +25,18 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "out", None, "Folder for the files; default: WORKDIR/eval/SPLIT.", flag_values=values
     )
+    define_engine(values)
+
+
+def define_engine(values: flags.FlagValues) -> None:
+    """The flag of what computes the network."""
+    flags.DEFINE_enum(
+        "engine",
+        "auto",
+        ["auto", "jax", "onnx"],
+        "Of the network; auto: ONNX Runtime on CPUs, where it is installed.",
+        flag_values=values,
+    )
 
 
 def run(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -43,7 +55,12 @@ def run(values: flags.FlagValues, arguments: list[str]) -> None:
 
     out, split = values.out, values.split
     metrics = evaluate(
-        values.config, values.workdir, checkpoint=values.checkpoint, split=split, out=out
+        values.config,
+        values.workdir,
+        checkpoint=values.checkpoint,
+        split=split,
+        out=out,
+        engine=values.engine,
     )
     import jax
 

@@ -19,6 +19,7 @@ from matnet_jax.config.data import open_evaluation, open_source, read_coverage
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.registry import family
 from matnet_jax.evaluation.attributes import read_attributes
+from matnet_jax.evaluation.engines import Run, converted_engine
 from matnet_jax.evaluation.robustness import measure_robustness
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics import OperatingPoint, most_wrong_videos, summarise, video_scores
@@ -44,6 +45,7 @@ def evaluate(
     checkpoint: str | int = "best",
     split: str = "test",
     out: str | Path | None = None,
+    engine: str = "auto",
 ) -> dict[str, Any]:
     """Evaluates a checkpoint and writes what people read.
 
@@ -56,6 +58,7 @@ def evaluate(
       checkpoint: ``best``, ``latest`` or a step.
       split: of the data: train, val or test.
       out: folder for the files; ``<workdir>/eval/<split>`` unless given.
+      engine: what computes the scores, one of `engines.ENGINES`: ``auto`` is the fastest here.
 
     Returns:
       What ``metrics.json`` holds; a metric that is undefined, for want of a class, is None.
@@ -64,6 +67,8 @@ def evaluate(
       ConfigError: the config cannot be run.
       CheckpointError: there is no such checkpoint, or it is of another network.
       NothingToScoreError: the split is empty.
+      ModuleNotFoundError, UnsupportedError, ValueError: there is no such engine, it is not
+        installed, or it cannot take the network.
     """
     validate(config)
     config = upgraded(config)
@@ -86,11 +91,17 @@ def evaluate(
             network=f"the network in {workdir}",
             faces=f"those in {', '.join(config.eval.data_dirs) or config.data.dir}",
         )
-    variables = replicate(trained.variables, mesh)
+    run: Run | None = None
+    variables: dict[str, Any] = {}
+    made = converted_engine(trained, engine)
+    if isinstance(made, str):
+        engine, variables = made, replicate(trained.variables, mesh)
+    else:
+        engine, run = made.name, made.run
     attributes = None  # read first: a wrong file is said before anything is scored
     if config.eval.attributes:
         attributes = read_attributes(config.eval.attributes, source.columns)
-    scorer = Scorer(model, mesh, batch_size=batch_size)
+    scorer = Scorer(model, mesh, batch_size=batch_size, run=run)
     scores, loss = scorer.score(variables, source)
     protocol = config.eval
     validation = None
@@ -112,6 +123,7 @@ def evaluate(
             "description": model.description,
             "image_size": model.image_size,
             "clip_length": model.clip_length,
+            "engine": engine,
             "provenance": family(config.model.name).provenance,
         },
         "attention": {row["faces"]: row for row in statistics(overlays)},

@@ -1,24 +1,31 @@
 """From a data source to scores of its examples, on all devices of all processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from data_pipeline.training.clips import ClipSource, frames_of
 from data_pipeline.training.example import Example
-from data_pipeline.training.pipeline import eval_batches
+from data_pipeline.training.pipeline import Batch, eval_batches
 from data_pipeline.training.sources import Source
 from matnet_jax.detectors.base import Detector
-from matnet_jax.evaluation.step import make_eval_step
+from matnet_jax.evaluation.engines import Run
+from matnet_jax.evaluation.step import make_eval_step, weighted_sums
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.report.overlays import Overlay, joined_heatmaps
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicated
 
 SAMPLE_FACES = 8  # that are shown, half of them real
+
+
+Step = Callable[[Mapping[str, Any], Batch], dict[str, Any]]
+"""Variables and this process's part of a batch -> ``index``, ``score``, ``loss_sum``, ``heatmaps``
+of the global batch."""
 
 
 class Scorer:
@@ -28,28 +35,21 @@ class Scorer:
       model: whose `preprocess` the images get.
       mesh: the devices that share a batch.
       batch_size: global, a multiple of the devices.
+      run: what computes in place of the devices, by weights of its own (`evaluation.engines`).
     """
 
-    def __init__(self, model: Detector, mesh: Mesh, *, batch_size: int) -> None:
-        self._image_size = model.image_size
-        self._mesh, self._batch_size = mesh, batch_size
-        step = make_eval_step(model)
-
-        def outputs(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            return {**step(variables, batch), "index": batch["index"]}
-
-        # Replicated outputs: every process reads the global batch's scores, without a gather.
-        self._step = jax.jit(
-            outputs,
-            in_shardings=(replicated(mesh), batch_sharded(mesh)),
-            out_shardings=replicated(mesh),
-        )
+    def __init__(
+        self, model: Detector, mesh: Mesh, *, batch_size: int, run: Run | None = None
+    ) -> None:
+        self._image_size, self._batch_size = model.image_size, batch_size
+        self._step = _on_devices(model, mesh) if run is None else _by_engine(run)
 
     def score(self, variables: Mapping[str, Any], source: Source) -> tuple[Columns, float]:
         """Scores every example of `source` once.
 
         Args:
-          variables: what the model's `apply` takes, on all devices of the mesh.
+          variables: what the model's `apply` takes, on all devices of the mesh; an engine has its
+            own, and leaves these.
           source: the same in every process.
 
         Returns:
@@ -70,7 +70,7 @@ class Scorer:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         ):
-            out = self._step(variables, global_batch(batch, self._mesh))
+            out = self._step(variables, batch)
             rows, values, loss = jax.device_get((out["index"], out["score"], out["loss_sum"]))
             kept = rows >= 0  # the others are padding
             if not len(scores):
@@ -97,7 +97,7 @@ class Scorer:
         own = slice(jax.process_index() * part, (jax.process_index() + 1) * part)
         for batch in eval_batches(chosen, batch_size=self._batch_size, image_size=self._image_size):
             local = {name: values[own] for name, values in batch.items()}
-            out = self._step(variables, global_batch(local, self._mesh))
+            out = self._step(variables, local)
             if not out["heatmaps"]:
                 return []
             heatmaps, values = jax.device_get((out["heatmaps"], out["score"]))
@@ -116,6 +116,37 @@ class Scorer:
                     )
                 )
         return made
+
+
+def _on_devices(model: Detector, mesh: Mesh) -> Step:
+    step = make_eval_step(model)
+
+    def outputs(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return {**step(variables, batch), "index": batch["index"]}
+
+    # Replicated outputs: every process reads the global batch's scores, without a gather.
+    compiled = jax.jit(
+        outputs,
+        in_shardings=(replicated(mesh), batch_sharded(mesh)),
+        out_shardings=replicated(mesh),
+    )
+    return lambda variables, batch: compiled(variables, global_batch(batch, mesh))
+
+
+def _by_engine(run: Run) -> Step:
+    sums = jax.jit(weighted_sums)
+
+    def step(_: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
+        found = run(batch["image"])
+        logits, labels, weight = map(jnp.asarray, (found.logits, batch["label"], batch["weight"]))
+        return {
+            "index": batch["index"],
+            "score": found.score,
+            "heatmaps": found.heatmaps,
+            "loss_sum": sums(logits, labels, weight)["loss_sum"],
+        }
+
+    return step
 
 
 def _as_columns(source: Source, scores: np.ndarray) -> Columns:

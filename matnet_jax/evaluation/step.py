@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from matnet_jax.detectors.base import Batch, Detector
@@ -24,17 +25,26 @@ def make_eval_step(model: Detector) -> Callable[[Mapping[str, Any], Batch], dict
 
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         found = infer(model, variables, model.preprocess.normalize(batch["image"]))
-        labels, weight, logits = batch["label"], batch["weight"], found.outputs["logits"]
-        frames = logits.shape[1] if logits.ndim == 3 else 1
-        each = logits.reshape(-1, logits.shape[-1])
-        labels, share = jnp.repeat(labels, frames), jnp.repeat(weight / frames, frames)
-        return {
-            "score": found.score,
-            "logits": logits,
-            "heatmaps": found.heatmaps,
-            "loss_sum": jnp.sum(cross_entropy(each, labels) * share),
-            "correct_sum": jnp.sum(correct(each, labels) * share),
-            "count": jnp.sum(weight),
-        }
+        logits = found.outputs["logits"]
+        sums = weighted_sums(logits, batch["label"], batch["weight"])
+        return {"score": found.score, "logits": logits, "heatmaps": found.heatmaps, **sums}
 
     return eval_step
+
+
+def weighted_sums(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> dict[str, jax.Array]:
+    """Sums over a batch: ``loss_sum`` (cross entropy, nats), ``correct_sum``, ``count``.
+
+    Args:
+      logits: [B, C], or [B, T, C] of each frame of a clip, which counts by their mean.
+      labels: int32 [B].
+      weight: [B].
+    """
+    frames = logits.shape[1] if logits.ndim == 3 else 1
+    each = logits.reshape(-1, logits.shape[-1])
+    labels, share = jnp.repeat(labels, frames), jnp.repeat(weight / frames, frames)
+    return {
+        "loss_sum": jnp.sum(cross_entropy(each, labels) * share),
+        "correct_sum": jnp.sum(correct(each, labels) * share),
+        "count": jnp.sum(weight),
+    }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data_pipeline.commands import Command
+from matnet_jax.evaluation.command import define_engine
 from matnet_jax.runtime.commands import on_devices
 
 if TYPE_CHECKING:
@@ -76,18 +77,6 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer(
         "batch_size", 32, "Faces scored at once.", lower_bound=1, flag_values=values
-    )
-    define_engine(values)
-
-
-def define_engine(values: flags.FlagValues) -> None:
-    """The flag of what computes the network."""
-    flags.DEFINE_enum(
-        "engine",
-        "auto",
-        ["auto", "jax", "onnx"],
-        "Of the network; auto: ONNX Runtime on CPUs, where it is installed.",
-        flag_values=values,
     )
 
 
@@ -163,6 +152,7 @@ def _define(values: flags.FlagValues) -> None:
         "Folder for the files; default: WORKDIR/predictions.",
         flag_values=values,
     )
+    define_engine(values)
     define_flags(values)
 
 

@@ -1,7 +1,6 @@
 """A trained network as a function of face crops: of a workdir, of weights, or of an export."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ import numpy as np
 
 from data_pipeline.extract.protocol import CropProtocol
 from matnet_jax.checkpoints.crops import crops_of
-from matnet_jax.checkpoints.export import PREPROCESS_FILE, UnsupportedError
 from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.detectors.inference import infer
+from matnet_jax.evaluation.engines import Engine, converted_engine, export_details, exported_engine
 from matnet_jax.metrics.operating_point import OperatingPoint
-from matnet_jax.predict.converted import converted
-from matnet_jax.predict.engines import FILES, Engine, chosen, exported_engine
 from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.packaged import find
 from matnet_jax.report.overlays import joined_heatmaps
@@ -138,16 +135,9 @@ def packaged_network(
 
 def _runnable(trained: TrainedNetwork, batch_size: int, engine: str, **fields: Any) -> Network:
     """A network run by an engine; `fields` are those of `Network` that loading it cannot tell."""
-    if chosen(engine) == "jax":
-        return _compiled(trained, batch_size, **fields)
-    try:
-        folder = converted(trained)
-    except UnsupportedError as error:
-        if engine == "onnx":
-            raise
-        note = f"jax {jax.__version__} ({error})"
-        return _compiled(trained, batch_size, engine=note, **fields)
-    made = exported_engine(folder, _details(folder))
+    made = converted_engine(trained, engine)
+    if isinstance(made, str):
+        return _compiled(trained, batch_size, engine=made, **fields)
     return Network(
         image_size=trained.model.image_size,
         clip_length=trained.model.clip_length,
@@ -178,7 +168,7 @@ def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Networ
         batch_size=-(-batch_size // mesh.size) * mesh.size,
         run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
         crops=crops_of(trained.metadata),
-        **{"engine": f"jax {jax.__version__}", **fields},
+        **fields,
     )
 
 
@@ -191,7 +181,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
       ValueError: it is damaged, or of another platform than this machine's.
     """
     folder = Path(folder)
-    details = _details(folder)
+    details = export_details(folder)
     point = details.get("operating_point")
     return Network(
         image_size=details["image_size"],
@@ -206,14 +196,8 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
 
 
 def _fields_of(engine: Engine) -> dict[str, Any]:
-    return {"run": engine.run, "any_batch": engine.any_batch, "engine": engine.name}
+    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
+        found = engine.run(crops)
+        return found.score, found.heatmaps
 
-
-def _details(folder: Path) -> dict[str, Any]:
-    path = folder / PREPROCESS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no {' or '.join(FILES)} with {PREPROCESS_FILE} in {folder}; `matnet export "
-            "--workdir=… --out=…` writes them"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return {"run": run, "any_batch": engine.any_batch, "engine": engine.name}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data_pipeline.commands import Command
-from matnet_jax.predict.command import define_engine
+from matnet_jax.evaluation.command import define_engine
 from matnet_jax.runtime.commands import on_devices
 
 if TYPE_CHECKING:

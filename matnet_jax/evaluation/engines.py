@@ -1,10 +1,11 @@
-"""What computes the scores of an exported network: JAX, ONNX Runtime or TensorFlow."""
+"""What computes a network's scores: JAX, ONNX Runtime or TensorFlow."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +16,34 @@ import numpy as np
 from data_pipeline.onnx_runtime import onnx_runtime
 from matnet_jax.checkpoints.export import (
     ONNX_FILE,
+    PREPROCESS_FILE,
     SAVEDMODEL_FILE,
     STABLEHLO_FILE,
+    UnsupportedError,
 )
+from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.detectors.base import Preprocess
+from matnet_jax.evaluation.converted import converted
 
 ENGINES = ("auto", "jax", "onnx")
 """Of networks that are trained or handed out; an export is run by what its format is for."""
 
-Run = Callable[[np.ndarray], tuple[Any, dict[str, Any]]]
+
+class Found(NamedTuple):
+    """What a network says of crops [B, S, S, 3]; of clips, what `Inference` says.
+
+    Attributes:
+      score: P(fake), float32 [B].
+      logits: float32 [B, 2].
+      heatmaps: float32 [B, h, w, K] by name.
+    """
+
+    score: Any
+    logits: Any
+    heatmaps: dict[str, Any]
+
+
+Run = Callable[[np.ndarray], Found]
 
 
 class Engine(NamedTuple):
@@ -31,8 +51,8 @@ class Engine(NamedTuple):
 
     Attributes:
       name: what runs it, in words.
-      run: uint8 [B, S, S, 3] -> scores [B], and heat maps [B, h, w, K] by name.
-      any_batch: whether B may be another each time; else one is compiled.
+      run: of crops, uint8.
+      any_batch: whether there may be another number of them each time; else one is compiled.
     """
 
     name: str
@@ -43,23 +63,65 @@ class Engine(NamedTuple):
 def chosen(engine: str) -> str:
     """``jax`` or ``onnx``; ``auto`` is what is fastest here.
 
-    On CPUs that is ONNX Runtime, where it is installed (`benchmarks.inference` compares them).
+    On CPUs that is ONNX Runtime, where it is installed (`benchmarks.inference` compares them); it
+    computes for one process alone.
 
     Raises:
-      ValueError: there is no such engine.
+      ValueError: there is no such engine, or not for a job of several processes.
       ModuleNotFoundError: ``onnx`` is asked for, and its packages are missing.
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine '{engine}'; available: {', '.join(ENGINES)}")
     missing = [m for m in ("onnx", "onnxruntime") if importlib.util.find_spec(m) is None]
+    alone = jax.process_count() == 1
     if engine == "auto":
-        return "jax" if missing or jax.default_backend() != "cpu" else "onnx"
+        return "onnx" if alone and not missing and jax.default_backend() == "cpu" else "jax"
+    if engine == "onnx" and not alone:
+        raise ValueError("--engine=onnx is for one process, and this job has several")
     if engine == "onnx" and missing:
         raise ModuleNotFoundError(
             f"--engine=onnx needs {' and '.join(missing)}: pip install 'matnet-jax[onnx]'",
             name=missing[0],
         )
     return engine
+
+
+def converted_engine(trained: TrainedNetwork, engine: str = "auto") -> Engine | str:
+    """What runs a trained network in place of JAX; or why JAX does, in words.
+
+    Args:
+      engine: one of `ENGINES`.
+
+    Raises:
+      ValueError, ModuleNotFoundError: see `chosen`.
+      UnsupportedError, OSError: ``onnx`` is asked for, and cannot take the network, or the one that
+        is converted cannot be written.
+    """
+    jax_itself = f"jax {jax.__version__}"
+    if chosen(engine) == "jax":
+        return jax_itself
+    try:
+        folder = converted(trained)
+    except (UnsupportedError, OSError) as error:
+        if engine == "onnx":
+            raise
+        return f"{jax_itself} ({error})"
+    return exported_engine(folder, export_details(folder))
+
+
+def export_details(folder: Path) -> dict[str, Any]:
+    """What the `preprocess.json` of an export holds.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    path = folder / PREPROCESS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no {' or '.join(FILES)} with {PREPROCESS_FILE} in {folder}; `matnet export "
+            "--workdir=… --out=…` writes them"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def exported_engine(folder: Path, details: Mapping[str, Any]) -> Engine:
@@ -102,9 +164,8 @@ def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
     names = heatmap_names(details)
 
     @jax.jit
-    def step(images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        out = exported.call(preprocess.normalize(images))
-        return out["score"], {name: out[name] for name in names}
+    def step(images: jax.Array) -> Found:
+        return _found(exported.call(preprocess.normalize(images)), names)
 
     return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops)), False)
 
@@ -124,12 +185,12 @@ def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
         )
     except Exception as error:  # its own kinds
         raise ValueError(f"{path} is damaged ({error}): export it again") from error
-    normalized, wanted = _normalizer(details), ["score", *heatmap_names(details)]
+    normalized, names = _normalizer(details), heatmap_names(details)
+    wanted = ["score", "logits", *names]
 
-    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        images = normalized(crops)
-        score, *maps = session.run(wanted, {"images": images})
-        return score, dict(zip(wanted[1:], maps, strict=True))
+    def run(crops: np.ndarray) -> Found:
+        out = session.run(wanted, {"images": normalized(crops)})
+        return _found(dict(zip(wanted, out, strict=True)), names)
 
     return Engine(f"onnxruntime {onnxruntime.__version__}", run, True)
 
@@ -148,14 +209,18 @@ def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
         raise ValueError(f"{path.parent} is damaged ({error}): export it again") from error
     normalized, names = _normalizer(details), heatmap_names(details)
 
-    def run(crops: np.ndarray) -> tuple[Any, dict[str, Any]]:
+    def run(crops: np.ndarray) -> Found:
         images = tf.constant(normalized(crops))
         out = {name: value.numpy() for name, value in serve(images=images).items()}
-        return out["score"], {name: out[name] for name in names}
+        return _found(out, names)
 
     # The signature must live as long as what it belongs to.
     run.loaded = loaded  # type: ignore[attr-defined]
     return Engine(f"tensorflow {tf.__version__}", run, False)
+
+
+def _found(out: Mapping[str, Any], heatmaps: Sequence[str]) -> Found:
+    return Found(out["score"], out["logits"], {name: out[name] for name in heatmaps})
 
 
 def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
