@@ -13,7 +13,7 @@ import pytest
 from videos import jpeg, moving_square, write_clip, write_video
 
 from data_pipeline.extract.frames import VideoError, evenly_spread
-from data_pipeline.extract.video import read_frames
+from data_pipeline.extract.video import _needed, every_frame, read_frames
 
 
 def brightness(frame: Any) -> float:
@@ -40,6 +40,30 @@ def test_the_right_frames_are_read_whether_decoding_seeks_or_not(
     for frame in read.frames:
         assert abs(brightness(frame) - frame.number) < 1.0
         assert frame.timestamp == pytest.approx(frame.number / 25, abs=1e-3)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_they_are_those_of_a_decoder_that_leaves_out_none(
+    tmp_path: Path, suffix: str, threads: int
+) -> None:
+    path = write_clip(tmp_path / f"clip.{suffix}", key_every=15, preset="medium")
+    plain = {frame.number: frame for frame in every_frame(path)}
+    for count in (7, 40):
+        read = read_frames(path, count, threads=threads)
+        assert len(read.frames) == count
+        for frame in read.frames:
+            np.testing.assert_array_equal(frame.image, plain[frame.number].image)
+
+
+def test_what_no_frame_refers_to_is_not_decoded(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", key_every=15, preset="medium")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        came = [frame.pts for frame in _needed(container, stream, set())]
+    with av.open(str(path)) as container:
+        every = [frame.pts for frame in container.decode(video=0)]
+    assert set(came) < set(every) and len(came) < 0.8 * len(every)
 
 
 def test_colours_survive(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def write_video(
     rate: int = 25,
     key_every: int = 250,
     crf: int = 18,
+    preset: str = "ultrafast",
 ) -> Path:
     """H.264 in the container that the file's ending names."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +33,7 @@ def write_video(
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(crf), "g": str(key_every), "preset": "ultrafast"}
+        stream.options = {"crf": str(crf), "g": str(key_every), "preset": preset}
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import av  # of the extra `predict`: pictures are read without it
 
 
+_MARKED = ("h264", "hevc", "mpeg2video", "mpeg4")
+"""Decoders that can leave out frames which no other refers to; AV1's give wrong ones then."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Frames:
     """What could be read of the frames asked for; `problem` says why some are missing, or is ""."""
@@ -202,13 +206,14 @@ def _decode(
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = threads
             position = times[0] if times else 0
-            frames = watch.over(container.decode(stream))
+            targets = {times[number] for number in wanted}
+            frames = watch.over(_needed(container, stream, targets))
             for number in wanted:
                 target = times[number]
-                key = keys[bisect.bisect_right(keys, target) - 1] if keys else position
-                if position < key <= target:
-                    container.seek(key, stream=stream)
-                    frames = watch.over(container.decode(stream))
+                before = keys[: bisect.bisect_right(keys, target)]
+                if before and position < before[-1]:
+                    later = [time for time in before if time > position]
+                    frames = watch.over(_from(container, stream, times[0], later, targets))
                 frame = next((f for f in frames if f.pts is None or f.pts >= target), None)
                 if frame is None:
                     return
@@ -217,6 +222,46 @@ def _decode(
                 yield Frame(number, seconds, _upright(frame))
     except VideoError as error:
         raise Broken(str(error)) from error
+
+
+def _from(
+    container: av.container.InputContainer,
+    stream: Any,
+    start: int,
+    keys: list[int],
+    targets: set[int],
+) -> Iterator[av.VideoFrame]:
+    """What `_needed` gives from the last of the key frames on.
+
+    A container without an index, such as MPEG-TS, may be sought beyond it: then it is the one before,
+    and at last the start.
+    """
+    for key in (*keys[:-3:-1], start):
+        container.seek(key, stream=stream)
+        frames = _needed(container, stream, targets)
+        first = next(frames, None)
+        if first is not None and (first.pts is None or first.pts <= keys[-1]):
+            yield first
+            yield from frames
+            return
+
+
+def _needed(
+    container: av.container.InputContainer, stream: Any, targets: set[int]
+) -> Iterator[av.VideoFrame]:
+    """Frames in order of display, without those that are no target and that no other refers to.
+
+    FFmpeg drops them undecoded, of codecs of `_MARKED`; the others come out as ever, bit for bit.
+    """
+    codec = stream.codec_context
+    # AVI has times of decoding alone, which do not say which packet is which frame.
+    marked = codec.name in _MARKED and container.format.name != "avi"
+    for packet in container.demux(stream):
+        if marked:
+            # A packet without a time may be any frame.
+            whole = packet.pts is None or packet.pts in targets
+            codec.skip_frame = "DEFAULT" if whole else "NONREF"
+        yield from packet.decode()
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

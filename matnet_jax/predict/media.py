@@ -50,7 +50,7 @@ class Faces:
       settings: as for records: frames a file, crop, which faces.
       image_size: pixels that the network takes; crops are made as for records and then resized.
       make_detector: a detector for each thread.
-      workers: threads.
+      workers: threads; where there are fewer files, decoders have the rest.
       ahead: crops that may wait; more do not fit, whatever the length of a video.
       limits: of what decoding a file may take.
     """
@@ -70,6 +70,7 @@ class Faces:
         self._media, self._settings, self._image_size = media, settings, image_size
         self._make_detector = make_detector
         self._workers = min(workers, max(len(media), 1))
+        self._decoders = max(1, workers // self._workers)
         self._queue: queue.Queue[Crop | End | BaseException] = queue.Queue(maxsize=ahead)
         self._stop = threading.Event()
 
@@ -115,6 +116,7 @@ class Faces:
             self._settings,
             image_size=self._image_size,
             limits=self._limits,
+            threads=self._decoders,
         )
 
     def _put(self, item: Crop | End | BaseException) -> bool:
@@ -135,6 +137,7 @@ def faces_of(
     *,
     image_size: int,
     limits: Limits,
+    threads: int = 1,
     watch: Watch | None = None,
 ) -> Iterator[Crop | End]:
     """The faces of one file in order of time, and then its end; whatever it does is its `problem`.
@@ -144,11 +147,12 @@ def faces_of(
       media: see `Faces`.
       detector: finds faces; a thread has its own.
       settings, image_size, limits: see `Faces`.
+      threads: of the decoder.
       watch: is shown each frame with its faces before their crops come.
     """
     frames_seen, with_face, problems = 0, 0, []
     try:
-        stream = _open(media, settings.num_frames, limits)
+        stream = _open(media, settings.num_frames, threads, limits)
         for frame, faces in find(stream, detector, settings):
             frames_seen += 1
             with_face += bool(faces)
@@ -173,11 +177,11 @@ def faces_of(
     yield End(number, frames_seen, "; ".join(filter(None, problems)))
 
 
-def _open(media: Media, count: int, limits: Limits) -> Any:
+def _open(media: Media, count: int, threads: int, limits: Limits) -> Any:
     if isinstance(media, np.ndarray):
         if media.dtype != np.uint8 or media.ndim != 3 or media.shape[-1] != 3:
             raise ValueError(
                 f"an image is uint8 RGB [H, W, 3]; got {media.dtype} {list(media.shape)}"
             )
         return [Frame(0, 0.0, media)]
-    return open_frames(Path(media), count, limits=limits)
+    return open_frames(Path(media), count, threads=threads, limits=limits)
