@@ -233,7 +233,7 @@ def _from(
 ) -> Iterator[av.VideoFrame]:
     """What `_needed` gives from the last of the key frames on.
 
-    A container without an index, such as MPEG-TS, may be sought beyond it: then it is the one before,
+    A container without an index, as MPEG-TS is, may be sought beyond it: then it is the one before,
     and at last the start.
     """
     for key in (*keys[:-3:-1], start):
