@@ -242,6 +242,10 @@ def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
     assert abs(edge - moving_square(20)[20, 8].astype(int)).max() > 40
     assert plain[96:, :256].any() and plain[96:, 256:].any()  # maps, plot
     assert {p.suffix for p in (out / "overlays").iterdir()} == {".mp4", ".png", ".jpg"}
+    page = (out / "predictions.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 2 and "://" not in page
+    assert "<script" not in page and "&lt;script&gt;.mp4" in page
+    assert f"{done[1].score:.4f}" in page and done[1].finding in page
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "weights", None, "Of the package, or a manifest's FILE.json.", flag_values=values
     )
     flags.DEFINE_bool(
-        "overlay", False, "Also write annotated copies of the inputs.", flag_values=values
+        "overlay", False, "Also write annotated copies, and a page of them.", flag_values=values
     )
     flags.DEFINE_bool(
         "resume", False, "Skip inputs that an earlier run finished.", flag_values=values

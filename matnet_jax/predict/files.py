@@ -10,6 +10,7 @@ from pathlib import Path
 from data_pipeline.progress import Progress
 from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
+from matnet_jax.predict.page import write_page
 from matnet_jax.predict.predictor import Predictor
 from matnet_jax.predict.results import (
     NO_SEAM,
@@ -40,7 +41,8 @@ def predict_files(
       predictor: scores.
       inputs: paths; of `find_inputs` with the reasons why some are left out, which get a row.
       out: folder, made when it is not there.
-      overlay: also writes annotated copies into ``<out>/overlays``.
+      overlay: also writes annotated copies into ``<out>/overlays``, and ``predictions.html``, which
+        shows them.
       resume: takes what an earlier run with the same network and settings finished.
 
     Returns:
@@ -51,6 +53,7 @@ def predict_files(
       KeyboardInterrupt: after the files are written.
       ValueError: see `Log`.
     """
+    annotated = out / "overlays"
     if overlay:
         predictor = dataclasses.replace(predictor, keep_attention=True)
     reasons = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
@@ -64,13 +67,16 @@ def predict_files(
         ) as progress:
             for prediction in predictor.predict(left):
                 if overlay and prediction.tracks:
-                    prediction = _with_overlay(prediction, out)
+                    prediction = _with_overlay(prediction, annotated)
                 log.add(prediction)
                 append_prediction(out, prediction)
                 progress.update()
     finally:
         done = list(_in_order(log, reasons, predictor.operating_point.threshold))
         write_predictions(out, done)
+    if overlay:
+        network = ", ".join(f"{key} {value}" for key, value in predictor.network.about.items())
+        write_page(out / "predictions.html", done, _pictures(done, annotated), network)
     return done
 
 
@@ -83,9 +89,19 @@ def overlay_name(path: str) -> str:
     return f"{stem}-{digest.hexdigest()[:8]}"
 
 
-def _with_overlay(prediction: Prediction, out: Path) -> Prediction:
+def _pictures(predictions: Sequence[Prediction], annotated: Path) -> dict[str, Path]:
+    """By input, a picture of its annotated copy: of a video, that of its scores over time."""
+    names = {p.input: annotated / overlay_name(p.input) for p in predictions}
+    places = {
+        name: [path for end in (".jpg", ".png") if (path := Path(f"{stem}{end}")).is_file()]
+        for name, stem in names.items()
+    }
+    return {name: found[0] for name, found in places.items() if found}
+
+
+def _with_overlay(prediction: Prediction, annotated: Path) -> Prediction:
     try:
-        write_overlay(prediction, out / "overlays" / overlay_name(prediction.input))
+        write_overlay(prediction, annotated / overlay_name(prediction.input))
     except Exception as error:  # the score is there: whatever goes wrong is said beside it
         problem = "; ".join(filter(None, (prediction.error, f"overlay: {error}")))
         return dataclasses.replace(prediction, error=problem)

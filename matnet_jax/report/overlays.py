@@ -72,9 +72,9 @@ def tiles(overlay: Overlay) -> Tiles:
     attention = np.asarray(overlay.attention, np.float32)
     peak = float(attention.max(initial=0.0))
     return Tiles(
-        face=_data_uri(face),
+        face=data_uri(face),
         maps=[
-            _data_uri(laid_over(face, attention[..., k] / (peak or 1.0)))
+            data_uri(laid_over(face, attention[..., k] / (peak or 1.0)))
             for k in range(attention.shape[-1])
         ],
         peak=peak,
@@ -155,7 +155,8 @@ def laid_over(face: Image.Image, attention: np.ndarray) -> Image.Image:
     return Image.fromarray((grey * (1 - opacity) + heat * opacity).astype(np.uint8))
 
 
-def _data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> str:
+    """The picture as JPEG, for a page that holds it itself."""
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
