@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -74,8 +73,8 @@ def write_page(
         file.write(page)
 
 
-def _small(path: Path) -> Any:
-    with Image.open(path) as picture:
-        picture = picture.convert("RGB")
-        picture.thumbnail((_WIDTH, 4 * _WIDTH))
-        return data_uri(picture)
+def _small(path: Path) -> str:
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((_WIDTH, 4 * _WIDTH))
+    return data_uri(picture)
