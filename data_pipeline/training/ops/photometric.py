@@ -36,14 +36,17 @@ def _noise_bank() -> np.ndarray:
     In bytes, which a core's cache holds more of; one in 14,000 is beyond them, and cut off.
     """
     draws = np.random.default_rng(0).standard_normal(1 << 22, np.float32)
-    return np.clip(np.rint(draws * NOISE_UNIT) + NOISE_ZERO, 0, 255).astype(np.uint8)
+    bank = np.clip(np.rint(draws * NOISE_UNIT) + NOISE_ZERO, 0, 255).astype(np.uint8)
+    bank.flags.writeable = False
+    return bank
 
 
 def normal_noise(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
     """Normal noise, uint8 of a shape: `NOISE_UNIT` is a standard deviation, `NOISE_ZERO` is 0."""
     bank, size = _noise_bank(), math.prod(shape)
     start = int(draw.integers(max(bank.size - size, 1)))
-    return np.resize(bank[start : start + size], shape)
+    part = bank[start : start + size]
+    return part.reshape(shape) if part.size == size else np.resize(part, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,9 @@ class HueSaturationValue(Photometric):
         # FULL: hue in 256 steps, so that a shift wraps by itself; and the way back is faster.
         hsv = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL))
         # A row of shifts, for a loop as long as it: by three channels, loops would be three long.
-        hsv += np.resize(np.array([hue % 256, 0, 0], np.uint8), hsv.shape[1:])
+        row = np.zeros(hsv.shape[1:], np.uint8)
+        row[:, 0] = hue % 256
+        hsv += row
         # Twice, since OpenCV is slow at adding numbers below 0.
         shift = np.array([0.0, saturation, value, 0.0])
         cv2.add(hsv, np.maximum(shift, 0), dst=hsv)
