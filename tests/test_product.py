@@ -57,3 +57,18 @@ def test_gradients_sum_over_one_axis(shape: Any) -> None:
     x, matrix = arrays(shape, (5, 7))
     assert contracted(gradients(matrix_product), x, matrix) == [1, 1, 1]
     assert max(contracted(gradients(jnp.matmul), x, matrix)) == len(shape) - 1
+
+
+@pytest.mark.parametrize("argument", [0, 1])
+def test_what_is_not_differentiated_costs_no_product(argument: int) -> None:
+    def loss(x: Any, matrix: Any) -> Any:
+        return jnp.sum(jnp.tanh(matrix_product(x, matrix)))
+
+    x, matrix = arrays((2, 3, 5), (5, 7))
+    assert contracted(jax.grad(loss, argument), x, matrix) == [1, 1]
+    np.testing.assert_allclose(
+        jax.grad(loss, argument)(x, matrix),
+        jax.grad(lambda *args: jnp.sum(jnp.tanh(jnp.matmul(*args))), argument)(x, matrix),
+        rtol=1e-5,
+        atol=1e-5,
+    )

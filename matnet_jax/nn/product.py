@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 
 @jax.custom_jvp
@@ -11,9 +16,10 @@ def matrix_product(x: jax.Array, matrix: jax.Array) -> jax.Array:
     return x @ matrix
 
 
-@matrix_product.defjvp
+@functools.partial(matrix_product.defjvp, symbolic_zeros=True)
 def _tangent(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+    primals: tuple[jax.Array, jax.Array],
+    tangents: tuple[jax.Array | SymbolicZero, jax.Array | SymbolicZero],
 ) -> tuple[jax.Array, jax.Array]:
     """The same product in tangents; that of the matrix is of rows [N, C_in].
 
@@ -22,5 +28,9 @@ def _tangent(
     """
     (x, matrix), (of_x, of_matrix) = primals, tangents
     y = matrix_product(x, matrix)
-    rows = x.reshape(-1, x.shape[-1]) @ of_matrix
-    return y, matrix_product(of_x, matrix) + rows.reshape(y.shape)
+    parts = []  # what is not differentiated, images or frozen weights, costs nothing
+    if not isinstance(of_x, SymbolicZero):
+        parts.append(matrix_product(of_x, matrix))
+    if not isinstance(of_matrix, SymbolicZero):
+        parts.append((x.reshape(-1, x.shape[-1]) @ of_matrix).reshape(y.shape))
+    return y, functools.reduce(operator.add, parts) if parts else jnp.zeros_like(y)
