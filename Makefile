@@ -5,13 +5,15 @@ PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 RUN := .venv/bin/python
 DEMO := runs/demo
+WEIGHTS := matnet-lite0-experimental
 
 .PHONY: help setup demo test lint docs clean
 
 help:
 	@echo "make setup   install pinned, tested versions into .venv"
 	@echo "             (PYTHON=/path/to/python3.13, EXTRAS=test,video,torch: see setup.cfg)"
-	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html)"
+	@echo "make demo    train and evaluate a small MAT on embedded data ($(DEMO)/report.html),"
+	@echo "             then score real faces by the weights in the package ($(DEMO)/faces)"
 	@echo "make test    run the tests (PYTEST_WORKERS=2, PYTEST_ARGS='-k agda')"
 	@echo "make lint    ruff, mypy, and who may import whom"
 	@echo "make docs    the documentation as a site in site/ (EXTRAS=test,video,docs)"
@@ -23,7 +25,10 @@ setup:
 demo: setup
 	@$(RUN) run_train.py --config=configs/demo.py --workdir=$(DEMO)
 	@$(RUN) run_eval.py --config=configs/demo.py --workdir=$(DEMO) --split=test --out=$(DEMO)
+	@echo "real faces, and altered ones, by the weights in the package:"
+	@$(RUN) -m matnet_jax predict docs/examples/faces --weights=$(WEIGHTS) --only_media --overlay --out=$(DEMO)/faces
 	@echo "open in a browser: $(CURDIR)/$(DEMO)/report.html"
+	@echo "             and: $(CURDIR)/$(DEMO)/faces/predictions.html"
 
 # Fixtures of a file train and build records once: a file stays with one worker.
 test: setup
