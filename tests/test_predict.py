@@ -28,7 +28,7 @@ from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.files import overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
-from matnet_jax.predict.results import LABELS
+from matnet_jax.predict.results import LABELS, Prediction
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import data_mesh
 
@@ -246,6 +246,16 @@ def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 2 and "://" not in page
     assert "<script" not in page and "&lt;script&gt;.mp4" in page
     assert f"{done[1].score:.4f}" in page and done[1].finding in page
+
+
+def test_a_person_s_box_says_what_a_file_of_that_score_would() -> None:
+    found = Prediction("a.jpg", 0.5, 0.8, 1, uncertain=(0.1, 0.8), limits="generated faces")
+    said = [found.finding_of(score) for score in (0.05, 0.1, 0.8, 0.9)]
+    assert said == ["no seam found", "uncertain", "uncertain", "fake"]
+    plain = Prediction("a.jpg", 0.5, 0.5, 1)
+    assert [plain.finding_of(score) for score in (0.0, 0.5, 0.6)] == ["real", "real", "fake"]
+    assert found.finding == "uncertain" and found.abstained and not plain.abstained
+    assert Prediction("a.jpg", None, 0.5, 0).finding == ""
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ from data_pipeline.extract.kinds import kind_of
 from data_pipeline.extract.locate import Boxes
 from data_pipeline.extract.video import every_frame, open_frames
 from data_pipeline.files import atomic_path
-from matnet_jax.predict.results import FaceScore, Prediction, Track
+from matnet_jax.predict.results import LABELS, UNCERTAIN, FaceScore, Prediction, Track
 from matnet_jax.report.overlays import laid_over
 
 _PANEL = 128  # pixels, of the strip below the picture
 _MIN_WIDTH, _MIN_PLOT = 640, 192
-_REAL, _FAKE = (60, 160, 90), (205, 50, 50)
+_REAL = (60, 160, 90)
+_COLOURS = {LABELS[1]: (205, 50, 50), UNCERTAIN: (110, 110, 120)}
 
 
 def write_overlay(prediction: Prediction, out: Path) -> Path:
@@ -100,12 +101,12 @@ class _Artist:
         return canvas
 
     def _draw_box(self, image: np.ndarray, box: np.ndarray, track: Track) -> None:
-        fake = track.score > self._prediction.threshold
-        colour = _FAKE if fake else _REAL
+        finding = self._prediction.finding_of(track.score)
+        colour = _COLOURS.get(finding, _REAL)
         x0, y0, x1, y1 = (round(float(v)) for v in box)
         thick = max(1, round(image.shape[0] / 240))
         cv2.rectangle(image, (x0, y0), (x1, y1), colour, thick)
-        text = f"{'fake' if fake else 'real'} {track.score:.2f}"
+        text = f"{finding} {track.score:.2f}"
         scale = max(0.4, image.shape[0] / 900)
         (w, h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
         top = max(y0 - h - 6, 0)

@@ -81,14 +81,17 @@ class Prediction:
     @property
     def label(self) -> str:
         """``real``, ``fake``, ``uncertain``, or ``""`` without a score."""
-        if self.score is None:
-            return ""
-        return UNCERTAIN if self.abstained else LABELS[self.score > self.threshold]
+        return "" if self.score is None else self._label(self.score)
 
     @property
     def finding(self) -> str:
         """The label in words: with a fitted threshold nothing is called real, for want of proof."""
-        return NO_SEAM if self.limits and self.label == LABELS[0] else self.label
+        return "" if self.score is None else self.finding_of(self.score)
+
+    def finding_of(self, score: float) -> str:
+        """What a person's score says, as the file's own score says its `finding`."""
+        label = self._label(score)
+        return NO_SEAM if self.limits and label == LABELS[0] else label
 
     @property
     def verdict(self) -> str:
@@ -98,10 +101,11 @@ class Prediction:
     @property
     def abstained(self) -> bool:
         """Whether there is a score, and it is not enough to decide."""
-        if self.score is None or self.uncertain is None:
-            return False
-        low, high = self.uncertain
-        return low <= self.score <= high
+        return self.label == UNCERTAIN
+
+    def _label(self, score: float) -> str:
+        low, high = self.uncertain or (1.0, 0.0)  # without a band nothing is between
+        return UNCERTAIN if low <= score <= high else LABELS[score > self.threshold]
 
     @property
     def faces(self) -> int:
