@@ -91,12 +91,13 @@ def overlay_name(path: str) -> str:
 
 def _pictures(predictions: Sequence[Prediction], annotated: Path) -> dict[str, Path]:
     """By input, a picture of its annotated copy: of a video, that of its scores over time."""
-    names = {p.input: annotated / overlay_name(p.input) for p in predictions}
-    places = {
-        name: [path for end in (".jpg", ".png") if (path := Path(f"{stem}{end}")).is_file()]
-        for name, stem in names.items()
-    }
-    return {name: found[0] for name, found in places.items() if found}
+    pictures = {}
+    for prediction in predictions:
+        for end in (".jpg", ".png"):
+            path = annotated / f"{overlay_name(prediction.input)}{end}"
+            if path.is_file():
+                pictures[prediction.input] = path
+    return pictures
 
 
 def _with_overlay(prediction: Prediction, annotated: Path) -> Prediction:

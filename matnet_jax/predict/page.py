@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,16 +14,6 @@ from matnet_jax.report.overlays import data_uri
 
 _MOST_PICTURES = 100
 _WIDTH = 480  # pixels
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    name: str
-    score: float | None
-    finding: str
-    problem: str
-    people: int
-    picture: str
 
 
 def write_page(
@@ -52,17 +41,11 @@ def write_page(
         .get_template("predictions.html.j2")
         .render(
             title="What the detector found",
+            shown=shown,
             about=title,
             threshold=thresholds.pop() if len(thresholds) == 1 else None,
             files=[
-                _File(
-                    name=shown(p.input),
-                    score=p.score,
-                    finding=p.finding,
-                    problem=shown(p.error),
-                    people=len(p.tracks),
-                    picture=_small(pictures[p.input]) if p.input in here else "",
-                )
+                {"found": p, "picture": _small(pictures[p.input]) if p.input in here else ""}
                 for p in media
             ],
             limits=list(dict.fromkeys(p.limits for p in media if p.finding == NO_SEAM)),
