@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
+from matnet_jax.nn.activations import swish
 from matnet_jax.nn.initializers import CONV
 from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
 from matnet_jax.nn.product import matrix_product
@@ -79,7 +80,7 @@ class SqueezeExcite(nn.Module):
         """See the class."""
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True).astype(self.dtype)
         conv: dict[str, Any] = {"kernel_size": 1, "use_bias": True, "dtype": self.dtype}
-        hidden = nn.swish(Conv(self.squeezed_channels, name="reduce", **conv)(pooled))
+        hidden = swish(Conv(self.squeezed_channels, name="reduce", **conv)(pooled))
         return x * nn.sigmoid(Conv(x.shape[-1], name="expand", **conv)(hidden))
 
 
@@ -115,7 +116,7 @@ class MBConv(nn.Module):
     bn_epsilon: float
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
-    activation: Callable[[jax.Array], jax.Array] = nn.swish
+    activation: Callable[[jax.Array], jax.Array] = swish
     squeeze: bool = True
     temporal: bool = False
 
@@ -182,7 +183,7 @@ class EfficientNet(nn.Module):
     remat: bool = False
     dtype: jnp.dtype = jnp.float32
     bn_group_size: int | None = None
-    activation: Callable[[jax.Array], jax.Array] = nn.swish
+    activation: Callable[[jax.Array], jax.Array] = swish
     squeeze: bool = True
     temporal: bool = False
 

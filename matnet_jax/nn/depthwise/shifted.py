@@ -6,6 +6,9 @@ and the filter gradient is a reduction picked by the size of the map.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -21,90 +24,116 @@ def _accumulator(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def _pad(x: jax.Array, padding: Padding) -> jax.Array:
-    return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    """Zeros around x, with a barrier behind.
+
+    Without it the compiler finds that the middle tap is x itself and makes what x comes from, an
+    activation say, an array of its own beside the padded one.
+    """
+    return lax.optimization_barrier(jnp.pad(x, ((0, 0), *padding, (0, 0))))
 
 
-def _tap(x: jax.Array, u: int, v: int, size: tuple[int, int], stride: int) -> jax.Array:
-    """The input each output position sees through filter tap (u, v): [B, h, w, C]."""
+class _Cropped(NamedTuple):
+    """What lies in `padded` [B, H, W, C] from `start` on, `size` rows and columns of it."""
+
+    padded: jax.Array
+    start: tuple[int, int]
+    size: tuple[int, int]
+
+
+def _tap(x: jax.Array, u: int, v: int, size: tuple[int, int], stride: int = 1) -> jax.Array:
+    """What each output position sees stride by stride from (u, v) on: [B, h, w, C]."""
     (h, w), (b, _, _, c) = size, x.shape
     limit = (b, u + (h - 1) * stride + 1, v + (w - 1) * stride + 1, c)
     return lax.slice(x, (0, u, v, 0), limit, (1, stride, stride, 1))
 
 
-def forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
-    """k² shifted multiply-adds; XLA fuses them into one loop over the output."""
-    padded = _pad(x, padding)
+def _correlate(
+    padded: jax.Array,
+    kernel: jax.Array,
+    size: tuple[int, int],
+    stride: int = 1,
+    start: tuple[int, int] = (0, 0),
+) -> jax.Array:
+    """k² shifted multiply-adds from `start` on; XLA fuses them into one loop over the output."""
     taps_h, taps_w, _ = kernel.shape
-    size = ((padded.shape[1] - taps_h) // stride + 1, (padded.shape[2] - taps_w) // stride + 1)
-    dtype = _accumulator(x.dtype)
+    dtype = _accumulator(padded.dtype)
     total = sum(
-        _tap(padded, u, v, size, stride).astype(dtype) * kernel[u, v].astype(dtype)
+        _tap(padded, start[0] + u, start[1] + v, size, stride).astype(dtype)
+        * kernel[u, v].astype(dtype)
         for u in range(taps_h)
         for v in range(taps_w)
     )
-    return jnp.asarray(total, x.dtype)
+    return jnp.asarray(total, padded.dtype)
+
+
+def forward(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
+    """See `depthwise_conv`."""
+    padded = _pad(x, padding)
+    taps_h, taps_w, _ = kernel.shape
+    size = ((padded.shape[1] - taps_h) // stride + 1, (padded.shape[2] - taps_w) // stride + 1)
+    return _correlate(padded, kernel, size, stride)
 
 
 def backward(
     x: jax.Array, kernel: jax.Array, grad: jax.Array, *, stride: int, padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
     """Input and filter gradients of `forward`."""
+    _, height, width, _ = x.shape
+    (top, bottom), (left, right) = padding
+    # Both read one padded gradient: else the compiler writes the gradient without zeros too.
+    phase = (-(-(height + top + bottom) // stride), -(-(width + left + right) // stride))
+    taps_h, taps_w = (-(-taps // stride) for taps in kernel.shape[:2])
+    around = ((taps_h - 1, phase[0] - grad.shape[1]), (taps_w - 1, phase[1] - grad.shape[2]))
+    padded = _pad(grad, around)
+    lattice = _input_gradient(padded, kernel, phase, stride)
+    seen = _Cropped(padded, (taps_h - 1, taps_w - 1), (grad.shape[1], grad.shape[2]))
     return (
-        _input_gradient(x.shape, kernel, grad, stride, padding),
-        _filter_gradient(_pad(x, padding), kernel, grad, stride),
+        lattice[:, top : top + height, left : left + width],
+        _filter_gradient(_pad(x, padding), kernel, seen, stride),
     )
 
 
 def _input_gradient(
-    shape: tuple[int, ...], kernel: jax.Array, grad: jax.Array, stride: int, padding: Padding
+    padded: jax.Array, kernel: jax.Array, size: tuple[int, int], stride: int
 ) -> jax.Array:
     """Each stride phase of the input is a full convolution with every stride-th filter tap.
 
     So a strided input gradient costs k² operations an *output* element, where dilating `grad` and
     convolving would cost k² an input element.
     """
-    batch, height, width, channels = shape
-    (top, bottom), (left, right) = padding
-    rows = -(-(height + top + bottom) // stride)
-    cols = -(-(width + left + right) // stride)
-    phases = [
-        [_phase(kernel[a::stride, b::stride], grad, rows, cols) for b in range(stride)]
-        for a in range(stride)
-    ]
+    most = [-(-taps // stride) for taps in kernel.shape[:2]]
+
+    def one(a: int, b: int) -> jax.Array:
+        taps = kernel[a::stride, b::stride]
+        start = (most[0] - taps.shape[0], most[1] - taps.shape[1])
+        # The far edge may need less than a full convolution: rows past the input are cropped later.
+        return _correlate(padded, taps[::-1, ::-1], size, start=start)
+
+    phases = [[one(a, b) for b in range(stride)] for a in range(stride)]
     if stride == 1:
-        full = phases[0][0]
-    else:
-        lattice = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
-        full = lattice.reshape(batch, rows * stride, cols * stride, channels)
-    return full[:, top : top + height, left : left + width]
-
-
-def _phase(taps: jax.Array, grad: jax.Array, rows: int, cols: int) -> jax.Array:
-    taps_h, taps_w, _ = taps.shape
-    _, height, width, _ = grad.shape
-    # The far edge may need less than a full convolution: rows past the input are cropped later.
-    around = ((taps_h - 1, rows - height), (taps_w - 1, cols - width))
-    return forward(grad, taps[::-1, ::-1], stride=1, padding=around)
+        return phases[0][0]
+    lattice = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
+    batch, channels = padded.shape[0], padded.shape[-1]
+    return lattice.reshape(batch, size[0] * stride, size[1] * stride, channels)
 
 
 def _filter_gradient(
-    padded: jax.Array, kernel: jax.Array, grad: jax.Array, stride: int
+    padded: jax.Array, kernel: jax.Array, grad: _Cropped, stride: int
 ) -> jax.Array:
-    _, height, width, _ = grad.shape
-    reduce = _by_reduction if height * width <= _SMALL_MAP else _by_rows
+    reduce = _by_reduction if math.prod(grad.size) <= _SMALL_MAP else _by_rows
     taps = (kernel.shape[0], kernel.shape[1], kernel.shape[2])
     return reduce(padded, grad, taps, stride).astype(kernel.dtype)
 
 
 def _by_reduction(
-    padded: jax.Array, grad: jax.Array, shape: tuple[int, int, int], stride: int
+    padded: jax.Array, grad: _Cropped, shape: tuple[int, int, int], stride: int
 ) -> jax.Array:
     """One variadic reduction with k² accumulators: reads the map once."""
     taps_h, taps_w, _ = shape
-    dtype = _accumulator(grad.dtype)
-    size = (grad.shape[1], grad.shape[2])
+    dtype = _accumulator(padded.dtype)
+    seen = _tap(grad.padded, *grad.start, grad.size).astype(dtype)
     products = [
-        _tap(padded, u, v, size, stride).astype(dtype) * grad.astype(dtype)
+        _tap(padded, u, v, grad.size, stride).astype(dtype) * seen
         for u in range(taps_h)
         for v in range(taps_w)
     ]
@@ -117,16 +146,18 @@ def _by_reduction(
 
 
 def _by_rows(
-    padded: jax.Array, grad: jax.Array, shape: tuple[int, int, int], stride: int
+    padded: jax.Array, grad: _Cropped, shape: tuple[int, int, int], stride: int
 ) -> jax.Array:
     """A scan over output rows: a row and its k input rows stay in cache for all k² taps."""
-    taps_h, taps_w, _ = shape
-    dtype = _accumulator(grad.dtype)
-    _, height, width, _ = grad.shape
+    taps_h, taps_w, channels = shape
+    dtype = _accumulator(padded.dtype)
+    batch, (height, width), (top, left) = padded.shape[0], grad.size, grad.start
 
     def add_row(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         lines = lax.dynamic_slice_in_dim(padded, i * stride, taps_h, axis=1).astype(dtype)
-        row = lax.dynamic_index_in_dim(grad, i, axis=1, keepdims=False).astype(dtype)
+        row = lax.dynamic_slice(
+            grad.padded, (0, top + i, left, 0), (batch, 1, width, channels)
+        ).astype(dtype)[:, 0]
         span = (width - 1) * stride + 1
         sums = [
             jnp.sum(lines[:, u, v : v + span : stride] * row, axis=(0, 1))
