@@ -166,7 +166,7 @@ def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name: Any) -> No
     assert state.step == 1 and metrics["loss"] > 0
     if name in STEEP:
         # The same loss; but a rounding's worth of a feature near 0 is much of its root's gradient.
-        assert metrics.pop("grad_norm") == pytest.approx(others.pop("grad_norm"), rel=0.1)
+        assert metrics.pop("grad_norm") == pytest.approx(others.pop("grad_norm"), rel=0.2)
         chex.assert_trees_all_close(metrics, others, rtol=1e-3, atol=1e-5)
         chex.assert_trees_all_close(state.collections, other.collections, rtol=1e-3, atol=1e-4)
         return

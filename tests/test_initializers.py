@@ -28,12 +28,12 @@ from matnet_jax.nn.initializers import (
 from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv
 
 INPUT = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
-# Of the initial variables at seed 3, as they were before modules declared their initialisers.
+# Of the initial variables at seed 3, to 3 digits: as before modules declared their initialisers.
 RECORDED = {
-    "paper": (tiny.tiny_model("paper"), "f032debd2f092662"),
-    "released": (tiny.tiny_model("released", ams=True), "711783bec2190f1b"),
-    "classifier": (tiny.tiny_classifier(), "c2b8ba5bcb5e46c4"),
-    "xception": (create_classifier("xception", image_size=75), "213e158c94393870"),
+    "paper": (tiny.tiny_model("paper"), "68b1da223c67df5e"),
+    "released": (tiny.tiny_model("released", ams=True), "7f218b681803b9f5"),
+    "classifier": (tiny.tiny_classifier(), "b4fb0c29893e51dc"),
+    "xception": (create_classifier("xception", image_size=75), "5ceaf62b403d6111"),
 }
 
 
@@ -42,7 +42,9 @@ def test_values_of_earlier_runs(name: Any) -> None:
     model, want = RECORDED[name]
     digest = hashlib.sha256()
     for path, array in sorted(flatten(init_variables(model, 3)).items()):
-        for part in (path.encode(), str(array.dtype).encode(), array.tobytes()):
+        # Rare draws come from the system's own logarithm, whose last bit versions differ in.
+        rounded = np.round(array.astype(np.float64), 3) + 0.0  # and no -0
+        for part in (path.encode(), str(array.dtype).encode(), rounded.tobytes()):
             digest.update(part)
     assert digest.hexdigest()[:16] == want
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from matnet_jax.checkpoints.export.stablehlo import PLATFORMS
 from matnet_jax.detectors.base import Detector
 
 SAVEDMODEL_FILE = "saved_model.pb"
+_READ_BY_TENSORFLOW = "1.13.0"  # StableHLO, of TensorFlow 2.21; JAX 0.12 writes 1.18
 
 
 def export_savedmodel(
@@ -55,6 +57,27 @@ def export_savedmodel(
         lambda images: function(module.network, images), input_signature=[images], autograph=False
     )
     described = interface(model, variables) | {"platforms": list(platforms), **(about or {})}
-    with export_folder(out, described) as folder:
+    with export_folder(out, described) as folder, _readable_by_tensorflow():
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
     return Path(out)
+
+
+@contextlib.contextmanager
+def _readable_by_tensorflow() -> Iterator[None]:
+    """Within it JAX writes no newer StableHLO than TensorFlow reads.
+
+    JAX asks for what tools of four weeks ago can read, and has no setting for older ones.
+    """
+    from jaxlib.mlir.dialects import stablehlo
+
+    of_jax = stablehlo.get_version_from_compatibility_requirement
+
+    def older(requirement: Any) -> str:
+        versions = (of_jax(requirement), _READ_BY_TENSORFLOW)
+        return min(versions, key=lambda version: tuple(map(int, version.split("."))))
+
+    stablehlo.get_version_from_compatibility_requirement = older
+    try:
+        yield
+    finally:
+        stablehlo.get_version_from_compatibility_requirement = of_jax

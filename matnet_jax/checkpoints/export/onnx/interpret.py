@@ -27,7 +27,16 @@ RULES: dict[str, Rule] = {
 }
 """By primitive."""
 
-_LAZY = {*elementwise.RULES, "broadcast_in_dim", "squeeze", "transpose", "slice", "split", "rev"}
+_LAZY = {
+    *elementwise.RULES,
+    "broadcast_in_dim",
+    "squeeze",
+    "transpose",
+    "slice",
+    "split",
+    "unstack",
+    "rev",
+}
 """Whose rules compute constants themselves, and leave repeated axes out of them."""
 
 
@@ -109,7 +118,10 @@ def _cond(graph: Graph, eqn: Any, inputs: list[Tensor]) -> list[Tensor]:
 def _scan(graph: Graph, eqn: Any, inputs: list[Tensor]) -> list[Tensor]:
     """Step by step: lengths are known, and short where networks have them."""
     p = eqn.params
-    consts, carry = p["num_consts"], p["num_carry"]
+    if "num_consts" in p:
+        consts, carry = p["num_consts"], p["num_carry"]
+    else:  # from JAX 0.12 on
+        consts, carry, _ = (len(list(part)) for part in p["ft_in"].unpack())
     fixed, state = inputs[:consts], inputs[consts : consts + carry]
     steps = range(p["length"])
     collected: dict[int, list[Tensor]] = {}

@@ -183,6 +183,17 @@ def split(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     return found
 
 
+def unstack(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Entries along an axis, without it; a primitive from JAX 0.12 on."""
+    x, axis = inputs[0], eqn.params["axis"]
+    found = []
+    for i in range(len(eqn.outvars)):
+        starts, limits = [0] * len(x.shape), list(x.shape)
+        starts[axis], limits[axis] = i, i + 1
+        found.append(without(graph, sliced(graph, x, starts, limits), [axis]))
+    return found
+
+
 def rev(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
     """Axes from their ends to their starts."""
     x = inputs[0]
@@ -296,6 +307,7 @@ RULES: dict[str, Rule] = {
     "rev": rev,
     "slice": slice_,
     "split": split,
+    "unstack": unstack,
     "squeeze": squeeze,
     "stack": stack,
     "stop_gradient": same,
