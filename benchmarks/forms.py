@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -41,8 +42,7 @@ def plain(form: str) -> Any:
     if form == "product":
         return mock.patch.object(layers, "matrix_product", jnp.matmul)
     if form == "swish":
-        tangent = lambda x, of_x: jax.jvp(jax.nn.swish, x, of_x)  # noqa: E731
-        return mock.patch.object(activations.swish, "jvp", tangent)
+        return mock.patch.object(activations.swish, "jvp", partial(jax.jvp, jax.nn.swish))
 
     def pad(x: jax.Array, padding: Any) -> jax.Array:
         return jnp.pad(x, ((0, 0), *padding, (0, 0)))

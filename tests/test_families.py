@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,8 @@ def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name: Any) -> No
     assert state.step == 1 and metrics["loss"] > 0
     if name in STEEP:
         # The same loss; but a rounding's worth of a feature near 0 is much of its root's gradient.
-        assert metrics.pop("grad_norm") == pytest.approx(others.pop("grad_norm"), rel=0.2)
+        rel = 0.1 if version("jax").startswith("0.10.") else 0.2  # of JAX 0.12 0.11 was seen
+        assert metrics.pop("grad_norm") == pytest.approx(others.pop("grad_norm"), rel=rel)
         chex.assert_trees_all_close(metrics, others, rtol=1e-3, atol=1e-5)
         chex.assert_trees_all_close(state.collections, other.collections, rtol=1e-3, atol=1e-4)
         return

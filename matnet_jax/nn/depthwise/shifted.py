@@ -84,9 +84,8 @@ def backward(
     phase = (-(-(height + top + bottom) // stride), -(-(width + left + right) // stride))
     taps_h, taps_w = (-(-taps // stride) for taps in kernel.shape[:2])
     around = ((taps_h - 1, phase[0] - grad.shape[1]), (taps_w - 1, phase[1] - grad.shape[2]))
-    padded = _pad(grad, around)
-    lattice = _input_gradient(padded, kernel, phase, stride)
-    seen = _Cropped(padded, (taps_h - 1, taps_w - 1), (grad.shape[1], grad.shape[2]))
+    seen = _Cropped(_pad(grad, around), (taps_h - 1, taps_w - 1), (grad.shape[1], grad.shape[2]))
+    lattice = _input_gradient(seen, kernel, phase, stride)
     return (
         lattice[:, top : top + height, left : left + width],
         _filter_gradient(_pad(x, padding), kernel, seen, stride),
@@ -94,26 +93,25 @@ def backward(
 
 
 def _input_gradient(
-    padded: jax.Array, kernel: jax.Array, size: tuple[int, int], stride: int
+    grad: _Cropped, kernel: jax.Array, size: tuple[int, int], stride: int
 ) -> jax.Array:
     """Each stride phase of the input is a full convolution with every stride-th filter tap.
 
     So a strided input gradient costs k² operations an *output* element, where dilating `grad` and
     convolving would cost k² an input element.
     """
-    most = [-(-taps // stride) for taps in kernel.shape[:2]]
 
     def one(a: int, b: int) -> jax.Array:
         taps = kernel[a::stride, b::stride]
-        start = (most[0] - taps.shape[0], most[1] - taps.shape[1])
+        start = (grad.start[0] + 1 - taps.shape[0], grad.start[1] + 1 - taps.shape[1])
         # The far edge may need less than a full convolution: rows past the input are cropped later.
-        return _correlate(padded, taps[::-1, ::-1], size, start=start)
+        return _correlate(grad.padded, taps[::-1, ::-1], size, start=start)
 
     phases = [[one(a, b) for b in range(stride)] for a in range(stride)]
     if stride == 1:
         return phases[0][0]
     lattice = jnp.stack([jnp.stack(line, axis=3) for line in phases], axis=2)
-    batch, channels = padded.shape[0], padded.shape[-1]
+    batch, channels = grad.padded.shape[0], grad.padded.shape[-1]
     return lattice.reshape(batch, size[0] * stride, size[1] * stride, channels)
 
 

@@ -126,10 +126,7 @@ def _scan(graph: Graph, eqn: Any, inputs: list[Tensor]) -> list[Tensor]:
     steps = range(p["length"])
     collected: dict[int, list[Tensor]] = {}
     for i in reversed(steps) if p["reverse"] else steps:
-        own = []
-        for x in inputs[consts + carry :]:
-            starts, limits = [i] + [0] * (len(x.shape) - 1), [i + 1, *x.shape[1:]]
-            own.append(shapes.without(graph, shapes.sliced(graph, x, starts, limits), [0]))
+        own = [shapes.entry(graph, x, 0, i) for x in inputs[consts + carry :]]
         found = interpret(graph, p["jaxpr"], [*fixed, *state, *own])
         state, collected[i] = found[:carry], found[carry:]
     stacks = []

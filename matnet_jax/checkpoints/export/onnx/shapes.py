@@ -176,22 +176,25 @@ def split(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     x, axis = inputs[0], eqn.params["axis"]
     found, start = [], 0
     for size in eqn.params["sizes"]:
-        starts, limits = [0] * len(x.shape), list(x.shape)
-        starts[axis], limits[axis] = start, start + size
-        found.append(sliced(graph, x, starts, limits))
+        found.append(_part(graph, x, axis, start, start + size))
         start += size
     return found
 
 
 def unstack(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Entries along an axis, without it; a primitive from JAX 0.12 on."""
-    x, axis = inputs[0], eqn.params["axis"]
-    found = []
-    for i in range(len(eqn.outvars)):
-        starts, limits = [0] * len(x.shape), list(x.shape)
-        starts[axis], limits[axis] = i, i + 1
-        found.append(without(graph, sliced(graph, x, starts, limits), [axis]))
-    return found
+    """Entries along an axis; a primitive from JAX 0.12 on."""
+    return [entry(graph, inputs[0], eqn.params["axis"], i) for i in range(len(eqn.outvars))]
+
+
+def entry(graph: Graph, x: Tensor, axis: int, i: int) -> Tensor:
+    """The i-th along an axis, without the axis."""
+    return without(graph, _part(graph, x, axis, i, i + 1), [axis])
+
+
+def _part(graph: Graph, x: Tensor, axis: int, start: int, limit: Dim) -> Tensor:
+    starts, limits = [0] * len(x.shape), list(x.shape)
+    starts[axis], limits[axis] = start, limit
+    return sliced(graph, x, starts, limits)
 
 
 def rev(graph: Graph, eqn: Any, inputs: Sequence[Tensor]) -> Tensor:
