@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
+from PIL import Image
 from serving import Running, picture, running
 
 from matnet_jax.predict.serve.service import Allowed
@@ -31,7 +32,10 @@ def server() -> Iterator[Running]:
         pytest.MonkeyPatch.context() as patch,
         running(patch, Allowed(wait_seconds=2.0)) as made,
     ):
-        made.done(made.job())  # Hypothesis looks through the modules while no thread may import
+        # Hypothesis looks through the modules while no thread may import: all that the server's
+        # threads will, and Pillow's formats, which it imports for bytes that it does not know.
+        made.done(made.job())
+        Image.init()
         yield made
 
 
