@@ -42,7 +42,7 @@ def plain(form: str) -> Any:
     if form == "product":
         return mock.patch.object(layers, "matrix_product", jnp.matmul)
     if form == "swish":
-        return mock.patch.object(activations.swish, "jvp", partial(jax.jvp, jax.nn.swish))
+        return mock.patch.object(activations._swish, "jvp", partial(jax.jvp, jax.nn.swish))
 
     def pad(x: jax.Array, padding: Any) -> jax.Array:
         return jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -57,6 +57,7 @@ def gradient() -> tuple[Callable[[], object], float]:
 
     from matnet_jax.model import create_classifier, init_variables
 
+    jax.clear_caches()  # of what was traced with other forms
     model = create_classifier(_BACKBONE.value, image_size=_SIZE.value)
     variables = init_variables(model, 0)
     rest = {name: tree for name, tree in variables.items() if name != "params"}

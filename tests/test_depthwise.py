@@ -53,7 +53,6 @@ def test_forward_and_gradients_match_xla_and_numpy(
 
     @jax.jit
     def both(x: Any, kernel: Any, grad: Any) -> Any:
-        padded = shifted._pad(x, padding)
         around = jnp.pad(grad, ((0, 0), (2, 0), (1, 3), (0, 0)), constant_values=jnp.nan)
         seen = shifted._Cropped(around, (2, 1), grad.shape[1:3])
         return {
@@ -65,8 +64,7 @@ def test_forward_and_gradients_match_xla_and_numpy(
                 shifted.forward(x, kernel, **options),
                 *shifted.backward(x, kernel, grad, **options),
             ),
-            "reduction": shifted._by_reduction(padded, seen, kernel.shape, stride),
-            "rows": shifted._by_rows(padded, seen, kernel.shape, stride),
+            "filter": shifted._filter_gradient(shifted._pad(x, padding), kernel, seen, stride),
         }
 
     got = both(x, kernel, grad)
@@ -75,8 +73,7 @@ def test_forward_and_gradients_match_xla_and_numpy(
         np.testing.assert_allclose(got[form][0], want, rtol=1e-5, atol=1e-5)
     for theirs, ours in zip(got["xla"], got["shifted"], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
-    for form in ("reduction", "rows"):
-        np.testing.assert_allclose(got[form], got["xla"][2], rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(got["filter"], got["xla"][2], rtol=1e-5, atol=2e-5)
     # The convolution is linear in either argument: <y, g> = <x, dx> = <kernel, dkernel>.
     inner = float(np.vdot(want, grad))
     _, dx, dkernel = got["shifted"]

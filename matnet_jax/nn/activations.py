@@ -7,12 +7,11 @@ import jax.numpy as jnp
 
 
 @jax.custom_jvp
-def swish(x: jax.Array) -> jax.Array:
-    """Element by element x · sigmoid(x)."""
+def _swish(x: jax.Array) -> jax.Array:
     return x * jax.nn.sigmoid(x)
 
 
-@swish.defjvp
+@_swish.defjvp
 def _tangent(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """Computes the sigmoid again, by tanh.
 
@@ -21,4 +20,10 @@ def _tangent(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax
     """
     (x,), (of_x,) = primals, tangents
     gate = 0.5 * (1 + jnp.tanh(0.5 * x))
-    return swish(x), of_x * (gate * (1 + x * (1 - gate)))
+    return _swish(x), of_x * (gate * (1 + x * (1 - gate)))
+
+
+@jax.jit  # traced once a shape, as is its gradient
+def swish(x: jax.Array) -> jax.Array:
+    """Element by element x · sigmoid(x)."""
+    return _swish(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -77,11 +78,14 @@ class Conv(nn.Module):
         sides, channels = _both(self.kernel_size), x.shape[-1] // self.groups
         kernel = self.param("kernel", self.kernel_init, (*sides, channels, self.features))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        inputs = jnp.split(x, self.groups, axis=-1)
-        kernels = jnp.split(kernel, self.groups, axis=-1)
-        y = jnp.concatenate(
-            [self._convolve(i, k) for i, k in zip(inputs, kernels, strict=True)], axis=-1
-        )
+        if self.groups == 1:
+            y = self._convolve(x, kernel)
+        else:
+            inputs = jnp.split(x, self.groups, axis=-1)
+            kernels = jnp.split(kernel, self.groups, axis=-1)
+            y = jnp.concatenate(
+                [self._convolve(i, k) for i, k in zip(inputs, kernels, strict=True)], axis=-1
+            )
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,))
             y = y + bias.astype(self.dtype)
@@ -90,7 +94,8 @@ class Conv(nn.Module):
     def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         rows, columns = _both(self.kernel_size)
         if rows == columns == 1:
-            return matrix_product(x[:, :: self.stride, :: self.stride], kernel[0, 0])
+            seen = x if self.stride == 1 else x[:, :: self.stride, :: self.stride]
+            return matrix_product(seen, kernel.reshape(kernel.shape[2:]))
         padding = self.padding
         if padding is None:
             reach = (rows - 1) * self.dilation + 1, (columns - 1) * self.dilation + 1
@@ -200,11 +205,18 @@ class LayerNorm(nn.Module):
         """See the class."""
         scale = self.param("scale", self.scale_init, (x.shape[-1],))
         bias = self.param("bias", self.bias_init, (x.shape[-1],))
-        wide = x.astype(jnp.float32)
-        measured = wide if like is None else like.astype(jnp.float32)
-        mean = jnp.mean(measured, axis=-1, keepdims=True)
-        var = jnp.mean(jnp.square(measured - mean), axis=-1, keepdims=True)
-        return ((wide - mean) * lax.rsqrt(var + self.epsilon) * scale + bias).astype(self.dtype)
+        return _layer_norm(x, like, scale, bias, self.epsilon).astype(self.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=4)  # traced once a shape
+def _layer_norm(
+    x: jax.Array, like: jax.Array | None, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> jax.Array:
+    wide = x.astype(jnp.float32)
+    measured = wide if like is None else like.astype(jnp.float32)
+    mean = jnp.mean(measured, axis=-1, keepdims=True)
+    var = jnp.mean(jnp.square(measured - mean), axis=-1, keepdims=True)
+    return (wide - mean) * lax.rsqrt(var + epsilon) * scale + bias
 
 
 class BatchNorm(nn.Module):
@@ -242,55 +254,95 @@ class BatchNorm(nn.Module):
         var_ra = self.variable("batch_stats", "var", ONES, None, shape)
         scale = self.param("scale", self.scale_init, shape)
         bias = self.param("bias", self.bias_init, shape)
-        wide = x.astype(jnp.float32)
-        if train and weight is not None:
-            wide = self._grouped(wide)  # [groups, group_size, …, C]
-            statistics = _weighted_statistics(wide, self._grouped(weight.astype(jnp.float32)))
-            mean, var = self._move(statistics, mean_ra, var_ra)
-        elif train:
-            if self.group_size is not None:
-                wide = self._grouped(wide)  # [groups, group_size, …, C]
-            axes = tuple(range(wide.ndim - x.ndim, wide.ndim - 1))
-            mean = jnp.mean(wide, axes, keepdims=True)
-            var = jnp.maximum(
-                jnp.mean(jnp.square(wide), axes, keepdims=True) - jnp.square(mean), 0.0
-            )
-            if not self.is_initializing():
-                count = math.prod(wide.shape[axis] for axis in axes)
-                unbiased = var * (count / max(count - 1, 1))
-                for running, batch in ((mean_ra, mean), (var_ra, unbiased)):
-                    batch = jnp.mean(lax.stop_gradient(batch).reshape(-1, *shape), axis=0)
-                    running.value = self.momentum * running.value + (1 - self.momentum) * batch
-        else:
-            mean, var = mean_ra.value, var_ra.value
-        gain = scale * lax.rsqrt(var + self.epsilon)
-        return (wide * gain + (bias - mean * gain)).astype(self.dtype).reshape(x.shape)
-
-    def _move(
-        self, batch: _Statistics, mean_ra: nn.Variable, var_ra: nn.Variable
-    ) -> tuple[jax.Array, jax.Array]:
-        """Moves the running statistics; gives mean and variance to normalise each group by."""
-        old = mean_ra.value, var_ra.value
-        if not self.is_initializing():
-            groups = jnp.sum(batch.is_there)
-            for running, new in ((mean_ra, batch.mean), (var_ra, batch.unbiased)):
-                there = jnp.where(batch.is_there, lax.stop_gradient(new), 0.0)
-                mean = there.reshape(-1, *running.value.shape).sum(0) / jnp.maximum(groups, 1)
-                moved = self.momentum * running.value + (1 - self.momentum) * mean
-                running.value = jnp.where(groups > 0, moved, running.value)
-        return (
-            jnp.where(batch.is_there, batch.mean, old[0]),
-            jnp.where(batch.is_there, batch.var, old[1]),
-        )
-
-    def _grouped(self, x: jax.Array) -> jax.Array:
-        size = self.group_size or x.shape[0]
-        if x.shape[0] % size:
+        if train and self.group_size and x.shape[0] % self.group_size:
             raise ValueError(
-                f"bn_group_size = {size} does not divide the batch of {x.shape[0]} images; take a "
-                "divisor of the images a step computes at once (batch_size / accumulate)"
+                f"bn_group_size = {self.group_size} does not divide the batch of {x.shape[0]} "
+                "images; take a divisor of the images a step computes at once (batch_size / "
+                "accumulate)"
             )
-        return x.reshape(-1, size, *x.shape[1:])
+        running = mean_ra.value, var_ra.value
+        if not train:
+            return _normalized(x, running, scale, bias, self.epsilon, self.dtype)
+        y, moved = _train_batch_norm(
+            x,
+            None if weight is None else weight.astype(jnp.float32),
+            running,
+            scale,
+            bias,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            dtype=jnp.dtype(self.dtype),
+            group_size=self.group_size,
+        )
+        if not self.is_initializing():
+            mean_ra.value, var_ra.value = moved
+        return y
+
+
+Pair = tuple[jax.Array, jax.Array]  # mean and variance
+
+
+# Jitted, so that layers of a shape are traced once, and their gradients too.
+@functools.partial(jax.jit, static_argnames=("momentum", "epsilon", "dtype", "group_size"))
+def _train_batch_norm(
+    x: jax.Array,
+    weight: jax.Array | None,
+    running: Pair,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    momentum: float,
+    epsilon: float,
+    dtype: jnp.dtype,
+    group_size: int | None,
+) -> tuple[jax.Array, Pair]:
+    """The batch normalised by its own statistics, and where these move the running ones."""
+
+    def grouped(y: jax.Array) -> jax.Array:  # [groups, group_size, …, C]
+        return y.reshape(-1, group_size or len(y), *y.shape[1:])
+
+    def move(old: jax.Array, new: jax.Array) -> jax.Array:
+        return momentum * old + (1 - momentum) * new
+
+    wide, (mean_ra, var_ra) = x.astype(jnp.float32), running
+    if weight is None:
+        if group_size is not None:
+            wide = grouped(wide)
+        axes = tuple(range(wide.ndim - x.ndim, wide.ndim - 1))
+        mean = jnp.mean(wide, axes, keepdims=True)
+        var = jnp.maximum(jnp.mean(jnp.square(wide), axes, keepdims=True) - jnp.square(mean), 0.0)
+        count = math.prod(wide.shape[axis] for axis in axes)
+        unbiased = var * (count / max(count - 1, 1))
+        of_groups = [lax.stop_gradient(s).reshape(-1, *mean_ra.shape) for s in (mean, unbiased)]
+        moved = move(mean_ra, jnp.mean(of_groups[0], 0)), move(var_ra, jnp.mean(of_groups[1], 0))
+    else:
+        wide = grouped(wide)
+        batch = _weighted_statistics(wide, grouped(weight))
+        groups = jnp.sum(batch.is_there)
+
+        def move_if_there(old: jax.Array, new: jax.Array) -> jax.Array:
+            there = jnp.where(batch.is_there, lax.stop_gradient(new), 0.0)
+            mean = there.reshape(-1, *old.shape).sum(0) / jnp.maximum(groups, 1)
+            return jnp.where(groups > 0, move(old, mean), old)
+
+        mean = jnp.where(batch.is_there, batch.mean, mean_ra)
+        var = jnp.where(batch.is_there, batch.var, var_ra)
+        moved = move_if_there(mean_ra, batch.mean), move_if_there(var_ra, batch.unbiased)
+    y = _normalized(wide, (mean, var), scale, bias, epsilon, dtype)
+    return y.reshape(x.shape), moved
+
+
+def _normalized(
+    x: jax.Array,
+    statistics: Pair,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    mean, var = statistics
+    gain = scale * lax.rsqrt(var + epsilon)
+    return (x.astype(jnp.float32) * gain + (bias - mean * gain)).astype(dtype)
 
 
 class _Statistics(NamedTuple):
@@ -315,6 +367,7 @@ def _weighted_statistics(x: jax.Array, weight: jax.Array) -> _Statistics:
     return _Statistics(mean, var, var * (count / jnp.maximum(count - 1, 1)), count > 0)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def drop_path(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
     """Stochastic depth: drops whole samples [B, ...] with `rate`, divides survivors by 1 − rate."""
     keep = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))

@@ -1,12 +1,11 @@
 """Depthwise convolution as k² shifted multiply-adds: the form for CPUs.
 
 The forward pass is one loop over the output, the input gradient is the same form per stride phase,
-and the filter gradient is a reduction picked by the size of the map.
+and the filter gradient is one reduction.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -14,9 +13,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.depthwise.xla import Padding
-
-# Below this many output positions a map, one variadic reduction beats a scan over its rows.
-_SMALL_MAP = 400
 
 
 def _accumulator(dtype: jnp.dtype) -> jnp.dtype:
@@ -118,16 +114,8 @@ def _input_gradient(
 def _filter_gradient(
     padded: jax.Array, kernel: jax.Array, grad: _Cropped, stride: int
 ) -> jax.Array:
-    reduce = _by_reduction if math.prod(grad.size) <= _SMALL_MAP else _by_rows
-    taps = (kernel.shape[0], kernel.shape[1], kernel.shape[2])
-    return reduce(padded, grad, taps, stride).astype(kernel.dtype)
-
-
-def _by_reduction(
-    padded: jax.Array, grad: _Cropped, shape: tuple[int, int, int], stride: int
-) -> jax.Array:
     """One variadic reduction with k² accumulators: reads the map once."""
-    taps_h, taps_w, _ = shape
+    taps_h, taps_w, _ = kernel.shape
     dtype = _accumulator(padded.dtype)
     seen = _tap(grad.padded, *grad.start, grad.size).astype(dtype)
     products = [
@@ -140,28 +128,4 @@ def _by_reduction(
         products, zeros, lambda a, b: [i + j for i, j in zip(a, b, strict=True)], (1, 2)
     )
     # Over the batch apart: XLA makes no all-reduce of a variadic reduction over devices.
-    return jnp.sum(jnp.stack(sums), axis=1).reshape(shape)
-
-
-def _by_rows(
-    padded: jax.Array, grad: _Cropped, shape: tuple[int, int, int], stride: int
-) -> jax.Array:
-    """A scan over output rows: a row and its k input rows stay in cache for all k² taps."""
-    taps_h, taps_w, channels = shape
-    dtype = _accumulator(padded.dtype)
-    batch, (height, width), (top, left) = padded.shape[0], grad.size, grad.start
-
-    def add_row(total: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        lines = lax.dynamic_slice_in_dim(padded, i * stride, taps_h, axis=1).astype(dtype)
-        row = lax.dynamic_slice(
-            grad.padded, (0, top + i, left, 0), (batch, 1, width, channels)
-        ).astype(dtype)[:, 0]
-        span = (width - 1) * stride + 1
-        sums = [
-            jnp.sum(lines[:, u, v : v + span : stride] * row, axis=(0, 1))
-            for u in range(taps_h)
-            for v in range(taps_w)
-        ]
-        return total + jnp.stack(sums).reshape(shape), None
-
-    return lax.scan(add_row, jnp.zeros(shape, dtype), jnp.arange(height))[0]
+    return jnp.sum(jnp.stack(sums), axis=1).reshape(kernel.shape).astype(kernel.dtype)
