@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from workdirs import unpack
 
 from matnet_jax.metrics.scores import write_scores
 
@@ -45,8 +45,7 @@ PYTHON = [
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with what the pages' examples read."""
     monkeypatch.chdir(tmp_path)
-    with tarfile.open(ROOT / "tests" / "golden" / "workdir_0_1.tar.gz") as archive:
-        archive.extractall(tmp_path / "runs" / "ffpp", filter="data")
+    unpack("workdir_0_1.tar.gz", tmp_path / "runs" / "ffpp")
     columns: dict[str, Any] = {
         name: np.array(["a", "b"]) for name in ("dataset", "subset", "compression", "split")
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from workdirs import unpack
 
 from matnet_jax.config import ConfigError, default_config
 from matnet_jax.config import legacy as legacy_module
@@ -23,14 +23,11 @@ from matnet_jax.sweep.definition import Run
 from matnet_jax.sweep.runner import run_config
 from matnet_jax.train.run import train
 
-GOLDEN = Path(__file__).parent / "golden" / "workdir_0_1.tar.gz"
-
 
 @pytest.fixture
 def workdir(tmp_path: Path) -> Any:
     """A small training of two steps by version 0.1, with averaged parameters."""
-    with tarfile.open(GOLDEN) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack("workdir_0_1.tar.gz", tmp_path)
     return tmp_path
 
 
@@ -67,8 +64,7 @@ def test_a_training_of_version_0_1_continues(
 
 def test_a_plain_classifier_of_version_0_1_continues(tmp_path: Path) -> None:
     """Its checkpoints hold an empty collection that the network has no more."""
-    with tarfile.open(GOLDEN.with_name("classifier_0_1.tar.gz")) as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack("classifier_0_1.tar.gz", tmp_path)
     config = upgraded(json.loads((tmp_path / "config.json").read_text()))
     assert config.model.name == "classifier"
     config.train.duration = "2 steps"
