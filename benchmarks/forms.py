@@ -1,12 +1,12 @@
 """Our own forms of operations against JAX's: forward and backward pass of a plain classifier.
 
-    python -m benchmarks.forms [--form=product|swish|padding|all] [--backbone=NAME]
+    python -m benchmarks.forms [--form=product|swish|padding|convolution|all] [--backbone=NAME]
         [--image_size=224] [--batch_size=32]
 
 `product`: matrix products whose gradients sum over one axis (`nn/product.py`). `swish`: its
 gradient computes the sigmoid again (`nn/activations.py`). `padding`: zeros around what depthwise
-convolutions read, held by a barrier (`nn/depthwise/shifted.py`). All else is ours on both
-sides.
+convolutions read, held by a barrier (`nn/depthwise/shifted.py`). `convolution`: the filter gradient
+of all other convolutions as matrix products (`nn/convolution.py`). All else is ours on both sides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from absl import app, flags
 from benchmarks.lines import emit
 from benchmarks.timing import best_seconds
 
-_FORMS = ("product", "swish", "padding")
+_FORMS = ("product", "swish", "padding", "convolution")
 _FORM = flags.DEFINE_enum("form", "all", [*_FORMS, "all"], "What the reference is without.")
 _BACKBONE = flags.DEFINE_string("backbone", "efficientnet-lite0", "Of the classifier.")
 _SIZE = flags.DEFINE_integer("image_size", 224, "Pixels.")
@@ -43,6 +43,8 @@ def plain(form: str) -> Any:
         return mock.patch.object(layers, "matrix_product", jnp.matmul)
     if form == "swish":
         return mock.patch.object(activations._swish, "jvp", partial(jax.jvp, jax.nn.swish))
+    if form == "convolution":
+        return mock.patch.object(layers, "convolve", layers.convolve.fun)
 
     def pad(x: jax.Array, padding: Any) -> jax.Array:
         return jnp.pad(x, ((0, 0), *padding, (0, 0)))

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +21,7 @@ from benchmarks.compare import compare, read
 from benchmarks.faces import count
 from benchmarks.input import Work, images_per_second, share, write_records
 from benchmarks.peaks import find_peak
+from benchmarks.profile import Kind, kinds, profiled
 from data_pipeline.detectors import Face
 from data_pipeline.extract.frames import Frame
 
@@ -138,3 +142,24 @@ def test_a_host_s_processes_share_its_cores_and_the_global_batch(tmp_path: Path)
     assert images_per_second(todo)["none"] > 0
     with pytest.raises(RuntimeError, match="a process ended early"):
         images_per_second(dataclasses.replace(todo, records=str(tmp_path / "gone")))
+
+
+def test_a_profile_tells_layers_and_directions_apart() -> None:
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            for i in range(2):
+                x = nn.Dense(64, name=f"layer_{i}")(x)
+            return x
+
+    block, x = Block(), jnp.ones((256, 64))
+    params = block.init(jax.random.key(0), x)
+    step = jax.jit(jax.grad(lambda params: (block.apply(params, x) ** 2).sum()))
+    compiled = step.lower(params).compile()
+
+    total, seconds = profiled(
+        lambda: jax.block_until_ready(compiled(params)), kinds(compiled.as_text()), calls=2
+    )
+
+    for backward in (False, True):
+        assert 0 < total[Kind("Block/layer/dot_general", backward)] < 1e9 * seconds, total

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from matnet_jax.nn.convolution import convolve
 from matnet_jax.nn.depthwise import Padding, depthwise_conv
 from matnet_jax.nn.initializers import CONV, DENSE, ONES, ZEROS
 from matnet_jax.nn.product import matrix_product
@@ -101,14 +102,7 @@ class Conv(nn.Module):
             reach = (rows - 1) * self.dilation + 1, (columns - 1) * self.dilation + 1
             size = x.shape[1], x.shape[2]
             padding = same_padding(size, reach, self.stride, self.nominal_size)
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (self.stride, self.stride),
-            padding,
-            rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        return convolve(x, kernel, self.stride, padding, self.dilation)
 
 
 class ConvTranspose(nn.Module):
