@@ -36,7 +36,7 @@ def plain(form: str) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from matnet_jax.nn import activations, layers
+    from matnet_jax.nn import activations, convolution, layers
     from matnet_jax.nn.depthwise import shifted
 
     if form == "product":
@@ -44,7 +44,7 @@ def plain(form: str) -> Any:
     if form == "swish":
         return mock.patch.object(activations._swish, "jvp", partial(jax.jvp, jax.nn.swish))
     if form == "convolution":
-        return mock.patch.object(layers, "convolve", layers.convolve.fun)
+        return mock.patch.object(layers, "convolve", convolution.xla_convolve)
 
     def pad(x: jax.Array, padding: Any) -> jax.Array:
         return jnp.pad(x, ((0, 0), *padding, (0, 0)))

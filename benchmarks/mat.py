@@ -30,25 +30,11 @@ Functions = dict[str, Callable[[], object]]
 
 def ours() -> Functions:
     """This project's network."""
-    import jax
+    from benchmarks.network import programs
+    from matnet_jax.runtime.sharding import data_mesh
 
-    from benchmarks import network
-    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
-
-    model, mesh, recipe = network.model_from_flags(), data_mesh(), flags.FLAGS.recipe
-    images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)
-    state, key = replicate((network.initial_state(model, recipe), jax.random.key(0)), mesh)
-    infer, step = network.inference(model), network.training_step(model, mesh, recipe)
-
-    def forward() -> None:
-        jax.block_until_ready(infer(state.variables, images["image"]))
-
-    def train() -> None:
-        nonlocal state
-        state, metrics = step(state, images, key)
-        jax.block_until_ready(metrics)
-
-    return {"forward": forward, "train_step": train}
+    made = programs(data_mesh(), "forward", "train_step")
+    return {name: program.call for name, program in made.items()}
 
 
 def peer() -> Functions:

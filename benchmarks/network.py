@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from jax.sharding import Mesh
 
 from benchmarks.settings import settings
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_objective
 from matnet_jax.model import MAT, create_model
-from matnet_jax.runtime.sharding import batch_sharded, replicated
+from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicate, replicated
 from matnet_jax.train.plan import build_optimizer
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -24,6 +26,39 @@ def model_from_flags(**overrides: Any) -> MAT:
     fields = settings() | overrides
     del fields["batch_size"]
     return create_model(fields.pop("recipe"), **fields | {"dtype": jnp.dtype(fields["dtype"])})
+
+
+class Program(NamedTuple):
+    """A compiled program, and a call of it that waits for its results."""
+
+    compiled: Any
+    call: Callable[[], None]
+
+
+def programs(mesh: Mesh, *parts: str) -> dict[str, Program]:
+    """Of "forward" and "train_step" those that are asked for, of the flags' network and recipe."""
+    model, recipe = model_from_flags(), flags.FLAGS.recipe
+    images = global_batch(batch(flags.FLAGS.batch_size, model.image_size), mesh)
+    state, key = replicate((initial_state(model, recipe), jax.random.key(0)), mesh)
+
+    def forward() -> Program:
+        compiled = inference(model).lower(state.variables, images["image"]).compile()
+        return Program(
+            compiled, lambda: jax.block_until_ready(compiled(state.variables, images["image"]))
+        )
+
+    def train_step() -> Program:
+        compiled = training_step(model, mesh, recipe).lower(state, images, key).compile()
+
+        def call() -> None:
+            nonlocal state
+            state, metrics = compiled(state, images, key)
+            jax.block_until_ready(metrics)
+
+        return Program(compiled, call)
+
+    made = {"forward": forward, "train_step": train_step}
+    return {part: made[part]() for part in parts}
 
 
 def training_step(model: MAT, mesh: Mesh, recipe: str = "paper") -> Any:

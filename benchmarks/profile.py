@@ -87,34 +87,15 @@ def profiled(
 
 def main(_: list[str]) -> None:
     """Runs the command."""
-    import jax
-
-    from benchmarks import network
+    from benchmarks.network import programs
     from benchmarks.settings import settings
-    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh
 
-    model, mesh, recipe = network.model_from_flags(), data_mesh(), flags.FLAGS.recipe
-    images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)
-    state, key = replicate((network.initial_state(model, recipe), jax.random.key(0)), mesh)
-    if _PART.value == "forward":
-        arguments = (state.variables, images["image"])
-        compiled = network.inference(model).lower(*arguments).compile()
-
-        def call() -> None:
-            jax.block_until_ready(compiled(*arguments))
-    else:
-        compiled = network.training_step(model, mesh, recipe).lower(state, images, key).compile()
-
-        def call() -> None:
-            nonlocal state
-            state, metrics = compiled(state, images, key)
-            jax.block_until_ready(metrics)
-
+    part, calls = _PART.value, _CALLS.value
+    compiled, call = programs(data_mesh(), part)[part]
     call()
-    calls = _CALLS.value
     total, seconds = profiled(call, kinds(compiled.as_text()), calls)
-    part, everything = _PART.value, sum(total.values())
-    ranked = total.most_common()
+    everything, ranked = sum(total.values()), total.most_common()
     for kind, ns in ranked[: _TOP.value]:
         emit(f"profile_{part}", ns / calls / 1e6, "ms", share=ns / everything, **kind._asdict())
     rest = sum(ns for _, ns in ranked[_TOP.value :])

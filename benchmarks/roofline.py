@@ -52,32 +52,15 @@ def main(_: list[str]) -> None:
     """Runs the command."""
     import jax
 
-    from benchmarks import network
+    from benchmarks.network import programs
     from benchmarks.settings import settings
-    from matnet_jax.runtime.sharding import data_mesh, global_batch, replicate
+    from matnet_jax.runtime.sharding import data_mesh
 
-    model, mesh = network.model_from_flags(), data_mesh(jax.devices()[:1])
-    images = global_batch(network.batch(flags.FLAGS.batch_size, model.image_size), mesh)
-    state, key = replicate(
-        (network.initial_state(model, flags.FLAGS.recipe), jax.random.key(0)), mesh
-    )
-    infer = network.inference(model).lower(state.variables, images["image"]).compile()
-    step = (
-        network.training_step(model, mesh, flags.FLAGS.recipe).lower(state, images, key).compile()
-    )
-
-    def forward() -> None:
-        jax.block_until_ready(infer(state.variables, images["image"]))
-
-    def train() -> None:
-        nonlocal state
-        state, metrics = step(state, images, key)
-        jax.block_until_ready(metrics)
-
+    made = programs(data_mesh(jax.devices()[:1]), "forward", "train_step")
     ceiling = ceilings()
-    for name, program, function in (("forward", infer, forward), ("train_step", step, train)):
-        seconds = best_seconds({name: function}, repeats=_REPEATS.value)[name]
-        cost = program.cost_analysis()
+    for name, program in made.items():
+        seconds = best_seconds({name: program.call}, repeats=_REPEATS.value)[name]
+        cost = program.compiled.cost_analysis()
         computing = cost["flops"] / ceiling["flops"]
         moving = cost["bytes accessed"] / ceiling["bytes"]
         emit(

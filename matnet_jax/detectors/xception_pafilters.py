@@ -13,11 +13,11 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from matnet_jax.detectors.base import Family
 from matnet_jax.detectors.classifier import CrossEntropy, PlainClassifier, check_backbone
 from matnet_jax.detectors.fields import IMAGE_SIZE
+from matnet_jax.nn.convolution import convolve
 from matnet_jax.nn.filters import phase_aware4
 
 _COLOURS, _REACH = 3, 2
@@ -60,13 +60,8 @@ class XceptionPAFilters(PlainClassifier):
         pixels = images.astype(jnp.float32) * jnp.asarray(self.std) + jnp.asarray(self.mean)
         # Filter f of colour c is output 3f + c, and sees that colour alone.
         kernel = jnp.einsum("hwf,cd->hwcfd", self.bank, jnp.eye(_COLOURS))
-        return lax.conv_general_dilated(
-            pixels,
-            kernel.reshape(*kernel.shape[:3], -1),
-            (1, 1),
-            [(_REACH, _REACH)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        around = (_REACH, _REACH)
+        return convolve(pixels, kernel.reshape(*kernel.shape[:3], -1), 1, (around, around))
 
     def adopt(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A first convolution of three colours spread over the filters, a quarter to each."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.depthwise import Padding
+from matnet_jax.nn.depthwise.shifted import tap
 
 _FEW = 16  # channels: products with fewer are slower than the convolution
 
@@ -33,6 +34,13 @@ def convolve(
     Returns:
       [B, H', W', C_out].
     """
+    return xla_convolve(x, kernel, stride, padding, dilation)
+
+
+def xla_convolve(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, dilation: int = 1
+) -> jax.Array:
+    """The same with the gradients XLA derives: the reference."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -57,21 +65,19 @@ def _backward(
     residuals: tuple[jax.Array, jax.Array],
     grad: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
+    (x, kernel), options = residuals, (stride, padding, dilation)
 
-    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return convolve.fun(x, kernel, stride, padding, dilation)
+    def by_convolution(x: jax.Array, grad: jax.Array) -> jax.Array:
+        of_kernel = jax.linear_transpose(lambda kernel: xla_convolve(x, kernel, *options), kernel)
+        return of_kernel(grad)[0]
 
-    def by_convolution(x: jax.Array, kernel: jax.Array, grad: jax.Array) -> jax.Array:
-        return jax.linear_transpose(functools.partial(plain, x), kernel)(grad)[0]
+    def by_products(x: jax.Array, grad: jax.Array) -> jax.Array:
+        return filter_gradient(x, grad, kernel.shape[:2], *options)
 
-    def by_products(x: jax.Array, kernel: jax.Array, grad: jax.Array) -> jax.Array:
-        return filter_gradient(x, kernel, grad, stride, padding, dilation)
-
-    (of_x,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(grad)
+    (of_x,) = jax.linear_transpose(lambda x: xla_convolve(x, kernel, *options), x)(grad)
     if stride == 1 and x.shape[-1] < _FEW:
-        return of_x, by_convolution(x, kernel, grad)
-    return of_x, lax.platform_dependent(x, kernel, grad, cpu=by_products, default=by_convolution)
+        return of_x, by_convolution(x, grad)
+    return of_x, lax.platform_dependent(x, grad, cpu=by_products, default=by_convolution)
 
 
 convolve.defvjp(_forward, _backward)
@@ -79,8 +85,8 @@ convolve.defvjp(_forward, _backward)
 
 def filter_gradient(
     x: jax.Array,
-    kernel: jax.Array,
     grad: jax.Array,
+    sides: tuple[int, ...],
     stride: int,
     padding: Padding,
     dilation: int = 1,
@@ -92,29 +98,28 @@ def filter_gradient(
 
     Args:
       x: [B, H, W, C_in], what was convolved.
-      kernel: [k_h, k_w, C_in, C_out]; its values do not matter.
       grad: [B, H', W', C_out], of the result.
+      sides: (k_h, k_w) of the kernel.
       stride, padding, dilation: of `convolve`.
 
     Returns:
       [k_h, k_w, C_in, C_out].
     """
-    rows, columns, before, after = kernel.shape
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    _, height, width, _ = grad.shape
-    down, across = (height - 1) * stride + 1, (width - 1) * stride + 1
-    seen = [x[:, top : top + down : stride] for top in range(0, rows * dilation, dilation)]
-    lefts = range(0, columns * dilation, dilation)
+    tops, lefts = (range(0, side * dilation, dilation) for side in sides)
+    (_, height, width, after), before = grad.shape, x.shape[-1]
     if stride > 1:
-        shifted = [[r[:, :, left : left + across : stride] for left in lefts] for r in seen]
-        products = [_product(jnp.concatenate(row, -1), grad) for row in shifted]
-        return jnp.stack(products).reshape(kernel.shape)
-    reach = lefts[-1]
+        size = height, width
+        rows = [
+            jnp.concatenate([tap(x, top, left, size, stride) for left in lefts], -1) for top in tops
+        ]
+        return jnp.stack([_product(row, grad) for row in rows]).reshape(*sides, before, after)
+    reach, columns = lefts[-1], x.shape[2]
     wide = jnp.pad(grad, ((0, 0), (0, 0), (reach, reach), (0, 0)))
-    both = width + reach  # columns of the padded map
-    beside = jnp.concatenate([wide[:, :, reach - left :][:, :, :both] for left in lefts], -1)
-    products = [_product(row, beside) for row in seen]
-    return jnp.stack(products).reshape(rows, before, columns, after).swapaxes(1, 2)
+    starts = [reach - left for left in lefts]
+    beside = jnp.concatenate([wide[:, :, start : start + columns] for start in starts], -1)
+    products = jnp.stack([_product(x[:, top : top + height], beside) for top in tops])
+    return products.reshape(len(tops), before, len(lefts), after).swapaxes(1, 2)
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:

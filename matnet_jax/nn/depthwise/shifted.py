@@ -36,7 +36,7 @@ class _Cropped(NamedTuple):
     size: tuple[int, int]
 
 
-def _tap(x: jax.Array, u: int, v: int, size: tuple[int, int], stride: int = 1) -> jax.Array:
+def tap(x: jax.Array, u: int, v: int, size: tuple[int, int], stride: int = 1) -> jax.Array:
     """What each output position sees stride by stride from (u, v) on: [B, h, w, C]."""
     (h, w), (b, _, _, c) = size, x.shape
     limit = (b, u + (h - 1) * stride + 1, v + (w - 1) * stride + 1, c)
@@ -54,7 +54,7 @@ def _correlate(
     taps_h, taps_w, _ = kernel.shape
     dtype = _accumulator(padded.dtype)
     total = sum(
-        _tap(padded, start[0] + u, start[1] + v, size, stride).astype(dtype)
+        tap(padded, start[0] + u, start[1] + v, size, stride).astype(dtype)
         * kernel[u, v].astype(dtype)
         for u in range(taps_h)
         for v in range(taps_w)
@@ -117,9 +117,9 @@ def _filter_gradient(
     """One variadic reduction with k² accumulators: reads the map once."""
     taps_h, taps_w, _ = kernel.shape
     dtype = _accumulator(padded.dtype)
-    seen = _tap(grad.padded, *grad.start, grad.size).astype(dtype)
+    seen = tap(grad.padded, *grad.start, grad.size).astype(dtype)
     products = [
-        _tap(padded, u, v, grad.size, stride).astype(dtype) * seen
+        tap(padded, u, v, grad.size, stride).astype(dtype) * seen
         for u in range(taps_h)
         for v in range(taps_w)
     ]
