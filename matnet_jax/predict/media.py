@@ -16,8 +16,11 @@ from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.video import open_frames
 from data_pipeline.training.ops import fit_to_size
+from matnet_jax.predict.ahead import ahead
 
 Media = str | Path | np.ndarray
+_FRAMES_AHEAD = 4  # decoded and waiting for the detector; few, since each may be large
+
 Watch = Callable[[Frame, Sequence[tuple[int, Face]]], None]
 
 
@@ -147,13 +150,14 @@ def faces_of(
       media: see `Faces`.
       detector: finds faces; a thread has its own.
       settings, image_size, limits: see `Faces`.
-      threads: of the decoder.
+      threads: of the decoder; with more than one it works ahead of the detector.
       watch: is shown each frame with its faces before their crops come.
     """
     frames_seen, with_face, problems = 0, 0, []
     try:
         stream = _open(media, settings.num_frames, threads, limits)
-        for frame, faces in find(stream, detector, settings):
+        frames = ahead(stream, _FRAMES_AHEAD) if threads > 1 else stream
+        for frame, faces in find(frames, detector, settings):
             frames_seen += 1
             with_face += bool(faces)
             if watch is not None:
