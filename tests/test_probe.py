@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from test_train import tiny_source
 from tiny import images, tiny_classifier, tiny_model
 from workdirs import tiny_config, workdir
@@ -19,6 +20,7 @@ from data_pipeline.training.sources import ArraySource
 from data_pipeline.training.statistics import image_statistics, sharpness_statistics
 from matnet_jax.detectors.mesonet import Meso4
 from matnet_jax.evaluation.probe.features import network_features
+from matnet_jax.evaluation.probe.folds import cross_validated
 from matnet_jax.evaluation.probe.linear import fit_probe
 from matnet_jax.evaluation.probe.run import probe, some_frames
 from matnet_jax.metrics.scores import read_scores
@@ -136,3 +138,31 @@ def test_a_split_of_one_class_is_undefined_not_an_error(
     monkeypatch.setattr(run, "open_evaluation", lambda config, split, *sees: reals)
     metrics = probe(tiny_config(), tmp_path, features="sharpness")
     assert metrics["video"]["auc"] is None and metrics["video"]["n_real"] == 2
+
+
+def test_folds_score_people_by_others_alone(tiny_sources: Any, tmp_path: Path) -> None:
+    """Train and val are not asked for, and no line is saved: there is none."""
+    metrics = probe(tiny_config(), tmp_path, features="statistics", split="val", folds=2)
+    assert metrics["video"]["auc"] == 1.0
+    assert metrics["probe"]["folds"] == 2 and "train_faces" not in metrics["probe"]
+    with pytest.raises(ValueError, match="folds have no such line"):
+        probe(tiny_config(), tmp_path, folds=3, save=tmp_path / "saved")
+
+
+def test_what_a_person_is_told_by_does_not_help() -> None:
+    """Figures of people alone tell labels where people are split, and not where they are whole."""
+    draw = np.random.default_rng(0)
+    people = np.repeat(np.arange(40), 4)
+    labels = people % 2
+    features = 50.0 * np.eye(40)[people] + draw.standard_normal((160, 40))
+    text = {name: np.full(160, "") for name in ("dataset", "subset", "compression")}
+    columns = {**text, "video_id": np.arange(160).astype(str), "label": labels}
+
+    def area(source: np.ndarray) -> float:
+        scores = cross_validated(features, {**columns, "source_id": source}, folds=5)
+        return float(roc_auc_score(labels, scores))
+
+    assert area(np.full(160, "")) > 0.99
+    assert area(people.astype(str)) < 0.75
+    with pytest.raises(ValueError, match="41 folds of 40 people: wanted at least 2, and no more"):
+        cross_validated(features, {**columns, "source_id": people.astype(str)}, folds=41)

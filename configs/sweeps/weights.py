@@ -27,6 +27,10 @@ _OFF = {
     }
     for section in ("degrade", "breadth")
 }
+_CODECS = ("jpeg", "rescale", "h264", "jpeg_again")
+_CAMERA = {
+    name: value for name, value in _OFF["degrade"].items() if name.split(".")[1] not in _CODECS
+}
 _MADE = ("self_blended", "face_xray")
 
 # Each against `short`, at its length and seed. What is left out or put in the place of the default.
@@ -51,6 +55,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "short-stiff": ("faces not bent to landmarks", {"face_xray.by_landmarks": 0.0}),
     "short-alpha": ("no Poisson blending", {"face_xray.poisson": 0.0}),
     "short-clean": ("no camera and no compression on both", _OFF["degrade"]),
+    "short-codecs": ("compression and rescaling, but no camera, on both", _CAMERA),
     "short-narrow": ("no light, ground, occluders, rotation on both", _OFF["breadth"]),
     "short-bare": ("neither of the last two", _OFF["degrade"] | _OFF["breadth"]),
     "short-sam": ("SAM", {"optimizer.sam_rho": 0.05}),

@@ -1,11 +1,12 @@
 """Fits a linear probe: the baseline that a detector has to beat.
 
     matnet probe --config=FILE [--workdir=DIR | --weights=FILE] [--features=network]
-        [--classifier=svm] [--save=DIR] --out=DIR
+        [--classifier=svm] [--save=DIR] [--folds=5] --out=DIR
 
 Features of a frozen network, or figures of the whole image, go into a logistic regression or a
-linear support vector machine, fitted on the split train and evaluated like a detector. Writes
-scores.csv, metrics.json and report.html; with --save also a workdir of the network with that line.
+linear support vector machine, fitted on the split train and evaluated like a detector; with --folds
+fitted on the split that is scored, without the people who are. Writes scores.csv, metrics.json and
+report.html; with --save also a workdir of the network with that line.
 """
 
 from absl import flags
@@ -42,6 +43,13 @@ def _define(values: flags.FlagValues) -> None:
         lower_bound=0,
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "folds",
+        None,
+        "Parts of the people of the split that is scored, to fit on the others; without train.",
+        lower_bound=2,
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "out", None, "Folder for the files; default: WORKDIR/probe/SPLIT.", flag_values=values
     )
@@ -67,6 +75,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         weights=values.weights,
         split=values.split,
         frames_per_video=values.frames_per_video or None,
+        folds=values.folds,
     )
     found = metrics["probe"]
     areas = ", ".join(

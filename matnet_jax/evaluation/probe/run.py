@@ -21,6 +21,7 @@ from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.evaluation.attributes import read_attributes
 from matnet_jax.evaluation.probe.features import STATISTICS, features_of, statistics_of
+from matnet_jax.evaluation.probe.folds import cross_validated
 from matnet_jax.evaluation.probe.linear import CLASSIFIERS, LinearProbe, fit_probe
 from matnet_jax.evaluation.probe.save import check_scores, with_line
 from matnet_jax.evaluation.run import NothingToScoreError, fits_on_validation, protocol_arguments
@@ -48,9 +49,12 @@ def probe(
     weights: str | Path | None = None,
     split: str = "test",
     frames_per_video: int | None = 8,
+    folds: int | None = None,
     save: str | Path | None = None,
 ) -> dict[str, Any]:
     """Fits on the split train, chooses the penalty on val, and evaluates on `split`.
+
+    With `folds` it fits on `split` too, without the people that are scored (`cross_validated`).
 
     Writes ``scores.csv``, ``metrics.json`` and ``report.html``, as `evaluate` does.
 
@@ -65,6 +69,7 @@ def probe(
         those of ``config.init``, or initial values by ``config.seed``.
       split: val or test.
       frames_per_video: of train and val, spread evenly; None for all. Of `split` all are scored.
+      folds: parts that the people of `split` are divided into; None: train and val are there.
       save: a workdir without checkpoints, which gets the network with the line as its last dense
         layer: as if it had been trained so.
 
@@ -74,7 +79,7 @@ def probe(
     Raises:
       ConfigError: the config cannot be run.
       NothingToScoreError: a split is empty.
-      ValueError: unknown features, or a split of one class; see `fit_probe`.
+      ValueError: unknown features, or a split of one class; see `fit_probe`, `cross_validated`.
       LineMismatchError: the network's score is more than a line, and cannot be saved as one.
       FileExistsError: `save` has checkpoints already.
     """
@@ -85,16 +90,21 @@ def probe(
         if given not in known:
             raise ValueError(f"{said} {given!r}, wanted one of {', '.join(known)}")
     if save is not None:
-        if features != "network" or workdir is not None:
-            raise ValueError("a line is saved with a network of the config or of a file of weights")
+        if features != "network" or workdir is not None or folds is not None:
+            raise ValueError(
+                "a line is saved with a network of the config or of a file of weights; folds have "
+                "no such line"
+            )
         check_empty(save)
     validate(config)
     config, out = upgraded(config), Path(out).absolute()
+    if folds and fits_on_validation(config):
+        raise ValueError("config.eval asks for what is fitted on val, which folds do without")
     sees = build_model(config)
     size, length = sees.image_size, sees.clip_length
-    train, val = (open_source(config, name, size, length) for name in ("train", "val"))
     target = open_evaluation(config, split, size, length)
-    for name, source in (("train", train), ("val", val), (split, target)):
+    fitting = {} if folds else {n: open_source(config, n, size, length) for n in ("train", "val")}
+    for name, source in {**fitting, split: target}.items():
         if not len(source):
             raise NothingToScoreError(f"the split {name!r} of {config.data.dir} has no faces")
     attributes = None
@@ -102,24 +112,37 @@ def probe(
         attributes = read_attributes(config.eval.attributes, target.columns)
     network = None
     if features == "network":
-        network = _network(config, workdir, checkpoint, weights, train)
+        network = _network(config, workdir, checkpoint, weights, fitting.get("train", target))
     extract, about = _extractor(config, features, network)
-    parts = [some_frames(source, frames_per_video) for source in (train, val)]
-    train_features, val_features = (extract(part) for part in parts)
-    protocol = config.eval
-    fitted = fit_probe(
-        train_features,
-        parts[0].columns["label"],
-        val_features,
-        parts[1].columns,
-        classifier=classifier,
-        aggregation=protocol.aggregation,
-        top_k=protocol.top_k,
-    )
-    scores = {**target.columns, "score": fitted.score(extract(target))}
-    validation = {**parts[1].columns, "score": fitted.score(val_features)}
-    if save is not None and network is not None:
-        _save(save, network, fitted, parts[1], validation["score"])
+    of_target = extract(target)
+    validation = None
+    if folds:
+        score = cross_validated(of_target, target.columns, folds=folds, classifier=classifier)
+        how: dict[str, Any] = {"folds": folds, "c": 1.0}
+    else:
+        train, val = (some_frames(source, frames_per_video) for source in fitting.values())
+        of_train, of_val = extract(train), extract(val)
+        fitted = fit_probe(
+            of_train,
+            train.columns["label"],
+            of_val,
+            val.columns,
+            classifier=classifier,
+            aggregation=config.eval.aggregation,
+            top_k=config.eval.top_k,
+        )
+        score = fitted.score(of_target)
+        validation = {**val.columns, "score": fitted.score(of_val)}
+        how = {
+            "c": fitted.c,
+            "validation_video_auc": {f"{c:g}": auc for c, auc in fitted.validation_auc.items()},
+            "train_faces": len(of_train),
+            "val_faces": len(of_val),
+            "frames_per_video": frames_per_video,
+        }
+        if save is not None and network is not None:
+            _save(save, network, fitted, val, validation["score"])
+    scores = {**target.columns, "score": score}
     metrics = {
         **summarise(
             scores,
@@ -131,12 +154,8 @@ def probe(
         "probe": {
             "features": features,
             "classifier": classifier,
-            "dimensions": int(train_features.shape[1]),
-            "c": fitted.c,
-            "validation_video_auc": {f"{c:g}": auc for c, auc in fitted.validation_auc.items()},
-            "train_faces": len(train_features),
-            "val_faces": len(val_features),
-            "frames_per_video": frames_per_video,
+            "dimensions": int(of_target.shape[1]),
+            **how,
             **about,
         },
         "config": json.loads(config.to_json_best_effort()),
