@@ -13,7 +13,7 @@ import pytest
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.evaluation.gate.command import COMMANDS
 from matnet_jax.metrics import OperatingPoint
-from matnet_jax.metrics.gate import Criteria, Verdict, judge
+from matnet_jax.metrics.gate import Criteria, Verdict, compared_by, judge
 from matnet_jax.metrics.operating_point import fit_operating_point
 from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.report.gate import as_markdown
@@ -232,6 +232,25 @@ def write_evaluation(folder: Path, scores: Scores, step: int = 7) -> Path:
     return path
 
 
+def test_networks_are_compared_by_photos_of_the_swaps_own_group() -> None:
+    """A network that tells only the group of the swaps from the other has an AUC of a half."""
+    scores = Scores()
+    scores.set(0.9, group="london")
+    scores.set(0.6, group="london", label=0, compression="crf40")
+    columns = scores.columns
+    attributes = {name: columns.pop(name) for name in ("group", "person", "skin_tone")}
+    lines = compared_by(columns, attributes, POINT, num_resamples=0)
+    assert all(line.passed is None for line in lines)
+    areas = {line.of: line.value for line in lines if line.criterion.startswith("AUC")}
+    assert areas == {
+        "london, crf23": 0.5,
+        "london, crf23, poisson": 0.5,
+        "london, crf40": 1.0,
+        "london, crf40, poisson": 1.0,
+    }
+    assert [line.value for line in lines if line.of == "all"] == [1.0]
+
+
 def test_the_commands_from_scores_to_a_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,8 +265,12 @@ def test_the_commands_from_scores_to_a_verdict(
     assert COMMANDS(judging) == 1
     assert "calibrate on the people to choose by first" in capsys.readouterr().err
 
-    assert COMMANDS(["calibrate", str(tmp_path / "choose"), *flags]) == 0
-    assert "fake over 0.4000" in capsys.readouterr().out
+    calibrating = ["calibrate", str(tmp_path / "choose"), *flags, "--num_resamples=9"]
+    assert COMMANDS(calibrating) == 0
+    said = capsys.readouterr().out
+    assert "fake over 0.4000" in said
+    assert "| swaps found | all | 50 | 100 | 1.000 | [1.000, 1.000] |" in said
+    assert (tmp_path / "choose" / "choose.md").read_text() in said
     point = read_operating_point(workdir, step=7)
     assert point is not None and point.threshold == 0.4
     assert dict(point.thresholds) == {0.01: 0.4, 0.05: 0.4}

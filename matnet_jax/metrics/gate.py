@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from matnet_jax.metrics.binary import auc, decide
+from matnet_jax.metrics.binary import Metric, auc, decide
 from matnet_jax.metrics.bootstrap import bootstrap_intervals
 from matnet_jax.metrics.operating_point import OperatingPoint, measure_operating_point
 from matnet_jax.metrics.scores import PERSON_COLUMN, Columns
@@ -133,6 +133,54 @@ def judge(
         *_pairs(files, scores, criteria),
     )
     return Verdict(lines, point, criteria, measure_operating_point(point, files))
+
+
+def compared_by(
+    scores: Mapping[str, Any],
+    attributes: Mapping[str, np.ndarray],
+    point: OperatingPoint,
+    criteria: Criteria | None = None,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[Line, ...]:
+    """What networks are compared by on the people to choose by; nothing is asked of it.
+
+    The swaps that are found at the threshold, and AUCs of swaps against the photos of their own
+    group that are stored alike. Against all photos, what tells one source of photos from another
+    would count too.
+
+    Args:
+      scores, attributes, num_resamples, seed: see `judge`; of the people to choose by.
+      point: the operating point that was fitted on them.
+      criteria: its `paired` groups are left out.
+
+    Raises:
+      ValueError: see `judge`.
+    """
+    criteria = criteria or Criteria()
+    files = files_of(scores, attributes, aggregation=point.aggregation, top_k=point.top_k)
+    draws: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed}
+    found = (
+        dataclasses.replace(line, wanted="", passed=None)
+        for line in _found(files, point.threshold, criteria, draws)
+    )
+    return (*found, *_against_their_group(files, criteria, draws))
+
+
+def _against_their_group(
+    files: Columns, criteria: Criteria, draws: Mapping[str, Any]
+) -> Iterator[Line]:
+    fakes = (files["label"] == 1) & ~np.isin(files[GROUP], criteria.paired)
+    for group in np.unique(files[GROUP][fakes]).tolist():
+        for stored in np.unique(files["compression"][fakes]).tolist():
+            alike = (files[GROUP] == group) & (files["compression"] == stored)
+            kinds = np.unique(files["subset"][fakes & alike]).tolist()
+            where = f"{group}, {stored or 'as it was'}"
+            yield _area(where, files, alike & ((files["label"] == 0) | fakes), draws)
+            for kind in kinds:
+                rows = alike & ((files["label"] == 0) | (fakes & (files["subset"] == kind)))
+                yield _area(f"{where}, {kind}", files, rows, draws)
 
 
 def files_of(
@@ -276,17 +324,33 @@ def _line(
     """A line about the share of some files that are called fake."""
     value = _share_over(files, rows, threshold)
     interval = None
-    if value is not None and draws["num_resamples"]:
-        part = {name: column[rows] for name, column in files.items()}
-        part[PERSON_COLUMN] = part[PERSON]  # people are drawn, with all their files
-        interval = bootstrap_intervals(
-            part,
-            {"share": lambda _, scores: float(np.mean(decide(scores, threshold)))},
-            resample="identity",
-            **draws,
-        )["share"]
+    if value is not None:
+
+        def share(_: np.ndarray, scores: np.ndarray) -> float:
+            return float(np.mean(decide(scores, threshold)))
+
+        interval = _interval(files, rows, share, draws)
     people, count = num_people(files, rows), int(rows.sum())
     return Line(criterion, of, value, wanted, passed, people, count, interval)
+
+
+def _area(of: str, files: Columns, rows: np.ndarray, draws: Mapping[str, Any]) -> Line:
+    """A line about the AUC of some files."""
+    value = auc(files["label"][rows], files["score"][rows])
+    interval = None if value is None else _interval(files, rows, auc, draws)
+    people, count = num_people(files, rows), int(rows.sum())
+    criterion = "AUC against photos of the same group"
+    return Line(criterion, of, value, people=people, files=count, interval=interval)
+
+
+def _interval(
+    files: Columns, rows: np.ndarray, metric: Metric, draws: Mapping[str, Any]
+) -> list[float] | None:
+    if not draws["num_resamples"]:
+        return None
+    part = {name: column[rows] for name, column in files.items()}
+    part[PERSON_COLUMN] = part[PERSON]  # people are drawn, with all their files
+    return bootstrap_intervals(part, {"metric": metric}, resample="identity", **draws)["metric"]
 
 
 def _share_over(files: Columns, rows: np.ndarray, threshold: float) -> float | None:

@@ -1,8 +1,11 @@
-"""The ship gate's verdict as a table for people."""
+"""The ship gate's verdict, and what networks are compared by, as tables for people."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matnet_jax.metrics.gate import Line, Verdict
+from matnet_jax.metrics.operating_point import OperatingPoint
 
 _SIGNS = {True: "met", False: "**not met**", None: "listed"}
 
@@ -30,12 +33,24 @@ def as_markdown(verdict: Verdict, *, title: str) -> str:
         f"{said} Threshold {point.threshold:.4f}{rate} on {point.fitted_on or 'other people'} "
         f"({point.num_real} reals).",
         "",
-        "| measured | of | people | files | figure | 95 % interval | wanted | |",
-        "|---|---|--:|--:|--:|---|---|---|",
-        *map(_row, [*judged, *listed]),
+        *_table([*judged, *listed]),
         "",
     ]
     return "\n".join(lines)
+
+
+def as_listing(lines: Sequence[Line], point: OperatingPoint, *, title: str) -> str:
+    """A heading, the threshold, and a row a line, of which nothing is asked."""
+    said = f"Threshold {point.threshold:.4f}, fitted on the same people ({point.num_real} reals)."
+    return "\n".join([f"# {title}", "", said, "", *_table(lines), ""])
+
+
+def _table(lines: Sequence[Line]) -> list[str]:
+    return [
+        "| measured | of | people | files | figure | 95 % interval | wanted | |",
+        "|---|---|--:|--:|--:|---|---|---|",
+        *map(_row, lines),
+    ]
 
 
 def _row(line: Line) -> str:

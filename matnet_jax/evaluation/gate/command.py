@@ -10,7 +10,6 @@ from data_pipeline.commands import Command, Commands
 
 
 def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("workdir", None, "Of the network.", required=True, flag_values=values)
     flags.DEFINE_string(
         "attributes",
         None,
@@ -23,7 +22,16 @@ def _define(values: flags.FlagValues) -> None:
     )
 
 
+def _define_resamples(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "num_resamples", 1000, "Of the intervals; 0: none.", lower_bound=0, flag_values=values
+    )
+
+
 def _define_calibrate(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "workdir", None, "Of the network; of a baseline there is none.", flag_values=values
+    )
     _define(values)
     flags.DEFINE_float(
         "false_alarm_rate", 0.01, "Of the threshold that decides.", flag_values=values
@@ -34,6 +42,7 @@ def _define_calibrate(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "max_risk", 0.05, "Share of wrong calls outside the uncertain band.", flag_values=values
     )
+    _define_resamples(values)
 
 
 def _calibrate(values: flags.FlagValues, folders: list[str]) -> None:
@@ -43,23 +52,28 @@ def _calibrate(values: flags.FlagValues, folders: list[str]) -> None:
         rates = [float(rate) for rate in values.other_rates]
     except ValueError as error:
         raise ValueError(f"--other_rates={','.join(values.other_rates)}: {error}") from None
+    workdir = Path(values.workdir) if values.workdir else None
     point = calibrate(
         Path(folders[0]),
         Path(values.attributes),
-        Path(values.workdir),
+        workdir,
         false_alarm_rate=values.false_alarm_rate,
         other_rates=rates,
         max_risk=values.max_risk,
         min_people=values.min_people,
+        num_resamples=values.num_resamples,
     )
+    print((Path(folders[0]) / "choose.md").read_text(encoding="utf-8"))
     print(f"fake over {point.threshold:.4f}, uncertain in {point.uncertain}")
     print("; ".join(f"{rate:g} false alarms at {value:.4f}" for rate, value in point.thresholds))
     if point.note:
         print(f"note: {point.note}")
-    print(f"wrote {Path(values.workdir) / 'operating-point.json'}")
+    if workdir is not None:
+        print(f"wrote {workdir / 'operating-point.json'}")
 
 
 def _define_judge(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("workdir", None, "Of the network.", required=True, flag_values=values)
     _define(values)
     flags.DEFINE_string(
         "out", None, "Folder of gate.json and gate.md; default: EVALUATION.", flag_values=values
@@ -71,9 +85,7 @@ def _define_judge(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "paired", ["ffpp", "dfdc"], "Groups of fakes with their sources.", flag_values=values
     )
-    flags.DEFINE_integer(
-        "num_resamples", 1000, "Of the intervals; 0: none.", lower_bound=0, flag_values=values
-    )
+    _define_resamples(values)
 
 
 def _judge(values: flags.FlagValues, folders: list[str]) -> int:
@@ -107,9 +119,10 @@ CALIBRATE = Command(
     program=f"{_PROGRAM} calibrate",
     about="""Fits thresholds, temperature and the uncertain band on the people to choose by.
 
-    calibrate EVALUATION --attributes=FILE --workdir=DIR
+    calibrate EVALUATION --attributes=FILE [--workdir=DIR]
 
-EVALUATION is what run_eval.py wrote of them. Writes operating-point.json into the workdir.
+EVALUATION is what run_eval.py wrote of them, and gets choose.md: which swaps are found, and AUCs
+against photos of their own group. Writes operating-point.json into the workdir, if there is one.
 """,
     define=_define_calibrate,
     run=_calibrate,

@@ -11,10 +11,18 @@ import numpy as np
 from data_pipeline.files import atomic_file, write_json
 from matnet_jax.checkpoints.operating_point import read_operating_point, write_operating_point
 from matnet_jax.evaluation.attributes import KEYS, read_attributes
-from matnet_jax.metrics.gate import Criteria, Verdict, files_of, judge, num_people, real_groups
+from matnet_jax.metrics.gate import (
+    Criteria,
+    Verdict,
+    compared_by,
+    files_of,
+    judge,
+    num_people,
+    real_groups,
+)
 from matnet_jax.metrics.operating_point import OperatingPoint, fit_operating_point
 from matnet_jax.metrics.scores import Columns, read_metrics, read_scores
-from matnet_jax.report.gate import as_markdown
+from matnet_jax.report.gate import as_listing, as_markdown
 
 
 class GateError(ValueError):
@@ -24,14 +32,17 @@ class GateError(ValueError):
 def calibrate(
     evaluation: Path,
     attributes: Path,
-    workdir: Path,
+    workdir: Path | None,
     *,
     false_alarm_rate: float = 0.01,
     other_rates: Sequence[float] = (0.01, 0.05),
     max_risk: float = 0.05,
     min_people: int = Criteria.min_people,
+    num_resamples: int = 1000,
 ) -> OperatingPoint:
     """Fits the operating point on the people to choose by, and keeps it in the workdir.
+
+    Beside the scores `choose.md` says what networks are compared by (`compared_by`).
 
     The threshold is the lowest at which neither all reals nor any group or quartile of skin tone
     of at least `min_people` has more false alarms than asked for.
@@ -39,11 +50,12 @@ def calibrate(
     Args:
       evaluation: folder with `scores.csv` and `metrics.json` of the part to choose by.
       attributes: its `attributes.csv`.
-      workdir: of the network, which gets `operating-point.json`.
+      workdir: of the network, which gets `operating-point.json`; None of a baseline without one.
       false_alarm_rate: of the threshold that decides.
       other_rates: of further thresholds that are kept beside it.
       max_risk: of the band of scores that are called uncertain.
       min_people: smaller groups have no say.
+      num_resamples: of the intervals in `choose.md`.
 
     Raises:
       GateError: reals or fakes are missing.
@@ -72,7 +84,15 @@ def calibrate(
             f"{evaluation} has {int(np.sum(files['label'] == 0))} real and "
             f"{int(np.sum(files['label'] == 1))} fake files; calibration needs both"
         )
-    write_operating_point(workdir, point, step=metrics["checkpoint"]["step"])
+    if workdir is not None:
+        write_operating_point(workdir, point, step=_step(metrics, evaluation))
+    lines = compared_by(scores, known, point, num_resamples=num_resamples)
+    with atomic_file(evaluation / "choose.md") as file:
+        file.write(
+            as_listing(
+                lines, point, title=f"To choose by: {(workdir or evaluation).resolve().name}"
+            )
+        )
     return point
 
 
@@ -100,7 +120,7 @@ def judge_evaluation(
       ValueError, OSError: a file is missing or damaged.
     """
     scores, known, metrics = _read(evaluation, attributes)
-    step = metrics["checkpoint"]["step"]
+    step = _step(metrics, evaluation)
     point = read_operating_point(workdir, step=step)
     if point is None:
         raise GateError(
@@ -129,11 +149,15 @@ def _read(
 ) -> tuple[Columns, dict[str, np.ndarray], dict[str, Any]]:
     scores = read_scores(evaluation / "scores.csv")
     metrics = read_metrics(evaluation / "metrics.json")
-    if "step" not in (metrics.get("checkpoint") or {}):
-        raise GateError(f"{evaluation / 'metrics.json'} names no checkpoint; is it of run_eval.py?")
     unknown = np.full(len(scores["label"]), "")
     columns = {name: scores.get(name, unknown) for name in KEYS}
     return {**scores, **columns}, read_attributes(attributes, columns), metrics
+
+
+def _step(metrics: Mapping[str, Any], evaluation: Path) -> int:
+    if "step" not in (metrics.get("checkpoint") or {}):
+        raise GateError(f"{evaluation / 'metrics.json'} names no checkpoint; is it of run_eval.py?")
+    return int(metrics["checkpoint"]["step"])
 
 
 def _name(evaluation: Path) -> str:
