@@ -48,6 +48,9 @@ BROAD: Mapping[str, Mapping[str, Any]] = {
 }
 """By the section of a config: values of its fields. A judgement, not the result of a search."""
 
+CAMERA = ("white_balance", "blur", "motion", "noise", "shot", "grey")
+"""Those of `degrade` that a camera leaves; the others are of files that were stored and sent on."""
+
 
 def broad_op(kind: str, **fields: Any) -> PairOp:
     """What makes pairs of a kind with the options of `BROAD`.
