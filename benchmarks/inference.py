@@ -34,14 +34,12 @@ def engines(model: Any, variables: Any) -> dict[str, Score]:
     """By name, functions of uint8 crops that return when they are scored."""
     import jax
 
+    from benchmarks.network import scorer
     from matnet_jax.checkpoints.export import ONNX_FILE, export_onnx
-    from matnet_jax.detectors.inference import infer
     from matnet_jax.predict.network import exported_network
 
-    own, arrays = model.merged(variables)
-    arrays = jax.device_put(arrays)
-    step = jax.jit(lambda v, x: infer(own, v, own.preprocess.normalize(x))[:2])
-    made: dict[str, Score] = {"jax": lambda crops: jax.device_get(step(arrays, crops))}
+    by_jax = scorer(model, variables)
+    made: dict[str, Score] = {"jax": lambda crops: jax.device_get(by_jax(crops))}
     with tempfile.TemporaryDirectory() as folder:
         out = export_onnx(model, variables, Path(folder) / "out")
         if importlib.util.find_spec("onnxruntime"):

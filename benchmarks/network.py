@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 from benchmarks.settings import settings
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_objective
+from matnet_jax.detectors.base import Detector
+from matnet_jax.detectors.inference import infer
 from matnet_jax.model import MAT, create_model
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicate, replicated
 from matnet_jax.train.plan import build_optimizer
@@ -81,6 +83,14 @@ def inference(model: MAT) -> Any:
         return jax.nn.softmax(out.logits.astype(jnp.float32))[:, 1]
 
     return jax.jit(score)
+
+
+def scorer(model: Detector, variables: Any) -> Callable[[np.ndarray], tuple[Any, Any]]:
+    """Uint8 crops -> scores and heat maps, as prediction computes them by JAX."""
+    own, arrays = model.merged(variables)
+    arrays = jax.device_put(arrays)
+    step = jax.jit(lambda v, x: infer(own, v, own.preprocess.normalize(x))[:2])
+    return lambda crops: step(arrays, crops)
 
 
 def initial_state(model: MAT, recipe: str = "paper") -> Any:

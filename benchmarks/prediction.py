@@ -36,10 +36,8 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "The fastest counts.")
 
 def network() -> Any:
     """What is asked for, as the predictor takes it."""
-    import jax
-
+    from benchmarks.network import scorer
     from matnet_jax.checkpoints.export import export_onnx
-    from matnet_jax.detectors.inference import infer
     from matnet_jax.model import create_detector, init_variables
     from matnet_jax.predict.network import Network, exported_network, packaged_network
 
@@ -52,9 +50,7 @@ def network() -> Any:
         with tempfile.TemporaryDirectory() as folder:
             out = export_onnx(model, variables, Path(folder) / "out")
             return exported_network(out, batch_size=batch)
-    own, arrays = model.merged(variables)
-    step = jax.jit(lambda v, x: infer(own, v, own.preprocess.normalize(x))[:2])
-    return Network(size, batch, {}, lambda crops: step(arrays, crops))
+    return Network(size, batch, {}, scorer(model, variables))
 
 
 def parts(path: Path, predictor: Any, cores: int) -> dict[str, Callable[[], object]]:

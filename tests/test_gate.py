@@ -13,7 +13,7 @@ import pytest
 from matnet_jax.checkpoints.operating_point import read_operating_point
 from matnet_jax.evaluation.gate.command import COMMANDS
 from matnet_jax.metrics import OperatingPoint
-from matnet_jax.metrics.gate import Criteria, Verdict, compared_by, judge
+from matnet_jax.metrics.gate import Criteria, Verdict, compared_by, files_of, judge
 from matnet_jax.metrics.operating_point import fit_operating_point
 from matnet_jax.metrics.scores import write_metrics, write_scores
 from matnet_jax.report.gate import as_markdown
@@ -239,7 +239,7 @@ def test_networks_are_compared_by_photos_of_the_swaps_own_group() -> None:
     scores.set(0.6, group="london", label=0, compression="crf40")
     columns = scores.columns
     attributes = {name: columns.pop(name) for name in ("group", "person", "skin_tone")}
-    lines = compared_by(columns, attributes, POINT, num_resamples=0)
+    lines = compared_by(files_of(columns, attributes), POINT.threshold, num_resamples=0)
     assert all(line.passed is None for line in lines)
     areas = {line.of: line.value for line in lines if line.criterion.startswith("AUC")}
     assert areas == {

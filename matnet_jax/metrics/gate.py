@@ -136,13 +136,7 @@ def judge(
 
 
 def compared_by(
-    scores: Mapping[str, Any],
-    attributes: Mapping[str, np.ndarray],
-    point: OperatingPoint,
-    criteria: Criteria | None = None,
-    *,
-    num_resamples: int = 1000,
-    seed: int = 0,
+    files: Columns, threshold: float, *, num_resamples: int = 1000, seed: int = 0
 ) -> tuple[Line, ...]:
     """What networks are compared by on the people to choose by; nothing is asked of it.
 
@@ -151,19 +145,14 @@ def compared_by(
     would count too.
 
     Args:
-      scores, attributes, num_resamples, seed: see `judge`; of the people to choose by.
-      point: the operating point that was fitted on them.
-      criteria: its `paired` groups are left out.
-
-    Raises:
-      ValueError: see `judge`.
+      files: of the people to choose by, see `files_of`.
+      threshold: that was fitted on them.
+      num_resamples, seed: see `judge`.
     """
-    criteria = criteria or Criteria()
-    files = files_of(scores, attributes, aggregation=point.aggregation, top_k=point.top_k)
-    draws: dict[str, Any] = {"num_resamples": num_resamples, "seed": seed}
+    criteria, draws = Criteria(), {"num_resamples": num_resamples, "seed": seed}
     found = (
         dataclasses.replace(line, wanted="", passed=None)
-        for line in _found(files, point.threshold, criteria, draws)
+        for line in _found(files, threshold, criteria, draws)
     )
     return (*found, *_against_their_group(files, criteria, draws))
 

@@ -1,8 +1,8 @@
-"""Working ahead: what an iterator gives, made by a thread of its own."""
+"""Working ahead of whoever reads: an iterator in a thread of its own, and queues that end."""
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,23 +24,14 @@ def ahead(items: Iterable[T], most: int) -> Iterator[T]:
     made: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(maxsize=most)
     stopped = threading.Event()
 
-    def put(item: tuple[T] | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                made.put(item, timeout=_WAIT)
-                return True
-            except queue.Full:
-                continue
-        return False
-
     def make() -> None:
         try:
             for item in items:
-                if not put((item,)):
+                if not hand_over((item,), made, unless=stopped.is_set):
                     return
-            put(None)
+            hand_over(None, made, unless=stopped.is_set)
         except BaseException as error:  # handed to the thread that reads
-            put(error)
+            hand_over(error, made, unless=stopped.is_set)
 
     threading.Thread(target=make, daemon=True, name="ahead").start()
     try:
@@ -50,3 +41,14 @@ def ahead(items: Iterable[T], most: int) -> Iterator[T]:
             yield item[0]
     finally:
         stopped.set()
+
+
+def hand_over(item: T, into: "queue.Queue[T]", *, unless: Callable[[], bool]) -> bool:
+    """Puts an item into a queue once there is room; False where `unless` holds before that."""
+    while not unless():
+        try:
+            into.put(item, timeout=_WAIT)
+            return True
+        except queue.Full:
+            continue
+    return False

@@ -16,12 +16,12 @@ from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.video import open_frames
 from data_pipeline.training.ops import fit_to_size
-from matnet_jax.predict.ahead import ahead
+from matnet_jax.predict.ahead import ahead, hand_over
 
 Media = str | Path | np.ndarray
-_FRAMES_AHEAD = 4  # decoded and waiting for the detector; few, since each may be large
-
 Watch = Callable[[Frame, Sequence[tuple[int, Face]]], None]
+
+_FRAMES_AHEAD = 4  # decoded and waiting for the detector; few, since each may be large
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +123,7 @@ class Faces:
         )
 
     def _put(self, item: Crop | End | BaseException) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
+        return hand_over(item, self._queue, unless=self._stop.is_set)
 
 
 def faces_of(

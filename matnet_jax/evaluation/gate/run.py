@@ -86,13 +86,10 @@ def calibrate(
         )
     if workdir is not None:
         write_operating_point(workdir, point, step=_step(metrics, evaluation))
-    lines = compared_by(scores, known, point, num_resamples=num_resamples)
+    lines = compared_by(files, point.threshold, num_resamples=num_resamples)
+    title = f"To choose by: {(workdir or evaluation).resolve().name}"
     with atomic_file(evaluation / "choose.md") as file:
-        file.write(
-            as_listing(
-                lines, point, title=f"To choose by: {(workdir or evaluation).resolve().name}"
-            )
-        )
+        file.write(as_listing(lines, point, title=title))
     return point
 
 

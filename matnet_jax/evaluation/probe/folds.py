@@ -36,9 +36,8 @@ def cross_validated(
             f"{folds} folds of {units.num_units} people: wanted at least 2, and no more than people"
         )
     labels = np.asarray(columns["label"])
-    scores = np.empty(len(labels))
+    scores, nothing = np.empty(len(labels)), {"label": labels[:0]}
     for fitted, scored in GroupKFold(folds).split(features, labels, units.row_unit):
-        nothing = {name: np.asarray(column)[:0] for name, column in columns.items()}
         probe = fit_probe(
             features[fitted], labels[fitted], features[:0], nothing, classifier=classifier
         )

@@ -13,6 +13,7 @@ import numpy as np
 from data_pipeline.detectors import Detector, Face, create_detector
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.kinds import kind_of_bytes
+from matnet_jax.predict.ahead import hand_over
 from matnet_jax.predict.media import Crop, End, faces_of
 from matnet_jax.predict.predictor import Predictor
 from matnet_jax.predict.results import FaceScore
@@ -147,13 +148,10 @@ class Worker:
                 return
 
     def _put(self, task: _Task, found: Crop | End) -> bool:
-        while not self._stop.is_set() and not task.dropped:
-            try:
-                self._found.put((task, found), timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
+        def ended() -> bool:
+            return self._stop.is_set() or task.dropped
+
+        return hand_over((task, found), self._found, unless=ended)
 
     def _score(self) -> None:
         batch: list[tuple[_Task, Window]] = []
