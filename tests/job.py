@@ -1,6 +1,6 @@
 """One process of a training job on tiny data: what tests start several of.
 
-python job.py WORKDIR [field=value …]
+python job.py FAMILY WORKDIR [field=value …]
 """
 
 import json
@@ -22,9 +22,9 @@ def main() -> int:
     join(find_job(), heartbeat_seconds=600)
     matnet_jax.train.run.open_source = lambda config, split, *sees: test_train.tiny_source(split)
     matnet_jax.evaluation.run.open_evaluation = matnet_jax.train.run.open_source
-    workdir, *fields = sys.argv[1:]
+    family, workdir, *fields = sys.argv[1:]
     overrides = {name: json.loads(value) for name, _, value in (f.partition("=") for f in fields)}
-    config = test_train.tiny_config(**overrides)
+    config = test_train.tiny_config(family, **overrides)
     try:
         matnet_jax.train.run.train(config, workdir)
     except Preempted as error:

@@ -32,10 +32,12 @@ def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Call with (name, processes, devices): a job with the workdir tmp_path/name."""
     started = []
 
-    def begin(name: Any, processes: Any, devices: Any, fields: Any = FIELDS) -> Any:
+    def begin(
+        name: Any, processes: Any, devices: Any, fields: Any = FIELDS, family: str = "classifier"
+    ) -> Any:
         monkeypatch.setenv("JAX_PLATFORMS", "cpu")
         monkeypatch.setenv("XLA_FLAGS", fake_devices(devices))
-        started.extend(found := start([JOB, str(tmp_path / name), *fields], processes))
+        started.extend(found := start([JOB, family, str(tmp_path / name), *fields], processes))
         return found
 
     yield begin
@@ -61,7 +63,7 @@ def test_two_processes_of_two_devices_are_one_of_four_and_one_of_one(
     job: Any, tmp_path: Path
 ) -> None:
     for name, processes, devices in (("2x2", 2, 2), ("1x4", 1, 4), ("1x1", 1, 1)):
-        assert wait(job(name, processes, devices)) == 0
+        assert wait(job(name, processes, devices, family="mat")) == 0
     runs = {name: tmp_path / name for name in ("2x2", "1x4", "1x1")}
     for other in ("1x4", "1x1"):
         # Adam divides by the root of tiny squares: what differs in the last bits, differs there.

@@ -45,7 +45,7 @@ from matnet_jax.train.run import train
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 
-BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
+BACKBONE = {"backbone": "efficientnet-b0", "width_coefficient": 0.25, "depth_coefficient": 0.1}
 RESNET = {"width_coefficient": 0.05, "depth_coefficient": 0.1}
 VIT = {"backbone": "clip-vit-b-16", "width_coefficient": 0.15, "depth_coefficient": 0.1}
 XCEPTION = {"width_coefficient": 0.02, "middle_blocks": 0}
@@ -74,6 +74,12 @@ TINY = {
 NAMES = (*FAMILIES, "example")
 
 pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> Any:
+    """One family after another: what is compiled for one of its tests serves the others."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +124,6 @@ def made(name: Any, **values: Any) -> Any:
     return model, build_objective(config, model, lambda duration: 10)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_outputs(name: Any) -> None:
     model, _ = made(name)
     assert isinstance(model, Detector) and name in detectors()
@@ -134,7 +139,6 @@ def test_outputs(name: Any) -> None:
         assert array.dtype == jnp.float32 and array.shape[0] == 3
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_scores_and_maps_are_in_range(name: Any) -> None:
     model, _ = made(name)
     images = tiny.images(model, 4)
@@ -144,7 +148,6 @@ def test_scores_and_maps_are_in_range(name: Any) -> None:
         assert np.all(maps >= 0)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_keeps_variables_in_float32(name: Any) -> None:
     model, _ = made(name, **{"model.dtype": "bfloat16"})
     assert model.dtype == jnp.bfloat16
@@ -155,7 +158,6 @@ def test_bfloat16_keeps_variables_in_float32(name: Any) -> None:
     assert "bf16" in text
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_wrong_images_are_said(name: Any) -> None:
     model, _ = made(name)
     variables = abstract_variables(model)
@@ -164,7 +166,6 @@ def test_wrong_images_are_said(name: Any) -> None:
             jax.eval_shape(model.apply, variables, jax.ShapeDtypeStruct(shape, dtype))
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name: Any) -> None:
     (state, metrics), (other, others) = (
         one_step(name, batch_of(name), devices) for devices in (jax.devices()[:1], jax.devices())
@@ -175,7 +176,6 @@ def test_a_step_is_finite_and_the_same_on_one_and_eight_devices(name: Any) -> No
     chex.assert_trees_all_close(state.params, other.params, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_examples_of_weight_0_do_not_count(name: Any) -> None:
     batch = batch_of(name)
     left_out = batch["weight"] == 0
@@ -191,24 +191,24 @@ def test_examples_of_weight_0_do_not_count(name: Any) -> None:
 def one_step(name: Any, batch: Any, devices: Any, **values: Any) -> Any:
     """State and metrics after the first step."""
     mesh = data_mesh(devices)
-    step, start = step_of(name, **values)
+    start, run = step_of(name, len(devices), **values)
+    key = replicate(jax.random.key(0), mesh)
+    return jax.device_get(run(start, global_batch(batch, mesh), key))
+
+
+@functools.lru_cache(maxsize=2)  # a family's on one device and on eight
+def step_of(name: Any, devices: int, **values: Any) -> Any:
+    """The state at the start, and the step on so many devices."""
+    mesh = data_mesh(jax.devices()[:devices])
+    (model, objective), tx = made(name, **values), optax.sgd(0.05)
     run = jax.jit(
-        step,
+        make_train_step(model, objective, tx),
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
-    state, key = replicate(start, mesh), replicate(jax.random.key(0), mesh)
-    return jax.device_get(run(state, global_batch(batch, mesh), key))
+    return replicate(create_train_state(model, tx, 0), mesh), run
 
 
-@functools.cache
-def step_of(name: Any, **values: Any) -> Any:
-    """The step, one function for all devices and tests so that it is traced once, and its state."""
-    (model, objective), tx = made(name, **values), optax.sgd(0.05)
-    return make_train_step(model, objective, tx), create_train_state(model, tx, 0)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_from_training_to_prediction(name: Any, tmp_path: Path) -> None:
     """Trained, evaluated, restored, exported: the same network throughout."""
     config = config_of(name)
@@ -247,7 +247,6 @@ def model_heatmaps(loaded: Any) -> Any:
     return jax.eval_shape(lambda x: infer(loaded.model, loaded.variables, x), images).heatmaps
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_its_config_has_its_fields_only(name: Any) -> None:
     config, family = config_of(name), FAMILIES[name]
     sections = set(family.sections)

@@ -142,7 +142,7 @@ def test_as_in_optax_where_that_applies() -> None:
 
 def test_same_numbers_on_one_and_on_eight_devices() -> None:
     """A network with batch statistics, its first blocks frozen and its parameters averaged."""
-    model = tiny.tiny_classifier(stochastic_depth_rate=0.0)
+    model = tiny.tiny_classifier(stochastic_depth_rate=0.0, depth_coefficient=0.1)
     freeze, results = ("features/stem_conv", "features/block_0"), []
     tx = create_optimizer("sgd", 0.05, clip_norm=1.0, freeze=freeze)
     step = make_train_step(
@@ -210,6 +210,7 @@ def sbi_like(**overrides: Any) -> Any:
     """The optimiser of self-blended images, on a tiny network."""
     config = default_config(name="classifier")
     fields = {f"model.{k}": v for k, v in tiny.FIELDS.items()} | {
+        "model.depth_coefficient": 0.1,
         "model.image_size": 32,
         "data.source": "synthetic",
         "data.real_repeat": 1,

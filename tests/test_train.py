@@ -157,14 +157,13 @@ def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path: P
 
 def test_averaged_parameters_and_a_frozen_backbone(tiny_data: Any, tmp_path: Path) -> None:
     overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
-    config = tiny_config(**overrides)
+    config = tiny_config("classifier", **overrides)
     train(config, tmp_path)
     metrics = matnet_jax.evaluation.run.evaluate(config, tmp_path, checkpoint="latest")
     assert metrics["checkpoint"]["step"] == 6
-    with pytest.raises(
-        ValueError, match="no parameter lies under 'backbone'; available: attention"
-    ):
-        train(tiny_config(**{"optimizer.freeze": ("backbone",)}), tmp_path / "other")
+    overrides = {"optimizer.freeze": ("backbone",)}
+    with pytest.raises(ValueError, match="no parameter lies under 'backbone'; available: features"):
+        train(tiny_config("classifier", **overrides), tmp_path / "other")
 
 
 COMMAND = """
@@ -172,7 +171,8 @@ import sys
 sys.path.insert(0, {tests!r})
 import test_train, matnet_jax.train.run
 matnet_jax.train.run.open_source = lambda config, split, *sees: test_train.tiny_source(split)
-config = test_train.tiny_config(**{{"train.duration": "20 steps", "optimizer.schedule": "cosine"}})
+fields = {{"train.duration": "20 steps", "optimizer.schedule": "cosine"}}
+config = test_train.tiny_config("classifier", **fields)
 matnet_jax.train.run.train(config, sys.argv[1])
 """
 
@@ -222,7 +222,7 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     """Files of a limited size, as on a disk that is full."""
-    job = [sys.executable, str(ROOT / "tests" / "job.py"), str(tmp_path / "run")]
+    job = [sys.executable, str(ROOT / "tests" / "job.py"), "classifier", str(tmp_path / "run")]
     environment = {**os.environ, "XLA_FLAGS": fake_devices(1)}
     common = {"env": environment, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([*job, 'train.duration="2 steps"'], **common)
@@ -246,7 +246,7 @@ def test_training_starts_from_an_earlier_run_and_goes_on_without_it(
 ) -> None:
     first = {"train.duration": "2 steps", "validation.every": "2 steps"}
     second = {"train.duration": "4 steps", "train.log_every": "1 step"}
-    plain = tiny_config(**first, **{"model.kind": "classifier", "model.mid_dims": None})
+    plain = tiny_config("classifier", **first)
     plain.model.mean = (0.4, 0.4, 0.4)
     train(plain, tmp_path / "plain")
     config = tiny_config(**second, **{"init.path": str(tmp_path / "plain")})

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from test_train import parameters
-from workdirs import TINY
+from workdirs import tiny_config
 
 from data_pipeline.training.blend import BlendedSource
 from data_pipeline.training.mixture import Mixture
 from data_pipeline.training.sources import DataError
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError
-from matnet_jax.config import ConfigError, default_config
+from matnet_jax.config import ConfigError
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import build_sampler, open_source
-from matnet_jax.config.schema import flatten
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.history import read_table
 from matnet_jax.metrics.scores import read_scores
@@ -43,10 +42,7 @@ pytestmark = pytest.mark.usefixtures("two_devices")
 
 def config(**overrides: Any) -> Any:
     """Of the plain classifier, which is compiled sooner than MAT."""
-    made = default_config("paper", "classifier")
-    fields = {name: value for name, value in TINY.items() if name in dict(flatten(made))}
-    made.update_from_flattened_dict(fields | PAIRED | overrides)
-    return made
+    return tiny_config("classifier", **(PAIRED | overrides))
 
 
 def test_self_blended_training_continues_exactly(tmp_path: Path) -> None:
