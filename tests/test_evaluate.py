@@ -197,6 +197,7 @@ def test_which_faces_are_shown() -> None:
     }
     np.testing.assert_array_equal(sample_rows(scores, 4), [0, 6, 4, 10])
     np.testing.assert_array_equal(sample_rows(scores, 100), [0, 6, 2, 8, 4, 10])
+    assert [len(sample_rows(scores, count)) for count in (1, 2, 3)] == [1, 2, 3]
     # Videos 1 (real, mean 0.8) and 3 (fake, mean 0.2) are on the wrong side; worst faces first.
     np.testing.assert_array_equal(sorted(most_wrong_rows(scores)), [2, 8])
 

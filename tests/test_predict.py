@@ -14,12 +14,15 @@ import av
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
 
 from data_pipeline.detectors import DetectorError, Face
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
+from data_pipeline.extract.frames import VideoError
+from data_pipeline.extract.limits import Limits
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo
@@ -28,6 +31,7 @@ from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
 from matnet_jax.predict.files import overlay_name, predict_files
 from matnet_jax.predict.network import Network, exported_network, trained_network
+from matnet_jax.predict.overlay import write_overlay
 from matnet_jax.predict.results import LABELS, Prediction
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import data_mesh
@@ -246,6 +250,54 @@ def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
     assert page.count("data:image/jpeg;base64,") == 2 and "://" not in page
     assert "<script" not in page and "&lt;script&gt;.mp4" in page
     assert f"{done[1].score:.4f}" in page and done[1].finding in page
+
+
+@pytest.mark.parametrize("size", [(96, 641), (95, 640), (97, 1001), (96, 399)])
+def test_copies_of_any_size(stub: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    (height, width), path = size, tmp_path / "a.jpg"
+    path.write_bytes(jpeg(np.full((height, width, 3), 90, np.uint8)))
+    target = write_overlay(stub.predictor(path), tmp_path / "out")
+    copy = Image.open(target)
+    assert copy.size == (max(width, 640) // 2 * 2, height // 2 * 2 + 128)
+    assert np.asarray(copy)[height // 2, copy.width // 2].mean() == pytest.approx(90, abs=3)
+
+
+def test_a_rerun_makes_the_copies_that_are_missing(stub: Any, tmp_path: Path) -> None:
+    paths = [str(write_clip(tmp_path / f"{i}.mp4", 8)) for i in range(2)]
+    out = tmp_path / "out"
+    done = predict_files(stub.predictor, paths, out)
+    again = predict_files(stub.predictor, paths, out, overlay=True, resume=True)
+    copies = out / "overlays"
+    assert len(list(copies.glob("*.mp4"))) == 2
+    assert [p.score for p in again] == [p.score for p in done]
+    assert len(list(csv.DictReader((out / "predictions.csv").open()))) == 2
+    stub.sizes.clear()
+    (copies / f"{overlay_name(paths[0])}.png").unlink()
+    predict_files(stub.predictor, paths, out, overlay=True, resume=True)
+    assert sum(stub.sizes) == again[0].faces and len(list(copies.glob("*.png"))) == 2
+
+
+def test_copies_are_made_within_the_limits_of_scoring(stub: Any, tmp_path: Path) -> None:
+    clip, image = write_clip(tmp_path / "a.mp4", 40), tmp_path / "a.jpg"
+    image.write_bytes(jpeg(moving_square(60)))
+    predictions = [stub.predictor(path) for path in (clip, image)]
+    for prediction in predictions:
+        with pytest.raises(VideoError, match="more than the 100 allowed"):
+            write_overlay(prediction, tmp_path / "out", limits=Limits(max_pixels=100))
+    with pytest.raises(ValueError, match="no frame decodes"):
+        write_overlay(predictions[0], tmp_path / "out", limits=Limits(max_seconds=0.0))
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_predictions_by_other_boxes_are_not_mixed(stub: Any, tmp_path: Path) -> None:
+    paths = [str(write_clip(tmp_path / "a.mp4", 8))]
+    one, other = (
+        dataclasses.replace(stub.predictor, detector_weights=tmp_path / name)
+        for name in ("one.onnx", "other.onnx")
+    )
+    predict_files(one, paths, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"detector_weights: .*one.onnx' before, .*other.onnx'"):
+        predict_files(other, paths, tmp_path / "out", resume=True)
 
 
 def test_a_person_s_box_says_what_a_file_of_that_score_would() -> None:

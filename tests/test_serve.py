@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from videos import write_clip
 from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.predict.files import predict_files
 from matnet_jax.predict.results import NO_SEAM
-from matnet_jax.predict.serve.jobs import Kept
+from matnet_jax.predict.serve.jobs import File, Job, Jobs, Kept, Places
 from matnet_jax.predict.serve.service import Allowed
 from matnet_jax.predict.serve.words import meaning, uncertainty
 from matnet_jax.predict.serve.worker import NO_MEDIA
@@ -141,6 +142,11 @@ def test_names_are_never_paths(server: Running) -> None:
         ({"params": {"wait": -1}}, 422, "query.wait"),
         ({"params": {"wait": "nan"}}, 422, "query.wait"),
         ({"headers": {"Content-Type": "multipart/form-data"}}, 400, "without a boundary"),
+        (
+            {"headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 300}"}},
+            400,
+            "a boundary of 300 bytes; wanted: at most 256",
+        ),
         (
             {
                 "headers": {"Content-Type": "multipart/form-data; boundary=b"},
@@ -327,3 +333,22 @@ def test_a_fitted_threshold_says_no_seam(server: Running) -> None:
     assert over.label == "fake" and "evidence, not proof" in meaning(over)
     unfitted = server.service.predictor(_array(10))
     assert unfitted.label == "real" and "not fitted for this network" in meaning(unfitted)
+    brief = dataclasses.replace(unfitted.tracks[0], number=9, score=0.99)
+    glimpsed = dataclasses.replace(unfitted, tracks=(brief, *unfitted.tracks))
+    assert meaning(unfitted).startswith("No person's score is over")
+    assert meaning(glimpsed).startswith("Of those seen long enough to decide, no person's score")
+
+
+def test_a_job_may_be_finished_and_removed_at_once(tmp_path: Path) -> None:
+    """Both settle it, each in its thread; the one that comes second may not fail."""
+
+    class Raced(Future[None]):
+        def set_result(self, result: None) -> None:
+            super().set_result(result)  # by the other thread, just before
+            super().set_result(result)
+
+    jobs = Jobs(tmp_path, Places(4), Kept())
+    job = Job([File("a.jpg", tmp_path / "a", 1)], jobs.folder_name())
+    job.done = Raced()
+    jobs.add(job)
+    assert jobs.remove(job.id) and job.done.result() is None

@@ -69,7 +69,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def run(workdir: Path, *names: str, **options: Any) -> dict[str, str]:
     fields = {"datasets": Embedded(), "overrides": QUICK, "progress": lambda text: None}
-    return run_sweep(SWEEP, workdir, base=tiny_config(), only=names, **fields, **options)
+    return run_sweep(SWEEP, workdir, base=tiny_config(), only=names, **(fields | options))
 
 
 def figures(workdir: Path, name: str) -> dict[str, str]:
@@ -178,8 +178,21 @@ def test_what_was_cut_off_is_made_again_and_what_differs_is_kept(tmp_path: Path)
     made = make_network(steg, config, folder, released=None)
     assert made["c"] > 0 and not partial.exists()
     assert load_trained(folder, "best").model.description
-    with pytest.raises(FileExistsError, match="steg_features has checkpoints already"):
+    with pytest.raises(FileExistsError, match=r"steg_features has .* another config: delete it"):
         make_network(steg, config, folder, released=None)
+
+
+def test_what_was_fitted_is_scored_again_where_only_scoring_changed(tmp_path: Path) -> None:
+    name = "steg_features"
+    assert run(tmp_path, name) == {}
+    made = (tmp_path / name / "trained.json").read_bytes()
+    other = QUICK | {"eval.num_resamples": 7, "train.duration": "5 steps"}
+    assert run(tmp_path, name, overrides=other) == {}
+    assert (tmp_path / name / "trained.json").read_bytes() == made
+    metrics = read_metrics(tmp_path / name / "eval" / "celeb-df" / "metrics.json")
+    assert metrics["config"]["eval"]["num_resamples"] == 7
+    failed = run(tmp_path, name, overrides=QUICK | {"seed": 3})
+    assert "was made by another config: delete it" in failed[name]
 
 
 def write_member(folder: Path, score: float) -> None:

@@ -69,13 +69,17 @@ def open_image(path: Path, choose: Choice, limits: Limits) -> FrameStream:
     return FrameStream(path, wanted, read)
 
 
-def is_moving(path: Path) -> bool:
+def is_moving(path: Path, limits: Limits | None = None) -> bool:
     """Whether an image file has several frames to be shown after one another.
 
+    Args:
+      path: of the file.
+      limits: of the decoder's work; None for those of `Limits`.
+
     Raises:
-      VideoError: it is no picture.
+      VideoError: it is no picture, or one that is too large.
     """
-    with _named(path), open(path, "rb") as file, _opened(file, Limits()) as picture:
+    with _named(path), open(path, "rb") as file, _opened(file, limits or Limits()) as picture:
         return _count(picture) > 1
 
 

@@ -102,22 +102,27 @@ def read_frames(
     return Frames(frames, stream.problem)
 
 
-def every_frame(path: Path) -> Iterator[Frame]:
+def every_frame(path: Path, limits: Limits | None = None) -> Iterator[Frame]:
     """All frames of a video or a moving image in order, numbered as `open_frames` numbers them.
 
+    Args:
+      path: of the file.
+      limits: of the decoder's work; None for those of `Limits`.
+
     Raises:
-      VideoError: it cannot be opened. A stream that breaks later just ends.
+      VideoError: it cannot be opened. A stream that breaks later, or takes too long, just ends.
     """
+    limits = limits or Limits()
     if kind_of(path) == "image":
-        yield from open_image(path, list, Limits())
+        yield from open_image(path, list, limits)
         return
     with _container(path) as container:
-        stream = _video_stream(container, path, Limits())
+        stream = _video_stream(container, path, limits)
         stream.thread_type = "AUTO"
         number = 0
         start: int | None = None
-        with contextlib.suppress(_ffmpeg().FFmpegError):
-            for frame in container.decode(stream):
+        with contextlib.suppress(_ffmpeg().FFmpegError, Broken):
+            for frame in Stopwatch(limits.max_seconds).over(container.decode(stream)):
                 time = frame.pts if frame.pts is not None else number
                 start = time if start is None else start
                 yield Frame(number, float((time - start) * stream.time_base), _upright(frame))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_pipeline.extract.limits import Limits
 from data_pipeline.progress import Progress
 from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
@@ -43,7 +44,8 @@ def predict_files(
       out: folder, made when it is not there.
       overlay: also writes annotated copies into ``<out>/overlays``, and ``predictions.html``, which
         shows them.
-      resume: takes what an earlier run with the same network and settings finished.
+      resume: takes what an earlier run with the same network and settings finished; with `overlay`
+        files that it left without a copy are scored again.
 
     Returns:
       The predictions, in the order of the inputs; after an interruption those that were done.
@@ -59,7 +61,11 @@ def predict_files(
     reasons = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
     log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
     media = [path for path, reason in reasons.items() if not reason]
-    left = [path for path in media if path not in log.done]
+    left = [
+        path
+        for path in media
+        if path not in log.done or (overlay and _lacks_copy(log.done[path], annotated))
+    ]
     write_predictions(out, _in_order(log, reasons, predictor.operating_point.threshold))
     try:
         with Progress(
@@ -67,7 +73,7 @@ def predict_files(
         ) as progress:
             for prediction in predictor.predict(left):
                 if overlay and prediction.tracks:
-                    prediction = _with_overlay(prediction, annotated)
+                    prediction = _with_overlay(prediction, annotated, predictor.limits)
                 log.add(prediction)
                 append_prediction(out, prediction)
                 progress.update()
@@ -100,9 +106,13 @@ def _pictures(predictions: Sequence[Prediction], annotated: Path) -> dict[str, P
     return pictures
 
 
-def _with_overlay(prediction: Prediction, annotated: Path) -> Prediction:
+def _lacks_copy(prediction: Prediction, annotated: Path) -> bool:
+    return bool(prediction.tracks) and not _pictures([prediction], annotated)
+
+
+def _with_overlay(prediction: Prediction, annotated: Path, limits: Limits) -> Prediction:
     try:
-        write_overlay(prediction, annotated / overlay_name(prediction.input))
+        write_overlay(prediction, annotated / overlay_name(prediction.input), limits=limits)
     except Exception as error:  # the score is there: whatever goes wrong is said beside it
         problem = "; ".join(filter(None, (prediction.error, f"overlay: {error}")))
         return dataclasses.replace(prediction, error=problem)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from data_pipeline.extract.images import is_moving
 from data_pipeline.extract.kinds import kind_of
+from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.locate import Boxes
 from data_pipeline.extract.video import every_frame, open_frames
 from data_pipeline.files import atomic_path
@@ -21,29 +22,31 @@ _REAL = (60, 160, 90)
 _COLOURS = {LABELS[1]: (205, 50, 50), UNCERTAIN: (110, 110, 120)}
 
 
-def write_overlay(prediction: Prediction, out: Path) -> Path:
+def write_overlay(prediction: Prediction, out: Path, *, limits: Limits | None = None) -> Path:
     """Writes the annotated copy of a scored file, whole or not at all.
 
     Args:
       prediction: made with ``keep_attention`` for the maps to be there.
       out: without its ending, which is ``.jpg`` for an image and ``.mp4`` (H.264) for a video; a
         video's plot of the score over time is beside it as ``.png``.
+      limits: of the decoder's work, as in scoring; None for those of `Limits`. A copy of a video
+        ends where decoding it has taken too long.
 
     Raises:
       ValueError: the file can no longer be read.
     """
     source = Path(prediction.input)
-    still = kind_of(source) == "image" and not is_moving(source)
+    still = kind_of(source) == "image" and not is_moving(source, limits)
     artist = _Artist(prediction, plot=not still)
     if still:
-        [frame] = open_frames(source, 1)
+        [frame] = open_frames(source, 1, limits=limits)
         target = out.with_name(out.name + ".jpg")
         with atomic_path(target) as temporary:
             Image.fromarray(artist.draw(frame.image, frame.number)).save(temporary, quality=92)
         return target
     target = out.with_name(out.name + ".mp4")
     with atomic_path(target) as temporary:
-        _write_video(artist, source, temporary)
+        _write_video(artist, source, temporary, limits)
     with atomic_path(out.with_name(out.name + ".png")) as temporary:
         Image.fromarray(score_plot(prediction, 960, 320)).save(temporary)
     return target
@@ -94,9 +97,9 @@ class _Artist:
         height, width = image.shape[:2]
         full = max(width, _MIN_WIDTH) // 2 * 2
         canvas = np.zeros((height // 2 * 2 + _PANEL, full, 3), np.uint8)
-        left = (full - width) // 2
-        picture = image[: height // 2 * 2, : full - left]
-        canvas[: picture.shape[0], max(left, 0) : max(left, 0) + picture.shape[1]] = picture
+        picture = image[: height // 2 * 2, :full]
+        left = (full - picture.shape[1]) // 2
+        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
         self._draw_panel(canvas[-_PANEL:], number, seconds)
         return canvas
 
@@ -188,14 +191,14 @@ def _plot_area(width: int, height: int) -> tuple[float, float, float, float]:
     return left, below, 1 - left - 8 / width, 1 - below - 8 / height
 
 
-def _write_video(artist: _Artist, source: Path, target: Path) -> None:
+def _write_video(artist: _Artist, source: Path, target: Path, limits: Limits | None) -> None:
     """Encodes frame by frame; times are the source's own, to a millisecond."""
     import av  # of the extra `predict`
 
     with av.open(str(target), "w", format="mp4") as container:
         stream = None
         last = -1
-        for frame in every_frame(source):
+        for frame in every_frame(source, limits):
             picture = artist.draw(frame.image, frame.number, frame.timestamp)
             if stream is None:
                 stream = container.add_stream("libx264", rate=30)

@@ -179,13 +179,14 @@ class Predictor:
     @property
     def about(self) -> Mapping[str, Any]:
         """Network and settings as JSON values: predictions are comparable where they are equal."""
-        point = self.operating_point
+        point, weights = self.operating_point, self.detector_weights
         return {
             **self.network.about,
             **dataclasses.asdict(self.used_settings),
             "threshold": point.threshold,
             **({"uncertain": list(point.uncertain)} if point.uncertain else {}),
             "aggregation": self.used_aggregation,
+            **({"detector_weights": str(weights.absolute())} if weights else {}),
         }
 
     def __call__(self, media: Media) -> Prediction:

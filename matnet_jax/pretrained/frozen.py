@@ -55,23 +55,24 @@ def _same(given: np.ndarray | None, own: np.ndarray) -> bool:
 
 
 def read_frozen(
-    frozen: Frozen, workdir: Path, *, sources: Sequence[str] = ()
+    frozen: Frozen, workdir: Path, *, sources: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
     """The arrays of a frozen part by `Frozen.paths`, float32.
 
     Args:
       frozen: what a checkpoint says of it.
       workdir: of the checkpoint; the file may have been put there.
-      sources: other paths and URLs to look at first; "": none.
+      sources: other paths and URLs to look at first, "" for none: what ``config.init.path`` says.
+        None where there is no config to say it.
 
     Raises:
       FrozenPartError: the file is nowhere, cannot be read, or is another one.
     """
-    places = [*filter(None, sources), frozen.source, str(workdir / Path(frozen.source).name)]
-    todo = (
-        f"put the file into {workdir}, or a link to it, under its name "
-        f"{Path(frozen.source).name}; or say where it is by --config.init.path"
-    )
+    name = Path(frozen.source).name
+    places = [*filter(None, sources or ()), frozen.source, str(workdir / name)]
+    todo = f"put the file into {workdir}, or a link to it, under its name {name}"
+    if sources is not None:
+        todo += "; or say where it is by --config.init.path"
     try:
         path = _find(places)
         arrays = recognize(read_file(path), path).arrays
@@ -120,7 +121,7 @@ def saved_arrays(
     step: int,
     metadata: Mapping[str, Any],
     *,
-    sources: Sequence[str] = (),
+    sources: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint's network by path, with what the checkpoint left out.
 

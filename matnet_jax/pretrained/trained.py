@@ -39,7 +39,7 @@ def load_trained(
         metadata = checkpoints.metadata(step)
         if expected is not None:
             _check_same(upgraded(metadata["config"]), expected, checkpoints.directory / str(step))
-        sources = [] if expected is None else [expected.init.path]
+        sources = None if expected is None else [expected.init.path]
         arrays = saved_arrays(checkpoints, step, metadata, sources=sources)
     return network_of(arrays, metadata, step=step)
 

@@ -38,7 +38,13 @@ def make_network(
       ValueError, OSError: as `train`, `probe` and `convert` raise.
     """
     if isinstance(run, (Fitted, Released)):
-        check_empty(folder)
+        try:
+            check_empty(folder)
+        except FileExistsError as error:
+            raise FileExistsError(
+                f"{folder} has a network that was made by another config: delete it, or take "
+                "another --workdir"
+            ) from error
         partial = folder.with_name(f"{folder.name}.partial")  # of a run that was cut off
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(run, Released):

@@ -21,8 +21,9 @@ from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.sweep.data import DataSets
-from matnet_jax.sweep.definition import Blended, Released, Run, Sweep
+from matnet_jax.sweep.definition import Blended, Fitted, Released, Run, Sweep
 from matnet_jax.sweep.networks import checkpoint_of, make_network
+from matnet_jax.train.run import MAY_CHANGE
 
 _COSTS = "costs.json"
 
@@ -166,7 +167,9 @@ def _make_and_evaluate(
     released: Path | None,
 ) -> None:
     folder = workdir / run.name
-    if not _is_done(folder / "trained.json", config):
+    # A training goes on where its end was moved; what was fitted or read has no end.
+    kept = MAY_CHANGE if isinstance(run, (Fitted, Released)) else ()
+    if not _is_done(folder / "trained.json", config, but_for=kept):
         result = make_network(run, config, folder, released=released)
         if jax.process_index() == 0:
             write_json(folder / "trained.json", {"config": _plain(config), **result})
@@ -194,10 +197,12 @@ def _evaluation(workdir: Path, run: str, data: str) -> Path:
     return workdir / run / "eval" / data
 
 
-def _is_done(path: Path, config: ConfigDict) -> bool:
-    return path.exists() and not changes(
-        comparable(read_metrics(path)["config"]), comparable(config)
-    )
+def _is_done(path: Path, config: ConfigDict, *, but_for: tuple[str, ...] = ()) -> bool:
+    """Whether a file is of this config; fields that begin with `but_for` may be others."""
+    if not path.exists():
+        return False
+    changed = changes(comparable(read_metrics(path)["config"]), comparable(config))
+    return all(field.startswith(but_for) for field in changed)
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:

@@ -54,8 +54,7 @@ from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
 from matnet_jax.train.watchdog import Watchdog
 
-# What a rerun may change: it moves the end, the reports or the rates, not what is trained.
-_MAY_CHANGE = (
+MAY_CHANGE = (
     "data.dir",
     "data.check_crops",
     "train.duration",
@@ -69,6 +68,7 @@ _MAY_CHANGE = (
     "checkpoint.",
     "init.",
 )
+"""What a rerun may change: it moves the end, the reports or the rates, not what is trained."""
 
 
 def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -> dict[str, Any]:
@@ -304,7 +304,7 @@ def _check_config(before: Mapping[str, Any], now: Mapping[str, Any], directory: 
     allowed: list[str] = []
     refused: list[str] = []
     for field, line in changes(comparable(before), comparable(now)).items():
-        (allowed if field.startswith(_MAY_CHANGE) else refused).append(line)
+        (allowed if field.startswith(MAY_CHANGE) else refused).append(line)
     if refused:
         raise CheckpointMismatchError(
             f"the checkpoints in {directory} were trained with another config:\n  "

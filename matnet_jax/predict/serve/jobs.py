@@ -1,12 +1,13 @@
 """Jobs: what a client uploaded, how far it is, what came of it; and the places that bound them."""
 
+import contextlib
 import dataclasses
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from matnet_jax.predict.results import Prediction
@@ -249,5 +250,5 @@ def drop_folder(folder: Path) -> None:
 
 
 def _settle(job: Job) -> None:
-    if not job.done.done():
+    with contextlib.suppress(InvalidStateError):  # finished and removed at once, in two threads
         job.done.set_result(None)

@@ -15,6 +15,7 @@ from matnet_jax.predict.serve.service import Allowed
 
 FIELD = "file"
 _LONGEST_NAME = 255  # characters that are shown
+_LONGEST_BOUNDARY = 256  # bytes that the parser takes; RFC 2046 allows 70
 
 
 class UploadError(Exception):
@@ -206,6 +207,11 @@ def _boundary(request: Request) -> bytes:
         raise UploadError(
             415, f"a body of type '{shown(kind.decode('latin-1'))}'; wanted: multipart/form-data"
         )
-    if not options.get(b"boundary"):
+    boundary = options.get(b"boundary")
+    if not boundary:
         raise UploadError(400, "multipart/form-data without a boundary")
-    return options[b"boundary"]
+    if len(boundary) > _LONGEST_BOUNDARY:
+        raise UploadError(
+            400, f"a boundary of {len(boundary)} bytes; wanted: at most {_LONGEST_BOUNDARY}"
+        )
+    return boundary

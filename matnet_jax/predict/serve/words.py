@@ -17,14 +17,14 @@ def meaning(prediction: Prediction) -> str:
             "A person's score is over the threshold: the detector sees what it saw in forged "
             "faces. That is evidence, not proof; real faces are called fake at times."
         )
+    below = "No person's score is over the threshold"
+    if any(track.score > prediction.threshold for track in prediction.tracks):
+        below = "Of those seen long enough to decide, no person's score is over the threshold"
     if prediction.finding == NO_SEAM:
-        return (
-            "No person's score is over the threshold. That is less than calling the file real: "
-            f"{prediction.limits}."
-        )
+        return f"{below}. That is less than calling the file real: {prediction.limits}."
     return (
-        "No person's score is over the threshold, which was not fitted for this network. That is "
-        "a hint, not proof that the file is real."
+        f"{below}, which was not fitted for this network. That is a hint, not proof that the file "
+        "is real."
     )
 
 
