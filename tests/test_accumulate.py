@@ -15,6 +15,7 @@ from workdirs import tiny_config
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
+from matnet_jax.config.data import build_sampler, examples_together, open_source
 from matnet_jax.model import init_variables
 from matnet_jax.runtime.sharding import (
     batch_sharded,
@@ -76,8 +77,10 @@ def test_a_batch_split_over_devices_is_not_moved() -> None:
     assert "all-to-all" not in text and "all-gather" not in text and "all-reduce" in text
 
 
-def step_of(model: Any, **options: Any) -> Any:
-    tx = optax.sgd(0.1)
+SGD = optax.sgd(0.1)
+
+
+def step_of(model: Any, tx: Any = SGD, **options: Any) -> Any:
     step = make_train_step(model, objective(model), tx, **options)
     return create_train_state(model, tx, 0), jax.jit(step)
 
@@ -110,7 +113,8 @@ def test_rematerialisation_holds_back_every_block(model: Any) -> None:
 
 
 def test_a_skipped_step_changes_nothing_but_its_number(model: Any) -> None:
-    state, step = step_of(model, skip_nonfinite=True)
+    tx = optax.sgd(lambda count: 0.1, momentum=0.9)
+    state, step = step_of(model, tx, skip_nonfinite=True)
     poisoned = replace_mean(batch(4))
     skipped, metrics = step(state, poisoned, jax.random.key(0))
     assert metrics["skipped"] == 1 and metrics["loss"] == 0 and skipped.step == 1
@@ -120,6 +124,10 @@ def test_a_skipped_step_changes_nothing_but_its_number(model: Any) -> None:
         skipped.collections["batch_stats"],
         state.collections["batch_stats"],
     )
+    # The schedule counts on, as the log does, or a cosine would never come to its end.
+    (momentum, schedule), (_, before) = skipped.opt_state, state.opt_state
+    assert (before.count, schedule.count) == (0, 1)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(momentum))
     moved, metrics = step(skipped, batch(4), jax.random.key(0))
     assert metrics["skipped"] == 0 and np.isfinite(metrics["loss"]) and moved.step == 2
 
@@ -135,9 +143,27 @@ def test_skipped_steps_are_counted_and_not_averaged() -> None:
     mean.add(2, {"loss": 0.0, "skipped": 1.0})
     mean = Mean(**mean.state())
     assert mean.pop() == {"loss": 2.0, "skipped_steps": 1.0}
-    mean.add(3, {"loss": 0.0, "skipped": 1.0})
-    with pytest.raises(NonFiniteError, match="all 1 steps"):
-        mean.pop()
+    for step in range(3, 51):
+        mean.add(step, {"loss": 0.0, "skipped": 1.0})
+        assert mean.pop() == {"skipped_steps": 1.0}
+    mean = Mean(**mean.state())
+    with pytest.raises(NonFiniteError, match="50 steps in a row were skipped, up to step 51"):
+        mean.add(51, {"loss": 0.0, "skipped": 1.0})
+
+
+@pytest.mark.parametrize("balance", ["batch", "source"])
+def test_a_part_of_a_balanced_batch_has_both_classes(balance: str) -> None:
+    config = tiny_config(**{"data.balance": balance, "data.synthetic_identities": 4})
+    source = open_source(config, "train", 32)
+    rows, _ = build_sampler(config, source).batch(0)
+
+    def seen(params: Any, collections: Any, part: Any, key: Any, step: Any) -> Any:
+        return collections, jnp.zeros(()), {"fake": jnp.abs(part["label"].mean() - 0.5)}
+
+    labels = {"label": source.columns["label"][rows].astype("f")}
+    for parts in (2, 4):
+        found = accumulated(seen, parts, examples_together(config))
+        assert found(0.0, 0.0, labels, jax.random.key(0), 0)[2]["fake"] == 0
 
 
 def test_bfloat16_computes_and_nothing_is_kept_in_it(model: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from absl import flags
 
+from matnet_jax.config import ConfigError
 from matnet_jax.runtime.config_files import (
     ConfigFileError,
     define_config,
@@ -41,6 +42,18 @@ def test_an_argument_and_a_network_s_own() -> None:
         load_config("ffpp_c40:x")
     with pytest.raises(ConfigFileError, match=r"no config 'dmo': neither a file nor one of base"):
         load_config("dmo")
+
+
+def test_base_takes_a_family_a_recipe_or_both() -> None:
+    for argument, recipe, name in (
+        ("released", "released", "mat"),
+        ("f3net,public", "public", "f3net"),
+        ("i3d_cutmix,medics", "i3d_cutmix", "medics"),
+    ):
+        config = load_config(f"base:{argument}")
+        assert (config.recipe, config.model.name) == (recipe, name)
+    with pytest.raises(ConfigError, match="f3nett"):
+        load_config("base:f3nett")
 
 
 def test_as_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,28 @@ def test_scores_are_the_networks_one_by_one(sources: Any) -> None:
     np.testing.assert_array_equal(scores["video_id"], source.columns["video_id"])
 
 
+def test_faces_have_their_own_maps_whatever_the_order_of_devices(sources: Any) -> None:
+    """On a slice of TPUs outputs come in the order of the mesh, which is not that of processes."""
+    model = build_model(tiny_config())
+    mesh = data_mesh(jax.devices()[:2])
+    variables = replicate(init_variables(model, 3), mesh)
+    scorer, rows = Scorer(model, mesh, batch_size=8), np.array([3, 8, 1, 12])
+    wanted = scorer.overlays(variables, sources["val"], rows)
+    in_order, mixed = scorer._step, np.random.default_rng(0).permutation(8)
+
+    def step(*inputs: Any) -> Any:
+        out = jax.device_get(in_order(*inputs))
+        return jax.tree.map(lambda x: x[mixed] if np.ndim(x) else x, out)
+
+    scorer._step = step
+    found = scorer.overlays(variables, sources["val"], rows)
+    for own, other in zip(wanted, found, strict=True):
+        assert own.score == other.score and own.title == other.title
+        np.testing.assert_array_equal(own.attention, other.attention)
+        np.testing.assert_array_equal(own.image, other.image)
+    assert len({overlay.score for overlay in found}) == len(rows)
+
+
 def test_the_model_card_has_the_figures(sources: Any, tmp_path: Path) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",), "eval.num_resamples": 20})
     workdir(tmp_path / "run", config)

@@ -33,6 +33,14 @@ def train_step(state: Any, batch: Any, key: Any) -> Any:
     return TrainState(state.step + 1, value, (), {}), {"loss": value, "grad_norm": jnp.abs(noise)}
 
 
+def skipping(state: Any, batch: Any, key: Any) -> Any:
+    new, metrics = train_step(state, batch, key)
+    finite = jnp.isfinite(new.params)
+    metrics = {name: jnp.where(finite, value, 0) for name, value in metrics.items()}
+    new = TrainState(new.step, jnp.where(finite, new.params, state.params), (), {})
+    return new, metrics | {"skipped": 1.0 - finite}
+
+
 def batches(start: Any, *, poison: Any = None) -> Iterator[Any]:
     for step in itertools.count(start):
         value = np.nan if step + 1 == poison else 0.1 * step
@@ -64,6 +72,7 @@ def run(tmp_path: Path) -> Any:
         log_every: int = 3,
         checkpoint_every: int = 4,
         preemption: Any = None,
+        skip: bool = False,
     ) -> Any:
         plan = Plan(
             steps_per_epoch=5,
@@ -97,7 +106,8 @@ def run(tmp_path: Path) -> Any:
             log = MetricsLog(tmp_path, step=first)
             watchdog = Watchdog(tmp_path, 0, seconds=60)
             asked = preemption or Preemption()
-            parts = (plan, jitted, validate, checkpoints, {}, log, mesh, asked, watchdog)
+            stepped = jax.jit(skipping) if skip else jitted
+            parts = (plan, stepped, validate, checkpoints, {}, log, mesh, asked, watchdog)
             loop = Loop(*parts, Profiler(0, 0, tmp_path))
             try:
                 state = loop.run(state, source, replicate(jax.random.key(0), mesh), window)
@@ -250,3 +260,12 @@ def test_a_workdir_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(WorkdirError, match=r"cannot write to the workdir .*another --workdir"):
         with locked(tmp_path / "file" / "run"):
             pass
+
+
+def test_a_last_step_that_is_skipped_ends_the_run_all_the_same(run: Any, tmp_path: Path) -> None:
+    done = run(5, poison=5, skip=True, log_every=2)
+    assert int(done.state.step) == 5 and done.steps[-1] == 5 and done.validated == [5]
+    rows = [row for row in read_table(tmp_path / "metrics.csv").rows if row["split"] == "train"]
+    assert [row["step"] for row in rows] == ["2", "4", "5"]
+    assert "loss" not in rows[-1] and float(rows[-1]["skipped_steps"]) == 1
+    assert [float(row["learning_rate"]) for row in rows] == [0.5, 1.5, 2.0]

@@ -74,6 +74,19 @@ def test_ril_terms(version: Any) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_ril_of_centers_that_are_kept(version: Any) -> None:
+    """Of rate 0, as `centers.rate = 0` has it: finite, and so is the gradient of V."""
+    v, centers = regions()
+    for own in (centers, np.zeros_like(centers)):
+        arrays = jnp.asarray(v, jnp.float32), jnp.asarray(own, jnp.float32)
+        options = VERSIONS[version] | {"rate": 0.0, "version": version}
+        value, grad = jax.jit(jax.value_and_grad(lambda *a, o=options: ril(*a, LABELS, **o)))(
+            *arrays
+        )
+        assert np.isfinite(value) and np.isfinite(grad).all() and np.abs(grad).max() > 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_ril_gradient_flows_through_the_updated_centers(version: Any) -> None:
     """Central differences of the float64 loss, centers moved by the perturbed V."""
     v, centers = regions()

@@ -10,8 +10,11 @@ import numpy as np
 import optax
 import pytest
 
+from matnet_jax.config.check import validate
 from matnet_jax.detectors.durations import duration_in_steps
+from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import create_optimizer, create_schedule, hold
+from matnet_jax.train.plan import build_plan
 
 
 def run(tx: Any, params: Any, gradients: Any) -> Any:
@@ -130,6 +133,34 @@ def test_step_schedule_halves_every_period() -> None:
     schedule = create_schedule("step", 1e-4, total_steps=100, decay_steps=5, decay_rate=0.5)
     rates = [float(schedule(step)) for step in range(15)]
     np.testing.assert_allclose(rates, [1e-4] * 5 + [5e-5] * 5 + [2.5e-5] * 5, rtol=1e-6)
+
+
+def test_step_schedule_falls_when_it_is_told_to() -> None:
+    schedule = create_schedule("step", 8.0, total_steps=9, decay_at=(3, 4, 7), decay_rate=0.5)
+    assert [float(schedule(step)) for step in range(9)] == [8, 8, 8, 4, 2, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("network", "halvings"),
+    [
+        ("slowfast", (15, 25, 35, 45)),
+        ("xception", (20, 30, 40, 50)),
+        ("r34", (10, 15, 20, 25)),
+        ("b1_long", (20, 30, 40, 55)),
+        ("b0", (15, 25, 35, 45)),
+    ],
+)
+def test_the_rates_of_eighteen_years_old(network: str, halvings: tuple[int, ...]) -> None:
+    """The team's milestones, in thousands of steps: four halvings."""
+    config = load_config(f"systems/eighteen_years_old:{network}")
+    validate(config)
+    plan = build_plan(config, 1000)
+    full = config.optimizer.learning_rate
+    for n, thousands in enumerate(halvings):
+        rates = [float(plan.learning_rate(1000 * thousands + i)) for i in (-1, 0)]
+        np.testing.assert_allclose(rates, [full / 2**n, full / 2 ** (n + 1)], rtol=1e-5)
+    last = float(plan.learning_rate(plan.total_steps - 1))
+    assert last == pytest.approx(full / 16, rel=1e-5)
 
 
 def test_cosine_with_warmup() -> None:

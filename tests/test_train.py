@@ -22,7 +22,7 @@ import matnet_jax.train.run
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.metrics.history import read_table
-from matnet_jax.train.run import train
+from matnet_jax.train.run import starting_weights, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -272,3 +272,14 @@ def test_weights_that_are_not_there(tiny_data: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         train(tiny_config(**{"init.path": str(tmp_path / "nowhere")}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_first_save_that_was_cut_off_is_no_checkpoint(tmp_path: Path) -> None:
+    """The weights that training starts from are read again, and not drawn at random."""
+    config = tiny_config(**{"init.path": str(tmp_path / "weights.safetensors")})
+    (tmp_path / "config.json").write_text(config.to_json_best_effort())
+    (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"weights\.safetensors"):
+        starting_weights(config, tmp_path)
+    (tmp_path / "checkpoints" / "2").mkdir()
+    assert starting_weights(config, tmp_path)[1] is None

@@ -16,15 +16,16 @@ from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
 
-# Backbone, pixels, rate, steps to the first and between the later halvings of the rate, steps.
+_USUAL = (15, 25, 35, 45)
+# Backbone, pixels, rate, thousands of steps after which it is halved, and at which training ends.
 _IMAGES = {
-    "xception": ("xception", 299, 0.05, 10_000, 60_000),
-    "b3": ("efficientnet-b3", 299, 0.04, 10_000, 60_000),
-    "r34": ("resnet-34", 256, 0.02, 5_000, 30_000),
-    "b1": ("efficientnet-b1", 299, 0.03, 10_000, 60_000),
-    "b1_all": ("efficientnet-b1", 299, 0.03, 10_000, 60_000),
-    "b1_long": ("efficientnet-b1", 299, 0.03, 10_000, 90_000),
-    "b0": ("efficientnet-b0", 299, 0.03, 10_000, 60_000),
+    "xception": ("xception", 299, 0.05, (20, 30, 40, 50), 60),
+    "b3": ("efficientnet-b3", 299, 0.04, _USUAL, 60),
+    "r34": ("resnet-34", 256, 0.02, (10, 15, 20, 25), 30),
+    "b1": ("efficientnet-b1", 299, 0.03, _USUAL, 60),
+    "b1_all": ("efficientnet-b1", 299, 0.03, _USUAL, 60),
+    "b1_long": ("efficientnet-b1", 299, 0.03, (20, 30, 40, 55), 90),
+    "b0": ("efficientnet-b0", 299, 0.03, _USUAL, 60),
 }
 _MIRRORED = ("xception", "r34", "b1", "b0")
 """Scored with their mirror images."""
@@ -40,7 +41,7 @@ def get_config(network: str = "slowfast") -> ConfigDict:
         config.model.clip_length = _CLIPS[network]
         config.validation.batch_size = config.train.batch_size
         return config
-    backbone, size, rate, every, steps = _IMAGES[network]
+    backbone, size, rate, halvings, end = _IMAGES[network]
     config = default_config("paper", "classifier")
     config.data.dir, config.data.ops, config.data.real_repeat = "data/dfdc-box", "standard", 1
     config.model.backbone, config.model.image_size = backbone, size
@@ -53,8 +54,8 @@ def get_config(network: str = "slowfast") -> ConfigDict:
     config.optimizer.name, config.optimizer.nesterov = "sgd", True
     config.optimizer.learning_rate, config.optimizer.weight_decay = rate, 1e-4
     config.optimizer.warmup, config.optimizer.schedule = "1000 steps", "step"
-    config.optimizer.decay_every = f"{every} steps"
+    config.optimizer.decay_at = tuple(f"{thousands}000 steps" for thousands in halvings)
     config.train.batch_size = 256 if network == "r34" else 128
-    config.train.duration = f"{steps} steps"
+    config.train.duration = f"{end}000 steps"
     config.eval.aggregation = "groups_of_five"
     return config

@@ -253,8 +253,8 @@ def mixture_shares(config: ConfigDict) -> dict[str, Share]:
 
 
 def examples_together(config: ConfigDict) -> int:
-    """How many examples of a batch stay together: 2 where there are pairs."""
-    return 2 if config.data.mixture else 1
+    """How many examples of a batch stay together: 2 where there are pairs, or both classes."""
+    return 2 if config.data.mixture or config.data.balance != "repeat" else 1
 
 
 def group_weights(config: ConfigDict) -> dict[str, float]:

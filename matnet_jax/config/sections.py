@@ -14,7 +14,7 @@ from data_pipeline.training.disturb import DISTURBANCES
 from data_pipeline.training.mixture import RECORDS, Share, check_shares
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.sampler import BALANCES
-from matnet_jax.detectors.durations import DURATION, POSITIVE_DURATION
+from matnet_jax.detectors.durations import DURATION, POSITIVE_DURATION, POSITIVE_DURATIONS
 from matnet_jax.detectors.fields import (
     COUNT,
     DECAY,
@@ -186,6 +186,7 @@ class Optimizer:
       schedule: constant, step, cosine or linear.
       warmup: duration of a linear rise from 0.
       decay_every: period of the step schedule.
+      decay_at: since the start, when the step schedule falls in place of every `decay_every`.
       decay_rate: factor of the step schedule.
       hold: duration at the full rate, before the linear schedule falls.
       final_fraction: of the rate, where the cosine and linear schedules end.
@@ -207,6 +208,7 @@ class Optimizer:
     schedule: ScheduleName = "constant"
     warmup: Annotated[str, DURATION] = "0 steps"
     decay_every: Annotated[str, POSITIVE_DURATION] = "5 epochs"
+    decay_at: Annotated[tuple[str, ...], POSITIVE_DURATIONS] = ()
     decay_rate: Annotated[float, DECAY] = 0.5
     hold: Annotated[str, DURATION] = "0 steps"
     final_fraction: Annotated[float, FRACTION] = 0.0

@@ -182,7 +182,7 @@ EIGHTEEN_YEARS_OLD = Family(
                 "weight_decay": 1e-4,
                 "warmup": "1000 steps",
                 "schedule": "step",
-                "decay_every": "10000 steps",
+                "decay_at": ("15000 steps", "25000 steps", "35000 steps", "45000 steps"),
                 "decay_rate": 0.5,
             },
             "eval": {"aggregation": "face_extremes"},

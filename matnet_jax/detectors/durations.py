@@ -53,3 +53,6 @@ def _is_positive(text: str) -> bool:
 
 DURATION = Range(is_duration, "a number and a unit, such as '10 epochs' or '500 steps'")
 POSITIVE_DURATION = Range(_is_positive, "above 0, such as '10 epochs' or '500 steps'")
+POSITIVE_DURATIONS = Range(
+    lambda v: all(map(_is_positive, v)), "each above 0, such as '10 epochs' or '500 steps'"
+)

@@ -32,7 +32,8 @@ class FineMap:
 
     Attributes:
       weight: of the loss; 0: the network has no such map, and no masks are read.
-      stage: of the backbone, as MAT's stages are named; "": the one that attention maps are of.
+      stage: of the backbone, as MAT's stages are named; "": that whose attention maps are the
+        backbone's own choice.
       focus: exponent of the loss, see `boundary_loss`; 0: cross entropy.
       blur: side in pixels of the square that a mask is averaged over first, odd; 1: not at all.
     """

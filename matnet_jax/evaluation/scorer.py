@@ -100,18 +100,21 @@ class Scorer:
             out = self._step(variables, local)
             if not out["heatmaps"]:
                 return []
-            heatmaps, values = jax.device_get((out["heatmaps"], out["score"]))
+            heatmaps, values, order = jax.device_get((out["heatmaps"], out["score"], out["index"]))
             maps = joined_heatmaps(heatmaps)
+            # A slice of TPUs has its devices, and so the rows, in an order of the mesh's own.
+            places = {int(row): place for place, row in enumerate(order)}
             if maps.ndim == 5:
                 maps, values = maps[:, 0], values[:, 0]
             for i in np.flatnonzero(batch["index"] >= 0):
                 row = {name: column[batch["index"][i]] for name, column in chosen.columns.items()}
+                place = places[int(batch["index"][i])]
                 made.append(
                     Overlay(
                         image=frames_of(batch["image"][i])[0],
-                        attention=maps[i],
+                        attention=maps[place],
                         label=int(batch["label"][i]),
-                        score=float(values[i]),
+                        score=float(values[place]),
                         title=_title(row),
                     )
                 )

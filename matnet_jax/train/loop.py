@@ -138,10 +138,12 @@ class Loop:
         self, step: int, means: dict[str, float], clock: "_Clock", bar: Progress
     ) -> None:
         rate = float(self.plan.learning_rate(step - 1))
-        means = {"loss": means["loss"], "learning_rate": rate, **means}  # loss first in the file
+        loss = means.get("loss")  # None where all steps were skipped; first in the file
+        logged: Metrics = {"loss": loss, "learning_rate": rate, **means}
         times = clock.read()
-        bar.note(f"loss {means['loss']:.4f}, {times['images_per_second']:.1f} images/s")
-        self._write(step, "train", means, times)
+        said = "no finite loss" if loss is None else f"loss {loss:.4f}"
+        bar.note(f"{said}, {times['images_per_second']:.1f} images/s")
+        self._write(step, "train", logged, times)
 
     def _write(
         self, step: int, split: str, metrics: Metrics | dict[str, float], times: Any = None

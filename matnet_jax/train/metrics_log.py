@@ -17,6 +17,7 @@ from data_pipeline.files import atomic_file
 from matnet_jax.metrics.history import read_table
 
 _KEYS = ["step", "epoch", "split"]
+_HOPELESS = 50  # steps in a row without a finite loss
 
 
 class NonFiniteError(ValueError):
@@ -133,15 +134,17 @@ class Mean:
         sums: Mapping[str, float] | None = None,
         count: int = 0,
         skipped: int | None = None,
+        in_a_row: int = 0,
     ) -> None:
         self.sums: dict[str, float] = dict(sums or {})
-        self.count, self.skipped = count, skipped
+        self.count, self.skipped, self.in_a_row = count, skipped, in_a_row
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one step's metrics; of a skipped step, only that it was skipped.
 
         Raises:
-          NonFiniteError: if one is NaN or infinite; the message has the step.
+          NonFiniteError: if one is NaN or infinite, and the message has the step; or so many steps
+            were skipped that the next ones will be too.
         """
         bad = {name: value for name, value in metrics.items() if not math.isfinite(value)}
         if bad:
@@ -150,6 +153,9 @@ class Mean:
         skipped = metrics.get("skipped")
         if skipped is not None:
             self.skipped = (self.skipped or 0) + int(skipped)
+            self.in_a_row = self.in_a_row + 1 if skipped else 0
+        if self.in_a_row >= _HOPELESS:
+            raise NonFiniteError(f"{_HOPELESS} steps in a row were skipped, up to step {step}")
         if not skipped:
             for name, value in metrics.items():
                 if name != "skipped":
@@ -159,11 +165,8 @@ class Mean:
     def pop(self) -> dict[str, float]:
         """The means, and ``skipped_steps`` where steps can be skipped; and starts again.
 
-        Raises:
-          NonFiniteError: all steps were skipped.
+        Where all steps were skipped there are no means.
         """
-        if self.skipped and not self.count:
-            raise NonFiniteError(f"all {self.skipped} steps since the last log were skipped")
         means = {name: value / self.count for name, value in self.sums.items()}
         if self.skipped is not None:
             means["skipped_steps"] = float(self.skipped)
@@ -173,4 +176,5 @@ class Mean:
 
     def state(self) -> dict[str, object]:
         """JSON values from which ``Mean(**state)`` continues."""
-        return {"sums": dict(self.sums), "count": self.count, "skipped": self.skipped}
+        own = {"sums": dict(self.sums), "count": self.count, "skipped": self.skipped}
+        return own | ({"in_a_row": self.in_a_row} if self.in_a_row else {})

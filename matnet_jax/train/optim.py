@@ -22,6 +22,7 @@ def create_schedule(
     total_steps: int,
     warmup_steps: int = 0,
     decay_steps: int = 0,
+    decay_at: Sequence[int] = (),
     decay_rate: float = 0.5,
     hold_steps: int = 0,
     final_fraction: float = 0.0,
@@ -30,14 +31,16 @@ def create_schedule(
     """Learning rate as a function of the number of updates done so far.
 
     Args:
-      name: ``constant``; ``step``: times `decay_rate` after every `decay_steps`; ``cosine``: half a
-        cosine from `learning_rate` to `final_fraction` of it at `total_steps`; ``linear``: a line
-        to there, after `hold_steps` of `learning_rate`.
+      name: ``constant``; ``step``: times `decay_rate` after every `decay_steps`, or at `decay_at`;
+        ``cosine``: half a cosine from `learning_rate` to `final_fraction` of it at `total_steps`;
+        ``linear``: a line to there, after `hold_steps` of `learning_rate`.
       learning_rate: the rate after warm-up.
       total_steps: length of the whole training, warm-up included.
       warmup_steps: the rate grows linearly from `learning_rate / warmup_steps` over these steps.
       decay_steps: period of ``step``; counted, as cosine is, from the start of training, so that
         switching warm-up on does not move the later decays.
+      decay_at: numbers of updates after which ``step`` falls, counted alike; then `decay_steps`
+        is not looked at.
       decay_rate: factor of ``step``.
       hold_steps: of ``linear``; counted from the start of training, too.
       final_fraction: where ``cosine`` and ``linear`` end.
@@ -48,6 +51,8 @@ def create_schedule(
     """
     if name == "constant":
         base = optax.constant_schedule(learning_rate)
+    elif name == "step" and decay_at:
+        base = optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(decay_at, decay_rate))
     elif name == "step":
         if decay_steps < 1:
             raise ValueError(f"the step schedule needs decay_steps >= 1, got {decay_steps}")

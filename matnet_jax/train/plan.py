@@ -69,6 +69,7 @@ def build_plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
             total_steps=total_steps,
             warmup_steps=steps(optimizer.warmup),
             decay_steps=steps(optimizer.decay_every),
+            decay_at=tuple(map(steps, optimizer.decay_at)),
             decay_rate=optimizer.decay_rate,
             hold_steps=steps(optimizer.hold),
             final_fraction=optimizer.final_fraction,

@@ -219,7 +219,9 @@ def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any
     """
     if not config.init.path:
         return config, None
-    if any((workdir / "checkpoints").glob("[0-9]*")) and (workdir / "config.json").exists():
+    # What a save that was cut off left is no checkpoint, and goes.
+    saved = any(path.name.isdecimal() for path in (workdir / "checkpoints").glob("*"))
+    if saved and (workdir / "config.json").exists():
         trained = json.loads((workdir / "config.json").read_text())
         return adopt_model_fields(config, trained), None
     from matnet_jax.pretrained import read_weights

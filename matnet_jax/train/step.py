@@ -70,7 +70,8 @@ def make_train_step(
       ascent: of sharpness-aware minimisation, see `sharpness_aware`; None for the gradient where
         the parameters are.
       skip_nonfinite: a step whose loss or gradient is NaN or infinite changes nothing but the step
-        count; the metric ``skipped`` is 1 then, and the others are 0.
+        count, which the learning rate follows; the metric ``skipped`` is 1 then, and the others
+        are 0.
       hold: gives the parameters back, frozen ones without a gradient: none is computed for them,
         and ``grad_norm`` is of the others.
 
@@ -137,10 +138,23 @@ def make_train_step(
             finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
             if ascent is not None:
                 finite &= jnp.isfinite(metrics["sam_loss"])
-            unchanged = dataclasses.replace(state, step=new_state.step)
+            unchanged = dataclasses.replace(
+                state,
+                step=new_state.step,
+                opt_state=_with_counts(state.opt_state, opt_state),
+            )
             new_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new_state, unchanged)
             metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
             metrics["skipped"] = 1.0 - finite.astype(jnp.float32)
         return new_state, metrics
 
     return train_step
+
+
+def _with_counts(before: Any, after: Any) -> Any:
+    """An optimiser's state before a step, whose schedules have counted it all the same."""
+
+    def counts(state: Any) -> bool:
+        return isinstance(state, optax.ScaleByScheduleState)
+
+    return jax.tree.map(lambda b, a: a if counts(a) else b, before, after, is_leaf=counts)

@@ -67,7 +67,7 @@ def ril_inter(
         max(m_out − ‖c_i − c_j‖, 0) over unordered pairs; "v2" divides that by M·α.
 
     Returns:
-      A scalar; 0 for a single map.
+      A scalar; 0 for a single map, and of "v2" for a rate of 0.
     """
     maps = centers.shape[0]
     i, j = np.triu_indices(maps, k=1)
@@ -78,7 +78,9 @@ def ril_inter(
     if version == "v1":
         return total
     if version == "v2":
-        return total / maps / center_rate
+        # Centers of rate 0 stay where they are, and have nothing to be pushed by.
+        rate = jnp.asarray(center_rate, jnp.float32)
+        return jnp.where(rate > 0, total / maps / jnp.where(rate > 0, rate, 1.0), 0.0)
     raise ValueError(f"unknown RIL version '{version}'; available: paper, v1, v2")
 
 
