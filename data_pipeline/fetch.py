@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from data_pipeline.files import cache_folder
+from data_pipeline.files import cache_folder, sha256_of
 
 _TIMEOUT_SECONDS = 60
 _SCHEMES = ("http", "https", "file")
@@ -78,8 +78,7 @@ def check(path: Path, sha256: str, what: str) -> None:
     Raises:
       FetchError: its hash is another.
     """
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != sha256.lower():
         raise FetchError(f"{what} has sha256 {found}, wanted {sha256.lower()}")
 

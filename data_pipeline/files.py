@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import secrets
@@ -126,3 +127,9 @@ def cache_folder() -> Path:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{suffix}")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

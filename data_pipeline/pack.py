@@ -16,7 +16,7 @@ import numpy as np
 from data_pipeline.datasets import SPLITS
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.protocol import CropProtocol, read_crop_protocol, write_crop_protocol
-from data_pipeline.training.sources import COLUMNS, INT_COLUMNS, TEXT_COLUMNS
+from data_pipeline.training.sources import BUILDING, COLUMNS, INT_COLUMNS, TEXT_COLUMNS
 
 FORMATS = ("array_record", "tfrecord")
 VERSION = "1.0.0"
@@ -70,7 +70,7 @@ def pack(
             by_split.setdefault(extraction.meta["split"], []).append(path)
     if not by_split:
         return None
-    building = out / f".building-{name}"
+    building = out / f"{BUILDING}{name}"
     shutil.rmtree(building, ignore_errors=True)
     _write(
         building,
@@ -161,7 +161,7 @@ class _Examples:
             held = {name: values for name, values in lists.items() if values is not None}
             for i, (row, crop) in enumerate(zip(_rows(extraction), extraction.crops, strict=True)):
                 extras = {name: values[i] for name, values in held.items() if len(values)}
-                yield key, {"image": crop, **row, **extras}
+                yield key, {"image": crop, **{k: _encoded(v) for k, v in row.items()}, **extras}
                 key += 1
 
 
@@ -178,6 +178,11 @@ def _rows(extraction: Extraction) -> Iterator[dict[str, Any]]:
             "landmarks": extraction.landmarks[i],
             "detector_score": float(extraction.score[i]),
         }
+
+
+def _encoded(value: Any) -> Any:
+    """Text as bytes: of a file's name that is no UTF-8, those that it has on the disk."""
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
 
 
 def _columns(extraction: Extraction) -> dict[str, np.ndarray]:

@@ -38,6 +38,7 @@ from data_pipeline.extract.crops import (
 )
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
+from data_pipeline.files import sha256_of
 from data_pipeline.landmarks.face_mesh import FaceMesh
 from data_pipeline.pack import FORMATS, pack
 from data_pipeline.progress import Progress
@@ -111,6 +112,8 @@ def prepare(
     if settings.masks:
         listing, maskless = _with_masks(listing, dataset)
     create_detector(settings.detector, weights)  # says what is wrong before any work starts
+    if settings.detector == "retinaface" and weights is not None:  # others have one file alone
+        settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
     if settings.landmarks:
         FaceMesh(landmark_weights)  # likewise
     done = sum(extraction_path(out, v, settings).exists() for v in listing.present)

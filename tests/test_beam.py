@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from test_prepare import video
 from videos import write_clip
 
 from data_pipeline.extract import beam
-from data_pipeline.extract.attempts import LIMIT, attempt, attempts
+from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_last_attempts
 from data_pipeline.extract.beam import ExtractionError, extract
 from data_pipeline.extract.crops import ORIGINALS, Settings, extraction_path
 from data_pipeline.extract.extraction import Extraction
@@ -93,6 +95,31 @@ def test_a_video_that_workers_die_on_is_recorded(tmp_path: Path) -> None:
     work.setup()
     work.process((v, None))
     assert "died 3 times" in Extraction.load(own).problem
+
+
+def test_videos_that_others_died_beside_are_not_blamed(tmp_path: Path) -> None:
+    """Workers that are ended since one died: what these had in hand did no harm."""
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from data_pipeline.extract.attempts import attempt\n"
+        "with attempt(Path(sys.argv[1])):\n"
+        "    print('begun', flush=True); time.sleep(600)\n"
+    )
+    files = [tmp_path / f"{name}.npz" for name in ("crashed", "slow")]
+    for lives in (1, 2):
+        crashed, slow = (
+            subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE)
+            for file in files
+        )
+        for process in (crashed, slow):
+            assert process.stdout.readline() == b"begun\n"
+        crashed.kill()
+        crashed.wait()
+        ended = beam._end([psutil.Process(slow.pid)])
+        assert ended == {slow.pid} and beam._end([]) == set()
+        forget_last_attempts(tmp_path, ended)
+        assert [attempts(file) for file in files] == [lives, 0]
+        crashed.stdout.close(), slow.stdout.close(), slow.wait()
 
 
 def test_what_beam_refuses_is_said_in_a_line(tmp_path: Path) -> None:

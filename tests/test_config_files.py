@@ -56,6 +56,28 @@ def test_base_takes_a_family_a_recipe_or_both() -> None:
         load_config("base:f3nett")
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return math.foo", r"own.py, line 3: AttributeError: .*no attribute 'foo'"),
+        ("return {}['b']", r"own.py, line 3: KeyError: 'b'"),
+        ("return 1 / 0", r"own.py, line 3: ZeroDivisionError"),
+        ("return (", r"own.py.*: SyntaxError"),
+    ],
+)
+def test_a_mistake_in_a_config_is_named_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(f"import math\ndef get_config():\n    {body}\n")
+    values = flags.FlagValues()
+    define_config(values)
+    argv = ["train", f"--config={path}"]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(flags.IllegalFlagValueError, match=message):
+        values(argv)
+
+
 def test_as_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     argv = ["train", "--config=demo", "--config.train.batch_size=3"]
     monkeypatch.setattr("sys.argv", argv)

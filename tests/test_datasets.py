@@ -12,6 +12,7 @@ import trees
 from videos import write_clip
 
 from data_pipeline.datasets import DATA_SETS, SPLITS, DataSetError, open_data_set, options_of
+from data_pipeline.datasets.leaks import find_leaks
 from data_pipeline.detectors.none import WholeImage
 from data_pipeline.extract.crops import Settings, extract_video
 
@@ -209,6 +210,18 @@ def test_a_folder_of_ones_own_draws_the_same_split_everywhere(tmp_path: Path) ->
     (tree.root / "fake" / 'say "0".mp4').unlink()
     later = {v.video_id: v.split for v in listed(tree, "folder").present}
     assert later.items() <= first.items()  # what is there decides nothing
+
+
+def test_names_may_be_counted_anew_in_each_split(tmp_path: Path) -> None:
+    tree = trees.Tree(tmp_path / "own")
+    for split in ("train", "test"):
+        tree.images(f"{split}/real", ("1.jpg",))
+        tree.images(f"{split}/fake/clip", ("1.jpg",))
+    videos = listed(tree, "folder").present
+    ids = {(v.video_id, v.source_id, v.original) for v in videos if not v.label}
+    assert ids == {("train/1",) * 3, ("test/1",) * 3}
+    assert {v.source_id for v in videos if v.label} == {"train/clip", "test/clip"}
+    assert find_leaks(videos) == []
 
 
 def test_a_folder_of_frames_is_one_video(tmp_path: Path) -> None:

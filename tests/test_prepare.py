@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from records import read_images, write_extraction
+from test_detectors import retinaface_file
 from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
+from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.detectors import DetectorError, Face, create_detector
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.pack import pack
 from data_pipeline.prepare import COMMAND, PrepareError, prepare
-from data_pipeline.training.sources import RecordSource
+from data_pipeline.training.sources import DataError, RecordSource, find_build
 
 SETTINGS = Settings(num_frames=4, crop_size=64)
 
@@ -215,6 +219,48 @@ def test_what_was_extracted_anew_is_packed_anew(tmp_path: Path) -> None:
     assert len(RecordSource(build, "train")) == 3
 
 
+def test_a_build_that_was_cut_off_is_no_records(tmp_path: Path) -> None:
+    path = write_extraction(tmp_path, "v", label=1, split="train", frames=2)
+    build = pack([path], tmp_path, name="t", crop_size=48, file_format="array_record")
+    half = tmp_path / ".building-t" / "t"
+    shutil.copytree(build.parent, half)
+    assert find_build(tmp_path) == build
+    shutil.rmtree(build)
+    with pytest.raises(DataError, match="no records in"):
+        find_build(tmp_path)
+    assert find_build(half).parent == half  # where somebody names it
+
+
+def test_names_that_are_no_utf8_come_through(tmp_path: Path) -> None:
+    """As Linux lets files be called, and `os` gives their names."""
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    image = tmp_path / "own" / "real" / f"{name}.png"
+    image.parent.mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "a.png"), moving_square(3))
+    (tmp_path / "a.png").rename(image)
+    [found] = open_data_set("folder").list(tmp_path / "own", compression="", splits=SPLITS).present
+    assert found.video_id == name
+    path = extraction_path(tmp_path, found, SETTINGS)
+    extract_video(found, SETTINGS, OneFace()).save(path)
+    build = pack([path], tmp_path, name="t", crop_size=48, file_format="array_record")
+    source = RecordSource(build, found.split)
+    assert source.columns["video_id"].tolist() == [name]
+    write_test_list(tmp_path / "list.csv", [(image, 0, name, "", "", "", ())])
+    listed = open_data_set("folder").list(tmp_path / "list.csv", compression="", splits=SPLITS)
+    assert [v.path for v in listed.present] == [image]
+
+
+def test_other_weights_of_a_detector_make_other_files(tmp_path: Path, fake_workers: Any) -> None:
+    """Those of RetinaFace, for which any file may be given."""
+    one = retinaface_file(tmp_path / "one.onnx")
+    other = retinaface_file(tmp_path / "other.onnx", faces=((0, 0.8),))
+    write_clip(tmp_path / "own" / "real" / "a.mp4", 8)
+    settings = Settings(detector="retinaface", num_frames=4, crop_size=64)
+    for weights, files in ((one, 1), (other, 2), (one, 2)):
+        prepare("folder", tmp_path / "own", tmp_path / "out", settings=settings, weights=weights)
+        assert len(list((tmp_path / "out" / "videos").glob("*.npz"))) == files
+
+
 def test_an_interrupted_save_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +295,7 @@ def test_a_folder_by_its_names(tmp_path: Path) -> None:
             (folder / "a.jpg").write_bytes(jpeg(moving_square(3)))
     listing = open_data_set("folder").list(tmp_path, compression="", splits=SPLITS)
     assert {(v.split, v.label, v.video_id) for v in listing.present} == {
-        (split, label, "sub/a") for split in ("train", "test") for label in (0, 1)
+        (split, label, f"{split}/sub/a") for split in ("train", "test") for label in (0, 1)
     }
     with pytest.raises(DataSetError, match="known endings"):
         open_data_set("folder").list(tmp_path / "train" / "real", compression="", splits=SPLITS)

@@ -50,6 +50,13 @@ def test_tracks_follow_people_whose_order_changes() -> None:
     assert tracker.update([face(30, 25, size=4)]) == [2]
 
 
+def test_a_face_that_stays_keeps_its_track_whatever_others_do() -> None:
+    """A small face that is gone and another far away would make a pair that costs all others."""
+    tracker = Tracker()
+    assert tracker.update([face(960, size=400), face(1700, size=40)]) == [0, 1]
+    assert tracker.update([face(965, size=400), face(200, size=40)]) == [0, 2]
+
+
 def test_two_faces_never_share_a_track() -> None:
     tracker = Tracker()
     tracker.update([face(0)])
@@ -96,6 +103,38 @@ def test_between_detections_boxes_are_interpolated() -> None:
     places = [[float(f.box[0]) for _, f in found] for _, found in located]
     np.testing.assert_allclose([x for each in places[:4] for x in each], [0, 2, 4, 6], atol=1e-5)
     assert places[4:] == [[], [], [], [8.0]]  # gone in the next detection: nothing in between
+
+
+def test_nothing_is_interpolated_between_two_people() -> None:
+    """The largest face is another person's: frames between are searched."""
+    script = {n: [face(0, size=12), face(50, size=10 + n)] for n in range(5)}
+    detector = Scripted(script)
+    found = {frame.number: faces for frame, faces in locate(frames(5), detector, every=4)}
+    assert sorted(detector.asked) == list(range(5))
+    for number, faces in found.items():
+        largest = max(script[number], key=lambda f: f.area)
+        assert [f.box[0] for _, f in faces] == [largest.box[0]]
+    boxes = Boxes(
+        frame=np.array([0, 4]),
+        face=np.array([0, 0]),
+        box=np.stack([face(0).box, face(50).box]),
+        landmarks=np.stack([face(0).landmarks, face(50).landmarks]),
+        score=np.array([0.9, 0.8], np.float32),
+        size=(80, 40),
+    )
+    assert [len(faces) for _, faces in place(frames(5), boxes)] == [1, 0, 0, 0, 1]
+
+
+def test_nothing_is_interpolated_where_time_runs_back() -> None:
+    """As between two sequences of a folder, whose frames are counted anew."""
+    times = [0.0, 4.0, 0.0, 0.04]
+    detector = Scripted({n: [face(n)] for n in range(4)})
+    moved = [Frame(n, t, np.full((40, 80, 3), n, np.uint8)) for n, t in enumerate(times)]
+    places = [faces[0][1].box[0] for _, faces in locate(moved, detector, every=3)]
+    np.testing.assert_allclose(places, [0, 1, 2, 3], atol=1e-5)
+    moved[3] = Frame(3, -1.0, moved[3].image)
+    places = [faces[0][1].box[0] for _, faces in locate(moved, detector, every=3)]
+    assert places == [0, 1, 2, 3]
 
 
 def test_boxes_serve_for_another_size_of_the_same_footage() -> None:

@@ -64,7 +64,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Files of YuNet and of the face mesh; None: fetched once."""
+    """Files of YuNet (None: the package's own) and of the face mesh (None: fetched once)."""
 
     detector: Path | None = None
     landmarks: Path | None = None

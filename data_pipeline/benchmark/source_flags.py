@@ -18,7 +18,7 @@ def define_source_flags(values: flags.FlagValues) -> None:
             name, None, f"Folder of {name}, for the gate's videos.", flag_values=values
         )
     flags.DEFINE_string(
-        "detector_weights", None, "YuNet's file; fetched once by default.", flag_values=values
+        "detector_weights", None, "YuNet's file; the package's own by default.", flag_values=values
     )
     flags.DEFINE_string(
         "landmark_weights", None, "The mesh's file; fetched once by default.", flag_values=values
@@ -37,7 +37,7 @@ def given_videos(values: flags.FlagValues) -> dict[str, Path]:
 
 
 def given_weights(values: flags.FlagValues) -> tuple[Path | None, Path | None]:
-    """Files of what finds faces and of what finds their landmarks; None: fetched once."""
+    """Files of YuNet (None: the package's own) and of the face mesh (None: fetched once)."""
 
     def file(value: str | None) -> Path | None:
         return Path(value).expanduser().absolute() if value else None

@@ -56,8 +56,7 @@ class Video:
     def fingerprint(self, settings: str) -> str:
         """A hash of the identity, the split and what is done with the video.
 
-        With the split, since folders of one's own repeat names across splits, and since what is
-        stored of a video tells its split, which a corrected list may change.
+        With the split, since what is stored of a video tells it, which a corrected list may change.
         """
         text = f"{self.identity}\n{self.split}\n{settings}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

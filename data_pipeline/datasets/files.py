@@ -28,10 +28,11 @@ def read_text(path: Path, hint: str) -> str:
       DataSetError: it cannot be read; the message ends with the hint.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        # What of files' names is no UTF-8 comes back as `os` has it, which wrote it.
+        return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except FileNotFoundError as error:
         raise DataSetError(f"no {path}: {hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataSetError(f"cannot read {path}: {error}") from error
 
 

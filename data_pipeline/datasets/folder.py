@@ -46,6 +46,7 @@ def write_test_list(
 class Folder(DataSet):
     """`<root>/[train|val|test/]{real,fake}/…`, files at any depth, or `<root>` a CSV file.
 
+    The id of a video is its path below the split folder's real/ or fake/, after the split's name.
     Without split folders, a video's split is drawn by its name: 80 % train, 10 % val, 10 % test,
     the same on every machine. Images in one folder below real/ or fake/ share a split, since they
     tend to be of one video; with `frames` they are one video.
@@ -73,10 +74,12 @@ class Folder(DataSet):
         for split in named or [""]:
             for subset in ("real", "fake"):
                 base = root / split / subset
-                for name, path in self._names(base).items():
-                    source = name
+                for found, path in self._names(base).items():
+                    # Names are often counted anew in each split.
+                    source = name = f"{split}/{found}" if split else found
                     if path.suffix.lower() in IMAGE_SUFFIXES and path.parent != base:
                         source = path.parent.relative_to(base).as_posix()
+                        source = f"{split}/{source}" if split else source
                     drawn = split or drawn_split(source, seed=self.seed)
                     label = _LABELS[subset]
                     videos.append(

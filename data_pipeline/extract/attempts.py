@@ -1,9 +1,13 @@
-"""Which videos a worker process died on: a note is there while a video is in a worker's hands."""
+"""Which videos a worker process died on: a note is there while a video is in a worker's hands.
+
+It says how many workers have begun, and the last one's process.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from data_pipeline.files import atomic_file
@@ -14,19 +18,14 @@ _SUFFIX = ".attempts"
 
 def attempts(file: Path) -> int:
     """How often work on the output `file` was begun and never ended."""
-    try:
-        return int(file.with_suffix(_SUFFIX).read_text() or 1)
-    except (OSError, ValueError):
-        return 0
+    return _read(file.with_suffix(_SUFFIX))[0]
 
 
 @contextlib.contextmanager
 def attempt(file: Path) -> Iterator[None]:
     """Counts an attempt at the output `file`; forgotten again when the block ends by itself."""
     note = file.with_suffix(_SUFFIX)
-    count = attempts(file) + 1
-    with atomic_file(note) as written:
-        written.write(str(count))
+    _write(note, attempts(file) + 1, os.getpid())
     try:
         yield
     finally:
@@ -37,3 +36,29 @@ def forget_attempts(folder: Path) -> None:
     """For runs that a person interrupts: the videos in hand did no harm."""
     for note in folder.glob(f"*{_SUFFIX}"):
         note.unlink(missing_ok=True)
+
+
+def forget_last_attempts(folder: Path, processes: Collection[int]) -> None:
+    """For processes that were ended from outside: what these had in hand did not kill them."""
+    for note in folder.glob(f"*{_SUFFIX}"):
+        count, process = _read(note)
+        if process not in processes:
+            continue
+        if count > 1:
+            _write(note, count - 1, 0)
+        else:
+            note.unlink(missing_ok=True)
+
+
+def _read(note: Path) -> tuple[int, int]:
+    """Attempts and the last one's process, 0 where it is not known."""
+    try:
+        count, *process = map(int, note.read_text().split())
+    except (OSError, ValueError):
+        return 0, 0
+    return count, process[0] if process else 0
+
+
+def _write(note: Path, count: int, process: int) -> None:
+    with atomic_file(note) as written:
+        written.write(f"{count} {process}")

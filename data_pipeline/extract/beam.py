@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -26,7 +27,13 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, create_detector
-from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_attempts
+from data_pipeline.extract.attempts import (
+    LIMIT,
+    attempt,
+    attempts,
+    forget_attempts,
+    forget_last_attempts,
+)
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path, failed
 from data_pipeline.extract.footage import box_files, stored_boxes
 from data_pipeline.landmarks.face_mesh import FaceMesh
@@ -92,7 +99,7 @@ def extract(
             | beam.ParDo(_Extract(settings, out, weights, landmark_weights))
         )
         try:
-            _run(pipeline, watched=not beam_options, tick=counter.tick)
+            _run(pipeline, watched=not beam_options, tick=counter.tick, files=out / "videos")
             died = False
         except _WorkerDied:
             died = True
@@ -180,7 +187,7 @@ def _remote(beam_options: Sequence[str]) -> beam.Pipeline:
         raise ExtractionError(f"Beam refuses {' '.join(beam_options)}: {why}") from error
 
 
-def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None]) -> None:
+def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None], files: Path) -> None:
     """Runs a pipeline to its end, in a thread, so that this one can watch and be interrupted."""
     failure: list[BaseException] = []
 
@@ -209,8 +216,7 @@ def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None]) ->
                         raise _WorkerDied
     finally:
         tick()
-        for worker in _workers():
-            worker.kill()
+        forget_last_attempts(files, _end(_workers()))
     if failure:
         # Beam may notice a dead worker itself. What a worker raised comes with its traceback.
         if watched and "Traceback" not in str(failure[0]):
@@ -227,6 +233,16 @@ def _workers() -> list[psutil.Process]:
         except psutil.Error:
             continue  # ended meanwhile
     return found
+
+
+def _end(workers: Sequence[psutil.Process]) -> set[int]:
+    """Kills them, and waits until they are gone; the processes that were not gone before."""
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            worker.kill()
+    gone, _ = psutil.wait_procs(workers, timeout=_GRACE_SECONDS)
+    # One that had ended by itself, whatever it died on, has another status.
+    return {worker.pid for worker in gone if worker.returncode in (None, -signal.SIGKILL)}
 
 
 def _is_alive(process: psutil.Process) -> bool:

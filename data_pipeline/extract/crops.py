@@ -56,6 +56,7 @@ class Settings:
       masks: whether the forged region's masks are cut along; frames without one are left out.
       margin: the crop's side in sides of the face; it says nothing where nothing is cut.
       landmarks: of `DENSE_LANDMARKS`, what is stored beside the detector's 5.
+      detector_sha256: of the detector's file where any may be given, as RetinaFace's; else "".
 
     Raises:
       ValueError: unknown landmarks, or some that need a detector where there is none.
@@ -75,6 +76,7 @@ class Settings:
     masks: bool = False
     margin: float = MARGIN
     landmarks: str = ""
+    detector_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.detector == "none":
@@ -133,7 +135,8 @@ class Settings:
         """For fingerprints: equal settings give equal text."""
         fields = {**dataclasses.asdict(self), "version": self.crop_version, "format": FORMAT}
         # Files from before there were these fields keep their names.
-        for name, before in (("masks", False), ("margin", MARGIN), ("landmarks", "")):
+        defaults = {"masks": False, "margin": MARGIN, "landmarks": "", "detector_sha256": ""}
+        for name, before in defaults.items():
             if fields[name] == before:
                 del fields[name]
         return json.dumps(fields)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from data_pipeline.detectors import Detector, Face
 from data_pipeline.extract.frames import Frame
-from data_pipeline.extract.tracks import Tracker, interpolate, nearest
+from data_pipeline.extract.tracks import Tracker, interpolate, may_be_one, nearest
 
 CHOICES = ("largest", "track", "all")
 Located = tuple[Frame, list[tuple[int, Face]]]
@@ -32,7 +33,8 @@ def locate(
       faces: "largest" of each frame; the "track" that the largest of the first frame with a face
         begins; or "all", each with its track's number.
       every: detects on every so many frames; between two detections of a track its box and its
-        landmarks are interpolated over time.
+        landmarks are interpolated over time. Where the two are too far apart to be of one person,
+        or time runs back, as between sequences of a folder, the frames between are searched too.
       min_face: boxes whose shorter side is shorter, in pixels, are no faces.
       min_score: nor are fainter detections.
 
@@ -61,18 +63,27 @@ def locate(
             waiting.append(frame)
             continue
         located = detect(frame)
-        yield from _between(before, waiting, located)
+        if before is not None and not _are_joined(before, waiting, located):
+            yield from map(detect, waiting)
+        else:
+            yield from _between(before, waiting, located)
         yield located
         waiting, before = [], located
     # After the last detection nothing is known but what it found.
     yield from map(detect, waiting)
 
 
+def _are_joined(before: Located, waiting: list[Frame], after: Located) -> bool:
+    known, times = dict(before[1]), [f.timestamp for f in (before[0], *waiting, after[0])]
+    apart = any(n in known and not may_be_one(known[n], face) for n, face in after[1])
+    return not apart and all(one < other for one, other in itertools.pairwise(times))
+
+
 def _between(before: Located | None, waiting: list[Frame], after: Located) -> Iterator[Located]:
     if before is None:
         return
     start, known = before[0].timestamp, dict(before[1])
-    length = max(after[0].timestamp - start, 1e-9)
+    length = after[0].timestamp - start
     for frame in waiting:
         share = (frame.timestamp - start) / length
         yield (
@@ -148,7 +159,10 @@ class Boxes:
         return width / own_width
 
     def at(self, number: int) -> list[tuple[int, Face]]:
-        """Faces of a frame, interpolated where it lies between two known ones of a track."""
+        """Faces of a frame, interpolated where it lies between two known ones of a track.
+
+        Not where these are too far apart to be of one person: "largest" is of whoever is.
+        """
         found = []
         for track in np.unique(self.face):
             rows = np.flatnonzero(self.face == track)
@@ -158,11 +172,10 @@ class Boxes:
                 found.append((int(track), self._face(rows[after])))
             elif 0 < after < len(rows):
                 first, second = rows[after - 1], rows[after]
-                length = self.frame[second] - self.frame[first]
-                share = (number - self.frame[first]) / length
-                found.append(
-                    (int(track), interpolate(self._face(first), self._face(second), share))
-                )
+                ends = self._face(first), self._face(second)
+                share = (number - self.frame[first]) / (self.frame[second] - self.frame[first])
+                if may_be_one(*ends):
+                    found.append((int(track), interpolate(*ends, share)))
         return found
 
     def _face(self, row: int) -> Face:

@@ -29,6 +29,8 @@ class Tracker:
             from scipy.optimize import linear_sum_assignment  # a photo waits for no import of it
 
             affinity = np.array([[_affinity(old, new) for new in faces] for old in self._last])
+            # As many pairs as can be are made, and those of faces far apart must not cost others.
+            affinity = np.maximum(affinity, 0.0)
             for old, new in zip(*linear_sum_assignment(-affinity), strict=True):
                 if affinity[old, new] > 0:
                     tracks[new] = int(old)
@@ -52,7 +54,12 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 def nearest(previous: Face, faces: Sequence[Face]) -> Face | None:
     """The face that continues `previous`; None where all are too far away."""
     best = max(faces, key=lambda face: _affinity(previous, face), default=None)
-    return best if best is not None and _affinity(previous, best) > 0 else None
+    return best if best is not None and may_be_one(previous, best) else None
+
+
+def may_be_one(before: Face, after: Face) -> bool:
+    """Whether the second, in a later frame, may be of the same person."""
+    return _affinity(before, after) > 0
 
 
 def interpolate(before: Face, after: Face, share: float) -> Face:

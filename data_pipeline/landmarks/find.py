@@ -23,7 +23,7 @@ def landmark_finder(
 
     Args:
       name: "yunet" for 5, "face_mesh" for 468 in the face that YuNet finds.
-      detector_weights: YuNet's file; None fetches it once.
+      detector_weights: YuNet's file; None takes the package's own.
       landmark_weights: the mesh's; None fetches it once.
 
     Raises:

@@ -22,6 +22,7 @@ from data_pipeline.training.example import FIELDS, Example
 TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "source_id")
 INT_COLUMNS = ("frame", "face", "label")
 COLUMNS = (*TEXT_COLUMNS, *INT_COLUMNS, "timestamp")
+BUILDING = ".building-"  # how the folder begins in which `pack` makes records
 _REMEDY = (
     "Records hold masks after `python -m data_pipeline.prepare … --masks`, and landmarks and the "
     "face's box unless it was with --detector=none; an ArraySource is given all of them as arrays"
@@ -84,8 +85,8 @@ class ArraySource:
 
     Args:
       images: uint8 RGB [N, H, W, 3].
-      columns: at least `label`; text columns that are missing are empty, numbers 0 (`video_id` and
-        `frame` count the examples, so that each is a video of its own).
+      columns: at least `label`; text columns that are missing are empty, numbers 0 (`video_id`
+        counts the examples, so that each is a video of its own).
       mask: uint8 [N, H, W], 255 where an image is forged.
       landmarks, landmarks_dense: float32 [N, K, 2], x and y in pixels of the image.
       box: float32 [N, 4], x0, y0, x1, y1 of the face's box in pixels of the image.
@@ -295,7 +296,7 @@ def _read_columns(builder: Any, split: str, count: int) -> dict[str, np.ndarray]
 
 def _plain(value: Any) -> Any:
     value = np.asarray(value).item()
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def complete_columns(columns: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
@@ -324,7 +325,7 @@ def find_build(directory: str | Path) -> Path:
             "given as --out"
         )
     builds = sorted(path.parent for path in root.rglob("dataset_info.json"))
-    builds = [path for path in builds if _is_complete(path)]
+    builds = [path for path in builds if _is_complete(path) and not _is_begun(path, root)]
     if len(builds) == 1:
         return builds[0]
     if not builds:
@@ -334,6 +335,11 @@ def find_build(directory: str | Path) -> Path:
         )
     listed = "\n  ".join(map(str, builds))
     raise DataError(f"several data sets below {root}; name one of them:\n  {listed}")
+
+
+def _is_begun(build: Path, root: Path) -> bool:
+    """Whether `pack` is making it, or was cut off."""
+    return any(part.startswith(BUILDING) for part in build.relative_to(root).parts)
 
 
 def _is_complete(build: Path) -> bool:

@@ -1,8 +1,10 @@
 """Config files by path, or by name those that come with the project: ``demo``, ``ffpp:meso4``."""
 
+import contextlib
 import inspect
 import runpy
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,33 @@ def load_config(text: str) -> Any:
     """What the `get_config` of a config gives; see `find_config`.
 
     Raises:
-      ConfigFileError: see `find_config`; or the file has no `get_config`.
+      ConfigFileError: see `find_config`; or the file has no `get_config`, or Python stops in it.
     """
     path, colon, argument = find_config(text).partition(":")
-    made = runpy.run_path(path).get("get_config")
+    with _explained(path):
+        made = runpy.run_path(path).get("get_config")
     if made is None:
         raise ConfigFileError(f"{path} is no config: it has no get_config")
     if colon and not inspect.signature(made).parameters:
         raise ConfigFileError(f"{path} is of one network: it takes no :{argument}")
-    return made(argument) if colon else made()
+    with _explained(path):
+        return made(argument) if colon else made()
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Names the line of a config on which Python stopped; what it says for people stays as it is.
+
+    A missing attribute would else be taken for a field of a config that is missing.
+    """
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        line = f", line {lines[-1]}" if lines else ""
+        raise ConfigFileError(f"{path}{line}: {type(error).__name__}: {error}") from error
 
 
 def find_shipped(kind: str, name: str, *, parts: Sequence[str] = ()) -> Path:

@@ -144,7 +144,7 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
-        "detector_weights", None, "YuNet's file; fetched once by default.", flag_values=values
+        "detector_weights", None, "YuNet's file; the package's own by default.", flag_values=values
     )
     flags.DEFINE_string(
         "landmark_weights", None, "The mesh's file; fetched once by default.", flag_values=values
