@@ -218,6 +218,27 @@ def test_the_uncertain_band_by_hand() -> None:
     assert fit_uncertain(1 - labels, scores, 0.5, 0.2) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("reals", "fakes", "threshold"),
+    [
+        ([0.0] * 98 + [1.0] * 2, [1.0] * 100, 1.0),
+        ([0.1] * 98 + [0.5] * 2, [0.5] * 60 + [0.9] * 40, 0.5),
+        ([0.0] * 100, [0.0] * 60 + [0.9] * 40, 0.0),
+    ],
+)
+def test_fakes_on_the_threshold_are_not_called_real(
+    reals: list[float], fakes: list[float], threshold: float
+) -> None:
+    """The threshold is one of the reals' scores, and scores that saturate are equal."""
+    labels = np.repeat([0, 1], [len(reals), len(fakes)])
+    scores = np.array(reals + fakes)
+    assert threshold_at_false_alarm_rate(np.array(reals), 0.01) == threshold
+    band = fit_uncertain(labels, scores, threshold, 0.05)
+    assert band == (threshold, threshold)
+    point = OperatingPoint(threshold, band)
+    assert not np.any(point.decide(scores)[labels == 1] == 0)
+
+
 def test_an_operating_point_and_how_it_does_elsewhere() -> None:
     fitting = videos([0, 0, 0, 1, 0, 1, 1, 1], [0.0, 0.1, 0.2, 0.3, 0.6, 0.7, 0.8, 0.9])
     point = fit_operating_point(fitting, false_alarm_rate=0.25, max_risk=0.1, fitted_on="val")

@@ -155,6 +155,13 @@ def test_landmarks_that_span_little_still_give_a_pair(kind: str, count: int) -> 
                 assert made.image.shape == (SIZE, SIZE, 3)
 
 
+def test_fwa_warps_something_where_landmarks_coincide() -> None:
+    """Or the real image would have the label of a fake."""
+    made_of = Example(picture(0), 0, np.full((5, 2), 20, np.float32))
+    _, fake = PAIRS["fwa"](size=SIZE, mirror=0.0).pair(made_of, np.random.default_rng(0))
+    assert fake.label == 1 and fake.mask is not None and fake.mask.any()
+
+
 def test_a_mask_bends_as_far_as_it_is_told() -> None:
     mask = np.zeros((80, 80), np.uint8)
     mask[20:60, 20:60] = 255

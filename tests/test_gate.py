@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,14 @@ def test_the_commands_from_scores_to_a_verdict(
 
     own = ["judge", str(tmp_path / "choose"), *flags]
     assert COMMANDS(own) == 1 and "fitted on" in capsys.readouterr().err
+    # Of the same step, and of another network; scores in the workdir are its own, whatever it was.
+    metrics = json.loads((gate / "metrics.json").read_text())
+    metrics["checkpoint"]["workdir"] = str(tmp_path / "other")
+    shutil.copytree(gate, workdir / "eval" / "people")
+    for folder, status in ((gate, 1), (workdir / "eval" / "people", 0)):
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        assert COMMANDS(["judge", str(folder), *judging[2:]]) == status
+    assert "the scores of the network in" in capsys.readouterr().err
     write_evaluation(gate, Scores(), step=8)
     assert COMMANDS(judging) == 1
     said = capsys.readouterr().err

@@ -81,6 +81,19 @@ def test_features_are_the_backbones_or_what_the_last_layer_sees() -> None:
     np.testing.assert_allclose(hidden @ last["kernel"][:, 0] + last["bias"], logits, rtol=1e-4)
 
 
+def test_validation_turns_no_line_around() -> None:
+    """A feature that is the other way round in validation alone tells nothing there."""
+    draw = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    features = draw.standard_normal((400, 1)) + labels[:, None]
+    text = {name: np.full(400, "") for name in ("dataset", "subset", "compression")}
+    columns = {**text, "video_id": np.arange(400).astype(str), "label": labels}
+    for classifier in ("logistic", "svm"):
+        found = fit_probe(features, labels, -features, columns, classifier=classifier)
+        assert roc_auc_score(labels, found.score(features)) > 0.7, classifier
+        assert all(0 < area < 0.3 for area in found.validation_auc.values())
+
+
 def test_the_penalty_is_chosen_on_validation() -> None:
     draw = np.random.default_rng(0)
     labels = np.arange(200) % 2
@@ -145,6 +158,16 @@ def test_folds_score_people_by_others_alone(tiny_sources: Any, tmp_path: Path) -
     metrics = probe(tiny_config(), tmp_path, features="statistics", split="val", folds=2)
     assert metrics["video"]["auc"] == 1.0
     assert metrics["probe"]["folds"] == 2 and "train_faces" not in metrics["probe"]
+    # Videos of one person, which attributes tell, are more than a fold can be without.
+    attributes, columns = tmp_path / "attributes.csv", tiny_source("val").columns
+    keys = ("dataset", "subset", "compression", "video_id")
+    index = range(len(columns["face"]))
+    rows = sorted({tuple(str(columns[key][i]) for key in keys) for i in index})
+    lines = [",".join((*keys, "person")), *(",".join((*row, "anna")) for row in rows)]
+    attributes.write_text("\n".join(lines))
+    config = tiny_config(**{"eval.attributes": str(attributes)})
+    with pytest.raises(ValueError, match="2 folds of 1 people"):
+        probe(config, tmp_path / "own", features="statistics", split="val", folds=2)
     with pytest.raises(ValueError, match="folds have no such line"):
         probe(tiny_config(), tmp_path, folds=3, save=tmp_path / "saved")
 

@@ -134,6 +134,19 @@ def test_seeds_differ_between_examples_and_steps() -> None:
             {"labels": LABELS, "groups": np.full(25, "x"), "group_weights": {"y": 1.0}},
             "no examples of y; there are x",
         ),
+        (
+            {
+                "labels": LABELS,
+                "balance": "batch",
+                "groups": np.full(25, "x"),
+                "group_weights": {"x": 2.0},
+            },
+            "group_weights need balance 'repeat', not 'batch'",
+        ),
+        (
+            {"labels": LABELS, "groups": np.full(25, "x"), "group_weights": {"x": 0.0}},
+            "leave no example",
+        ),
         ({"labels": LABELS, "frames_per_video": 3}, "needs the videos"),
     ],
 )

@@ -238,6 +238,7 @@ def test_the_probe_finds_what_differs_and_nothing_where_nothing_does() -> None:
     told = probe_auc(values + 3 * labels[:, None], labels, people)
     assert told is not None and told > 0.95
     assert probe_auc(values, np.zeros(200, int), people) is None
+    assert probe_auc(values[:0], labels[:0], []) is None
     assert probe_auc(values, labels, ["a", "b"] * 100) is None
     one_persons = (np.arange(6) == 0).astype(int)  # the fold without that person has reals alone
     assert probe_auc(values[:6], one_persons, list("abcdef")) is None

@@ -25,8 +25,8 @@ def probe_auc(statistics: np.ndarray, labels: np.ndarray, people: Sequence[str])
     Returns:
       0.5 by chance; None with fewer than 5 people, or where all but a fifth of them have one label.
     """
-    groups = np.unique(np.asarray(people), return_inverse=True)[1]
-    if groups.max() + 1 < _FOLDS:
+    known, groups = np.unique(np.asarray(people), return_inverse=True)
+    if len(known) < _FOLDS:
         return None
     folds = list(GroupKFold(_FOLDS).split(statistics, labels, groups))
     if any(len(set(labels[fitted].tolist())) < 2 for fitted, _ in folds):

@@ -39,7 +39,8 @@ class Sampler:
 
     Raises:
       ValueError: no examples, an unknown balance, one class only where classes are balanced, or
-        not one fake with a real example of its source for balance "source".
+        not one fake with a real example of its source for balance "source"; weights where classes
+        are balanced, or that leave nothing.
     """
 
     def __init__(
@@ -71,6 +72,10 @@ class Sampler:
                 raise ValueError(f"no examples of {', '.join(unknown)}; there are {have}")
             for group, weight in group_weights.items():
                 repeats[np.asarray(groups) == group] *= weight
+            if balance != "repeat":
+                raise ValueError(f"group_weights need balance 'repeat', not {balance!r}")
+            if not repeats.any():
+                raise ValueError("group_weights leave no example: all that there are weigh 0")
         self._repeats, self._labels = repeats, np.asarray(labels)
         self._frames: _Frames | None = None
         if frames_per_video:

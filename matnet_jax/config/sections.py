@@ -112,7 +112,7 @@ class Data:
       check_crops: refuse records whose faces were cut otherwise than those of a checkpoint.
       ops: augmentation on the host: none, flip, standard, strong; part_removed: standard, of faces
         with eyes, mouth or nose painted over, by their landmarks.
-      real_repeat: times that a real example is seen in one epoch.
+      real_repeat: times that a real example is seen in one epoch, where balance is "repeat".
       balance: "repeat"; "batch": half of each batch is real, half is fake; "source": and beside
         each fake is a real example of its source.
       frames_per_video: in one epoch, others in the next; None: all.

@@ -145,7 +145,8 @@ def fit_uncertain(
 
     The share of reals among scores over it, and of fakes among those under it, are at most
     `max_risk` each, classes weighing as they do here. An edge lies half-way between two scores, or
-    at the threshold. A side on which no call is safe is uncertain as a whole.
+    at the threshold. A side on which no call is safe is uncertain as a whole, and so are scores at
+    the threshold, which are called real, where the band is that point alone.
 
     Returns:
       low and high, or None if both calls are safe at the threshold.
@@ -157,7 +158,9 @@ def fit_uncertain(
     safe_high = [edge for edge in over if _share(labels[scores > edge] == 0) <= max_risk]
     safe_low = [edge for edge in under if _share(labels[scores < edge] == 1) <= max_risk]
     low, high = max(safe_low, default=0.0), min(safe_high, default=1.0)
-    return None if low == high else (float(low), float(high))
+    if low == high and _share(labels[scores <= threshold] == 1) <= max_risk:
+        return None
+    return float(low), float(high)
 
 
 def _share(wrong: np.ndarray) -> float:

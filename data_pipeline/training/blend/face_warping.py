@@ -61,8 +61,10 @@ class FWA(FacePair):
         there = np.array([(0, 0), (last, 0), (last, last), (0, last)], np.float64)
         try:
             matrix = similarity_transform(corners, there)
-        except ValueError:  # a face without an extent is as blurred as it can be
-            return Blend(image, image.copy(), np.zeros(shape, np.uint8))
+        except ValueError:  # landmarks that coincide: the middle of the image, for something is
+            height, width = shape
+            middle = np.array([(1, 1), (3, 1), (3, 3), (1, 3)]) / 4 * (width, height)
+            matrix = similarity_transform(middle, there)
         small = cv2.warpAffine(
             image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )

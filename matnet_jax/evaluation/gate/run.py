@@ -58,10 +58,12 @@ def calibrate(
       num_resamples: of the intervals in `choose.md`.
 
     Raises:
-      GateError: reals or fakes are missing.
+      GateError: reals or fakes are missing, or the scores are of another workdir's network.
       ValueError, OSError: a file is missing or damaged.
     """
     scores, known, metrics = _read(evaluation, attributes)
+    if workdir is not None:
+        _check_network(metrics, evaluation, workdir)
     protocol = _aggregation(metrics)
     files = files_of(scores, known, **protocol)
     large = [
@@ -113,10 +115,12 @@ def judge_evaluation(
       num_resamples: of the intervals.
 
     Raises:
-      GateError: there is no operating point of this checkpoint, or it was fitted on what is judged.
+      GateError: there is no operating point of this checkpoint, it was fitted on what is judged, or
+        the scores are of another workdir's network.
       ValueError, OSError: a file is missing or damaged.
     """
     scores, known, metrics = _read(evaluation, attributes)
+    _check_network(metrics, evaluation, workdir)
     step = _step(metrics, evaluation)
     point = read_operating_point(workdir, step=step)
     if point is None:
@@ -125,7 +129,10 @@ def judge_evaluation(
             "first"
         )
     if point.fitted_on == _name(evaluation):
-        raise GateError(f"the operating point in {workdir} was fitted on {evaluation} itself")
+        raise GateError(
+            f"the operating point in {workdir} was fitted on {point.fitted_on}, as {evaluation} is "
+            "called: judge by other people, whose scores are in a folder of another name"
+        )
     verdict = judge(scores, known, point, criteria, num_resamples=num_resamples)
     write_json(
         out / "gate.json",
@@ -149,6 +156,15 @@ def _read(
     unknown = np.full(len(scores["label"]), "")
     columns = {name: scores.get(name, unknown) for name in KEYS}
     return {**scores, **columns}, read_attributes(attributes, columns), metrics
+
+
+def _check_network(metrics: Mapping[str, Any], evaluation: Path, workdir: Path) -> None:
+    """Scores in a workdir are of its network; others say whose they are."""
+    own, scored = workdir.resolve(), (metrics.get("checkpoint") or {}).get("workdir")
+    if scored and Path(scored).name != own.name and not evaluation.resolve().is_relative_to(own):
+        raise GateError(
+            f"{evaluation} has the scores of the network in {scored}, not of that in {workdir}"
+        )
 
 
 def _step(metrics: Mapping[str, Any], evaluation: Path) -> int:

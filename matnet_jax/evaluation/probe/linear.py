@@ -80,7 +80,7 @@ def fit_probe(
       validation: columns of these faces, [M].
       classifier: logistic regression; or svm, a linear support vector machine, whose sums become
         probabilities as Platt has it: by a logistic regression on those of validation, or of the
-        training's faces where validation lacks a class.
+        training's faces where validation lacks a class or would turn the line around.
       aggregation, top_k: from a video's faces to its score.
 
     Raises:
@@ -99,11 +99,13 @@ def fit_probe(
     def fitted(c: float) -> Line:
         found = CLASSIFIERS[classifier](c).fit(scaler.transform(features), labels)
         weights = found.coef_[0] / scaler.scale_
-        line = Line(weights, float(found.intercept_[0] - weights @ scaler.mean_))
+        return Line(weights, float(found.intercept_[0] - weights @ scaler.mean_))
+
+    def finished(line: Line) -> Line:
         if classifier == "logistic":
             return line
-        known = (validation_features, validation["label"]) if has_both else (features, labels)
-        return calibrated(line, *known)
+        found = calibrated(line, validation_features, validation["label"]) if has_both else None
+        return found or calibrated(line, features, labels) or line
 
     def area(line: Line) -> float | None:
         columns: Columns = {**validation, "score": line.score(validation_features)}
@@ -111,18 +113,20 @@ def fit_probe(
         return METRICS["auc"](videos["label"], videos["score"])
 
     if not has_both:
-        return LinearProbe(fitted(1.0), 1.0, {1.0: None})
+        return LinearProbe(finished(fitted(1.0)), 1.0, {1.0: None})
     made = {c: fitted(c) for c in STRENGTHS}
     areas = {c: area(line) for c, line in made.items()}
     # Of equally good ones the strongest penalty.
     best = max(STRENGTHS, key=lambda c: (areas[c] or 0.0, -c))
-    return LinearProbe(made[best], best, areas)
+    return LinearProbe(finished(made[best]), best, areas)
 
 
-def calibrated(line: Line, features: np.ndarray, labels: np.ndarray) -> Line:
-    """The line whose sums are log odds of these faces: Platt's scaling."""
+def calibrated(line: Line, features: np.ndarray, labels: np.ndarray) -> Line | None:
+    """The line whose sums are log odds of these faces: Platt's scaling; None if it turned it."""
     sums = line.sums(features)
     spread = max(float(np.std(sums)), 1e-12)
     platt = CLASSIFIERS["logistic"](1.0).fit((sums / spread)[:, None], np.asarray(labels))
     slope = float(platt.coef_[0, 0]) / spread
+    if slope <= 0:
+        return None
     return Line(slope * line.weights, slope * line.bias + float(platt.intercept_[0]))

@@ -27,7 +27,8 @@ from matnet_jax.evaluation.probe.save import check_scores, with_line
 from matnet_jax.evaluation.run import NothingToScoreError, fits_on_validation, protocol_arguments
 from matnet_jax.evaluation.scorer import Rows
 from matnet_jax.metrics import summarise
-from matnet_jax.metrics.scores import write_metrics, write_scores
+from matnet_jax.metrics.gate import PERSON
+from matnet_jax.metrics.scores import PERSON_COLUMN, write_metrics, write_scores
 from matnet_jax.metrics.videos import group_videos
 from matnet_jax.pretrained import initialize, read_weights
 from matnet_jax.pretrained.convert import with_fields
@@ -69,7 +70,8 @@ def probe(
         those of ``config.init``, or initial values by ``config.seed``.
       split: val or test.
       frames_per_video: of train and val, spread evenly; None for all. Of `split` all are scored.
-      folds: parts that the people of `split` are divided into; None: train and val are there.
+      folds: parts that the people of `split` are divided into, by their sources, or by ``person``
+        where ``config.eval.attributes`` has it; None: train and val are there.
       save: a workdir without checkpoints, which gets the network with the line as its last dense
         layer: as if it had been trained so.
 
@@ -117,7 +119,10 @@ def probe(
     of_target = extract(target)
     validation = None
     if folds:
-        score = cross_validated(of_target, target.columns, folds=folds, classifier=classifier)
+        # Of people of whom there are several photos, attributes may tell more than sources do.
+        known = {PERSON_COLUMN: attributes[PERSON]} if PERSON in (attributes or {}) else {}
+        columns = {**target.columns, **known}
+        score = cross_validated(of_target, columns, folds=folds, classifier=classifier)
         how: dict[str, Any] = {"folds": folds, "c": 1.0}
     else:
         train, val = (some_frames(source, frames_per_video) for source in fitting.values())
