@@ -20,7 +20,7 @@ from matnet_jax.checkpoints.orbax import Checkpoints
 from matnet_jax.metrics.history import read_table
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.runtime.distributed import DistributedError, Job, find_job
-from matnet_jax.runtime.launch import start, wait
+from matnet_jax.runtime.launch import launch, start, wait
 from matnet_jax.runtime.preemption import STATUS
 
 JOB = str(Path(__file__).parent / "job.py")
@@ -155,6 +155,19 @@ def test_the_launcher_restarts_a_job_that_lost_a_process(tmp_path: Path) -> None
     (tmp_path / "mark").unlink()
     done = subprocess.run([*command, *rest], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + 9
+
+
+def test_a_job_that_is_asked_to_end_while_it_starts_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(75)); time.sleep(60)"
+
+    def slowly(command: Any, count: int) -> Any:
+        started = start(["-c", code], count)
+        time.sleep(3)  # they can be asked now
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started
+
+    monkeypatch.setattr("matnet_jax.runtime.launch.start", slowly)
+    assert launch([], processes=2, restarts=3) == STATUS
 
 
 @pytest.mark.parametrize(

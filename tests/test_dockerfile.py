@@ -40,6 +40,8 @@ def test_it_installs_extras_that_there_are_and_readme_s_libraries() -> None:
     config.read(ROOT / "setup.cfg")
     [extras] = [value.removeprefix("EXTRAS=") for value in of("ARG") if value.startswith("EXTRAS=")]
     assert set(extras.split(",")) <= set(config["options.extras_require"])
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"--dest wheelhouse '.[{extras}]'" in page  # what it is built of without a network
     [wanted] = re.findall(r"^apt-get install (.*)$", (ROOT / "README.md").read_text(), re.M)
     libraries = {word for word in wanted.split() if word.startswith("lib")}
     last = of("RUN")[-1]

@@ -98,9 +98,18 @@ def test_a_network_is_converted_once(
     assert len(list(folder.parent.iterdir())) == KEPT  # the oldest is gone
     monkeypatch.setattr("matnet_jax.evaluation.converted.export_onnx", None)
     trained = load_trained(workdir)
-    assert converted(trained) == folder
+    os.utime(folder, (1, 1))
+    assert converted(trained) == folder and folder.stat().st_mtime > 1  # in use: not the oldest
     moved = jax.tree.map(lambda x: x + 1, trained.variables)
     assert content_key(dataclasses.replace(trained, variables=moved)) != folder.name
+
+
+def test_a_damaged_copy_is_made_again(tmp_path: Path, cache: Path) -> None:
+    workdir = network_in(tmp_path / "run", "meso4")
+    folder = converted(load_trained(workdir))
+    for damage in ("model.onnx", "preprocess.json"):
+        (folder / damage).write_bytes(b"cut o")
+        assert trained_network(workdir, engine="onnx").engine.startswith("onnxruntime")
 
 
 @pytest.mark.parametrize(

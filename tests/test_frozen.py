@@ -131,11 +131,17 @@ def test_a_wrong_file_is_refused_and_a_moved_one_found(runs: Path, tmp_path: Pat
     values = json.loads(metadata.read_text())
     values["frozen"]["source"] = str(tmp_path / "gone" / FILE)
     metadata.write_text(json.dumps(values))
-    with pytest.raises(FrozenPartError, match=r"there is no file .*gone/clip.*or .*part/clip") as e:
+    with pytest.raises(FrozenPartError, match=r"there is no file .*part/clip.*or .*gone/clip") as e:
         load_trained(part, "latest")
     assert "--config.init.path" not in str(e.value)  # whoever calls has none
     with pytest.raises(FrozenPartError, match=r"or say where it is by --config\.init\.path"):
         load_trained(part, "latest", expected=config_of(tmp_path / "gone"))
+    # What somebody put into the workdir goes before what lies where the file was.
+    gone = tmp_path / "gone" / FILE
+    gone.parent.mkdir()
+    gone.write_bytes(b"another file by now")
+    with pytest.raises(FrozenPartError, match="put the file into"):
+        load_trained(part, "latest")
     wanted = flatten(load_trained(runs / "whole", "latest").variables)
     given = load_trained(part, "latest", expected=config_of(runs, **{"init.path": str(moved)}))
     (part / FILE).symlink_to(moved)

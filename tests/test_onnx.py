@@ -15,12 +15,14 @@ from jax import lax
 from random_weights import random_variables
 from test_families import made
 
+from matnet_jax.backbones.convnext import CONVNEXT_VARIANTS, Variant
 from matnet_jax.checkpoints.export import UnsupportedError, export_onnx
 from matnet_jax.checkpoints.export.onnx import to_onnx
 from matnet_jax.checkpoints.export.onnx.graph import Graph
 from matnet_jax.checkpoints.export.onnx.interpret import interpret
 from matnet_jax.detectors.inference import infer
 from matnet_jax.detectors.registry import FAMILIES
+from matnet_jax.model import create_classifier
 from matnet_jax.nn.depthwise import depthwise_conv
 
 runtime = pytest.importorskip("onnxruntime")
@@ -190,7 +192,21 @@ def test_families_that_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in REFUSED])
 def test_families(name: str) -> None:
-    model, _ = made(name)
+    assert_converted(made(name)[0])
+
+
+@pytest.mark.parametrize("backbone", ["dinov2-vit-s-14", "convnext-tiny"])
+def test_backbones_of_which_no_family_is_by_default(
+    backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their activation is GELU by the error function."""
+    monkeypatch.setitem(CONVNEXT_VARIANTS, "convnext-tiny", Variant((1,) * 4, (8,) * 4, 0.0))
+    narrow = {"width_coefficient": 0.1, "depth_coefficient": 0.1}
+    fields = narrow if backbone.startswith("dino") else {}
+    assert_converted(create_classifier(backbone, image_size=56, **fields))
+
+
+def assert_converted(model: Any) -> None:
     variables = random_variables(model, tiny.images(model, 1))
     model, merged = model.merged(variables)
     proto = to_onnx(model, {key: tree for key, tree in merged.items() if tree})

@@ -122,6 +122,22 @@ def test_other_files_are_no_checkpoints(tmp_path: Path, content: Any, message: A
         read_weights(path)
 
 
+def test_files_of_another_kind_are_not_called_damaged(tmp_path: Path, torch: Any) -> None:
+    program = torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2))
+    torch.jit.save(program, tmp_path / "program.pt")
+    np.savez(tmp_path / "arrays.npz", w=np.ones(2))
+    torch.save([torch.ones(2)], tmp_path / "list.pth")
+    for name, message in (
+        ("program.pt", r"is a TorchScript program.*torch\.jit\.load"),
+        ("arrays.npz", r"neither PyTorch's nor Keras's: it holds w\.npy"),
+        ("list.pth", "holds a list; wanted a dict of tensors"),
+    ):
+        with pytest.raises(CheckpointFileError, match=message):
+            load_state_dict(tmp_path / name)
+    torch.save({"w": torch.eye(2).to_sparse()}, tmp_path / "sparse.pth")
+    np.testing.assert_array_equal(load_state_dict(tmp_path / "sparse.pth")["w"], np.eye(2))
+
+
 def test_unknown_networks_are_named(weights_file: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointFileError, match=r"a.weight; known: the authors' MAT"):
         read_weights(weights_file)
@@ -175,6 +191,8 @@ def test_download_is_cached_and_checked(tmp_path: Path, server: Any) -> None:
     assert first.read_bytes() == _Server.content and len(_Server.requests) == 2
     other = fetch(f"{server}/other/adv-b0.pth", cache_dir=cache)
     assert other != first
+    hub = fetch(f"{server}/timm/tf_b4.ap_in1k/resolve/main/model.safetensors", cache_dir=cache)
+    assert hub.name.endswith("-tf_b4.ap_in1k-model.safetensors")
 
 
 def test_failed_downloads_leave_nothing(tmp_path: Path, server: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from matnet_jax.model import create_classifier, create_model
 from matnet_jax.pretrained import initialize, model_fields, read_weights
+from matnet_jax.pretrained.families import recognize
+from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import read_keras
 
 keras = pytest.importorskip("keras", reason="needs Keras (the extra 'data') to make the files")
@@ -127,9 +130,22 @@ def test_imagenet_models_rescale_twice(tmp_path: Path) -> None:
         values["0"][...] = np.reshape([0.485, 0.456, 0.406], values["0"].shape)
         values["1"][...] = np.reshape(std, values["1"].shape)
     fields = model_fields(path)
+    known = read_keras(path)
+    layers = {f"{k}_1" if k == "normalization" else k: v for k, v in known.layers.items()}
+    second = recognize(known._replace(layers=layers), path)  # as the session's second one has it
+    assert not second.unexpected and second.fields == fields
     model = create_classifier("efficientnet-b0", image_size=64, **fields)
     got = model.preprocess.normalize(pixels(64))
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_file_that_unpacks_to_much_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(2**25))
+    with pytest.raises(CheckpointFileError, match=r"it unpacks to 33,554,4\d\d bytes, from"):
+        model_fields(path)
 
 
 def test_config_tells_of_the_second_rescaling(tmp_path: Path) -> None:

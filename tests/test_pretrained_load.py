@@ -173,6 +173,10 @@ def test_converted_checkpoint_is_read_and_restored(tmp_path: Path) -> None:
     )
     with pytest.raises(FileExistsError, match="has checkpoints already"):
         convert(tmp_path / "ours.safetensors", tmp_path / "out", config)
+    # What a conversion that was cut off leaves is in nobody's way.
+    (tmp_path / "again" / "checkpoints" / "0.orbax-checkpoint-tmp").mkdir(parents=True)
+    convert(tmp_path / "ours.safetensors", tmp_path / "again", config)
+    assert [path.name for path in (tmp_path / "again/checkpoints").glob("0*")] == ["0"]
 
 
 def timm_b0(path: Any, classes: int = 1000) -> Any:

@@ -59,6 +59,16 @@ def test_timm_names(tmp_path: Path, backbone: Any) -> None:
     assert_same(initialize(model, path), arrays)
 
 
+def test_timm_s_lite_networks_see_pixels_of_their_own(tmp_path: Path) -> None:
+    narrow = {"num_classes": 1000, "image_size": 64, "width_coefficient": 0.25}
+    model = create_classifier("efficientnet-lite0", **narrow)
+    arrays = random_variables(model)
+    path = tmp_path / "model.safetensors"
+    safetensors.save_file(timm_state_dict(arrays, "efficientnet-b0"), path)
+    assert model_fields(path)["mean"] == model_fields(path)["std"] == (0.5, 0.5, 0.5)
+    assert_same(initialize(model, path), arrays)
+
+
 @pytest.mark.parametrize("flat_pointwise", [False, True])
 def test_cadene_names(tmp_path: Path, flat_pointwise: Any) -> None:
     """Its first file has the 1×1 convolutions as matrices, and calls the classifier fc."""

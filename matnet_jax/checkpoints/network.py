@@ -105,7 +105,12 @@ def save_network(
     return workdir / "checkpoints" / "0"
 
 
+def has_checkpoints(workdir: str | Path) -> bool:
+    """Whether one is there whole; what a save that was cut off left is none, and goes."""
+    return any(path.name.isdecimal() for path in (Path(workdir) / "checkpoints").glob("*"))
+
+
 def check_empty(workdir: str | Path) -> None:
     """Raises FileExistsError where a workdir has checkpoints."""
-    if any((Path(workdir) / "checkpoints").glob("*")):
+    if has_checkpoints(workdir):
         raise FileExistsError(f"{workdir} has checkpoints already; give another folder")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -34,16 +36,26 @@ def converted(trained: TrainedNetwork) -> Path:
     """
     folder = cache_folder() / "onnx" / content_key(trained)
     if folder.is_dir():
+        with contextlib.suppress(OSError):
+            os.utime(folder)  # in use: it goes last
         return folder
     try:
         export_onnx(trained.model, trained.variables, folder)
     except OSError:
         if not folder.is_dir():  # else another process was first
             raise
-    others = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)
-    for old in others[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    _tidy(folder.parent)
     return folder
+
+
+def _tidy(cache: Path) -> None:
+    """Deletes the oldest; other processes may do the same, and write new ones."""
+    ages = {}
+    for path in cache.glob("[!.]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            ages[path] = path.stat().st_mtime
+    for old in sorted(ages, key=ages.__getitem__)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def content_key(trained: TrainedNetwork) -> str:

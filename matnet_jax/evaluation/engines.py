@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,11 +103,16 @@ def converted_engine(trained: TrainedNetwork, engine: str = "auto") -> Engine | 
         return jax_itself
     try:
         folder = converted(trained)
+        try:
+            return exported_engine(folder, export_details(folder))
+        except (OSError, ValueError):  # deleted meanwhile, or damaged
+            shutil.rmtree(folder, ignore_errors=True)
+            folder = converted(trained)
+            return exported_engine(folder, export_details(folder))
     except (UnsupportedError, OSError) as error:
         if engine == "onnx":
             raise
         return f"{jax_itself} ({error})"
-    return exported_engine(folder, export_details(folder))
 
 
 def export_details(folder: Path) -> dict[str, Any]:

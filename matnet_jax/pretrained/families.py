@@ -102,8 +102,10 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
         return Weights(family, arrays, tuple(unexpected), fields, is_backbone=not is_mat)
     if "conv_stem.weight" in state and any(key.startswith("blocks.0.0.") for key in state):
         arrays, unexpected = timm_names.convert(state)
-        fields = _CENTERED if _is_advprop(path) else _IMAGENET
-        return Weights("timm's tf_efficientnet", arrays, tuple(unexpected), fields)
+        is_lite = not any(".se." in key for key in state)
+        fields = _CENTERED if is_lite or _is_advprop(path) else _IMAGENET
+        family = "timm's tf_efficientnet_lite" if is_lite else "timm's tf_efficientnet"
+        return Weights(family, arrays, tuple(unexpected), fields)
     if dfdc_names.is_selim(state):
         arrays, unexpected = dfdc_names.convert_selim(state)
         family = "Selim Seferbekov's EfficientNet"

@@ -59,6 +59,8 @@ def read_file(path: Path) -> dict[str, Any] | KerasWeights:
             f"running its code could do anything ({_first_line(error)}). If you trust it, load it "
             "in PyTorch and save its state dict alone: torch.save(model.state_dict(), …)"
         ) from error
+    except CheckpointFileError:
+        raise
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointFileError(
             f"{path} is damaged or incomplete ({_first_line(error)}); "
@@ -77,7 +79,7 @@ def _kind(path: Path) -> str:
         # PyTorch and Keras both write zip archives; a truncated one has lost its directory.
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return "keras" if "model.weights.h5" in archive.namelist() else "torch"
+                return _kind_of_zip(path, archive.namelist())
         return "keras" if path.suffix == ".keras" else "torch"
     if head[8:9] == b"{":
         return "safetensors"
@@ -87,6 +89,22 @@ def _kind(path: Path) -> str:
         f"{path} is no checkpoint that this library reads: it begins with {head!r}. Known: PyTorch "
         "(.pth), safetensors, Keras (.h5, .weights.h5, .keras), and folders of this library's own"
     )
+
+
+def _kind_of_zip(path: Path, names: list[str]) -> str:
+    if "model.weights.h5" in names:
+        return "keras"
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise CheckpointFileError(
+            f"{path} is a TorchScript program, of which only PyTorch has the weights: "
+            "torch.save(torch.jit.load(FILE, map_location='cpu').state_dict(), …)"
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        raise CheckpointFileError(
+            f"{path} is a zip archive, and neither PyTorch's nor Keras's: it holds "
+            f"{', '.join(names[:3]) or 'nothing'}"
+        )
+    return "torch"
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -106,7 +124,9 @@ def _read_torch(path: Path) -> dict[str, Any]:
     with torch.serialization.safe_globals(_numpy_scalars()):
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(loaded, Mapping):
-        raise ValueError(f"it holds a {type(loaded).__name__}, not a dict of tensors")
+        raise CheckpointFileError(
+            f"{path} holds a {type(loaded).__name__}; wanted a dict of tensors, as state_dict() is"
+        )
     return _as_arrays(loaded)
 
 
@@ -122,6 +142,8 @@ def _as_arrays(value: Any) -> Any:
         return {str(key): _as_arrays(entry) for key, entry in value.items()}
     if hasattr(value, "detach"):
         value = value.detach()
+        if value.is_sparse:
+            value = value.to_dense()
         # NumPy has no bfloat16; our variables are float32 anyway.
         return (value.float() if value.is_floating_point() else value).numpy()
     return value

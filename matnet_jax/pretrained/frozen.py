@@ -69,7 +69,7 @@ def read_frozen(
       FrozenPartError: the file is nowhere, cannot be read, or is another one.
     """
     name = Path(frozen.source).name
-    places = [*filter(None, sources or ()), frozen.source, str(workdir / name)]
+    places = [*filter(None, sources or ()), str(workdir / name), frozen.source]
     todo = f"put the file into {workdir}, or a link to it, under its name {name}"
     if sources is not None:
         todo += "; or say where it is by --config.init.path"

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 _SECONDS = 60.0
+_SMALL = 2**24  # bytes
 _BYTES_A_SECOND = 5e6  # a slow network disk's
 
 
@@ -70,6 +71,10 @@ def _read(path: Path) -> KerasWeights:
     if not zipfile.is_zipfile(path):
         return _read_hdf5(path, None)
     with zipfile.ZipFile(path) as archive:
+        # Keras compresses nothing: what grows so much was not written by it.
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > 4 * path.stat().st_size + _SMALL:
+            raise ValueError(f"it unpacks to {size:,} bytes, from {path.stat().st_size:,}")
         config = json.loads(archive.read("config.json"))
         return _read_hdf5(io.BytesIO(archive.read("model.weights.h5")), config)
 

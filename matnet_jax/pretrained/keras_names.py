@@ -45,6 +45,7 @@ _XCEPTION_SKIPS = (1, 2, 3, 12)
 
 BATCH_NORM_EPSILON = 1e-3  # of both networks
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_NORMALIZATION = re.compile(r"normalization(_\d+)?")  # Keras counts them through a session
 
 
 def is_xception(weights: KerasWeights) -> bool:
@@ -68,7 +69,7 @@ def convert(weights: KerasWeights) -> tuple[dict[str, np.ndarray], list[str]]:
     for name, values in weights.layers.items():
         path = paths[name]
         if path is None:
-            if name != "normalization":
+            if not _NORMALIZATION.fullmatch(name):
                 unexpected.append(name)
             continue
         path = re.sub(r"block\d+[a-z](?=/)", lambda m: f"block_{numbers[m[0]]}", path)
@@ -129,9 +130,10 @@ def input_statistics(weights: KerasWeights) -> dict[str, tuple[float, ...]]:
     which; in a file of weights alone the ImageNet models are known by their "variance", which is
     really a standard deviation.
     """
-    if "normalization" not in weights.layers:
+    found = next((name for name in weights.layers if _NORMALIZATION.fullmatch(name)), None)
+    if found is None:
         return {}
-    arrays = weights.layers["normalization"][:2]
+    arrays = weights.layers[found][:2]
     mean, variance = (np.asarray(array, np.float64).ravel() for array in arrays)
     before, after = np.full(3, 1.0 / 255.0), np.ones(3)
     layers = layer_configs(weights.config)

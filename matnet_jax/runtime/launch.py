@@ -102,6 +102,8 @@ def launch(command: Sequence[str], *, processes: int, restarts: int) -> int:
     try:
         for left in range(restarts, -1, -1):
             running[:] = start(command, processes)
+            if asked:  # while they started
+                hand_on(signal.SIGTERM, None)
             status = wait(running)
             if status == 0 or asked or not left:
                 return status if status >= 0 else 128 - status

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from data_pipeline.files import write_json
 from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.frozen import Frozen
+from matnet_jax.checkpoints.network import has_checkpoints
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
 from matnet_jax.checkpoints.state import TrainState
 from matnet_jax.config.build import build_model, build_objective, comparable
@@ -219,9 +220,7 @@ def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any
     """
     if not config.init.path:
         return config, None
-    # What a save that was cut off left is no checkpoint, and goes.
-    saved = any(path.name.isdecimal() for path in (workdir / "checkpoints").glob("*"))
-    if saved and (workdir / "config.json").exists():
+    if has_checkpoints(workdir) and (workdir / "config.json").exists():
         trained = json.loads((workdir / "config.json").read_text())
         return adopt_model_fields(config, trained), None
     from matnet_jax.pretrained import read_weights

@@ -83,6 +83,10 @@ def _select(graph: Graph, eqn: Any, which: Operand, *cases: Operand) -> str:
     return graph.op("Where", which, cases[1], cases[0])
 
 
+def _erfc(graph: Graph, eqn: Any, x: Operand) -> str:
+    return graph.op("Sub", _scalar(eqn, 1), graph.op("Erf", x))
+
+
 def _cast(graph: Graph, eqn: Any, x: Operand) -> str:
     return graph.op("Cast", x, to=onnx_type(_dtype(eqn)))
 
@@ -98,6 +102,7 @@ MAKERS: dict[str, tuple[Make, Callable[..., Any] | None]] = {
     "div": (_node("Div"), None),
     "eq": (_node("Equal"), np.equal),
     "erf": (_node("Erf"), None),
+    "erfc": (_erfc, None),
     "exp": (_node("Exp"), np.exp),
     "floor": (_node("Floor"), np.floor),
     "ge": (_node("GreaterOrEqual"), np.greater_equal),
