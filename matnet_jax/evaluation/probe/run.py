@@ -120,8 +120,9 @@ def probe(
     validation = None
     if folds:
         # Of people of whom there are several photos, attributes may tell more than sources do.
-        known = {PERSON_COLUMN: attributes[PERSON]} if PERSON in (attributes or {}) else {}
-        columns = {**target.columns, **known}
+        columns = dict(target.columns)
+        if attributes is not None and PERSON in attributes:
+            columns[PERSON_COLUMN] = attributes[PERSON]
         score = cross_validated(of_target, columns, folds=folds, classifier=classifier)
         how: dict[str, Any] = {"folds": folds, "c": 1.0}
     else:
