@@ -136,25 +136,28 @@ def judge(
 
 
 def compared_by(
-    files: Columns, threshold: float, *, num_resamples: int = 1000, seed: int = 0
+    files: Columns, point: OperatingPoint, *, num_resamples: int = 1000, seed: int = 0
 ) -> tuple[Line, ...]:
     """What networks are compared by on the people to choose by; nothing is asked of it.
 
-    The swaps that are found at the threshold, and AUCs of swaps against the photos of their own
+    The swaps that are found at the thresholds, and AUCs of swaps against the photos of their own
     group that are stored alike. Against all photos, what tells one source of photos from another
-    would count too.
+    would count too. A threshold of few alarms hangs on few photos, of which the intervals, for
+    which it stays as it is, say nothing: that of another rate is there to be looked at too.
 
     Args:
       files: of the people to choose by, see `files_of`.
-      threshold: that was fitted on them.
+      point: that was fitted on them.
       num_resamples, seed: see `judge`.
     """
     criteria, draws = Criteria(), {"num_resamples": num_resamples, "seed": seed}
-    found = (
-        dataclasses.replace(line, wanted="", passed=None)
-        for line in _found(files, threshold, criteria, draws)
-    )
-    return (*found, *_against_their_group(files, criteria, draws))
+    found = [*_found(files, point.threshold, criteria, draws)]
+    for rate, threshold in point.thresholds:
+        if rate != point.false_alarm_rate:
+            overall = next(_found(files, threshold, criteria, draws))
+            found.append(dataclasses.replace(overall, of=f"all, at {rate:.0%} false alarms"))
+    listed = (dataclasses.replace(line, wanted="", passed=None) for line in found)
+    return (*listed, *_against_their_group(files, criteria, draws))
 
 
 def _against_their_group(

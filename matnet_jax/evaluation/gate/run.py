@@ -88,7 +88,7 @@ def calibrate(
         )
     if workdir is not None:
         write_operating_point(workdir, point, step=_step(metrics, evaluation))
-    lines = compared_by(files, point.threshold, num_resamples=num_resamples)
+    lines = compared_by(files, point, num_resamples=num_resamples)
     title = f"To choose by: {(workdir or evaluation).resolve().name}"
     with atomic_file(evaluation / "choose.md") as file:
         file.write(as_listing(lines, point, title=title))
