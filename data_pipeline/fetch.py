@@ -86,7 +86,8 @@ def check(path: Path, sha256: str, what: str) -> None:
 def _name(url: str) -> str:
     # The name stays last, for it tells AdvProp from plain; where all files of a hub are called
     # alike, as in "NAME/resolve/main/model.safetensors", that of the repository tells.
-    parts = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).parts
-    told = [parts[i - 1] for i, part in enumerate(parts) if i and part == "resolve"]
-    name = "-".join((*told[:1], parts[-1])) if parts and parts[-1] != "/" else "checkpoint"
+    path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    repository, hub, _ = path.partition("/resolve/")
+    told = [Path(repository).name] if hub else []
+    name = "-".join((*told, Path(path).name or "checkpoint"))
     return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"

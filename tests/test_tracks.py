@@ -35,6 +35,18 @@ def frames(count: int) -> list[Frame]:
     return [Frame(i, i / 25, np.full((40, 80, 3), i, np.uint8)) for i in range(count)]
 
 
+def stored(first: Face, second: Face, *, size: tuple[int, int]) -> Boxes:
+    """Of frames 0 and 4, under one number."""
+    return Boxes(
+        frame=np.array([0, 4]),
+        face=np.array([0, 0]),
+        box=np.stack([first.box, second.box]),
+        landmarks=np.stack([first.landmarks, second.landmarks]),
+        score=np.array([0.9, 0.8], np.float32),
+        size=size,
+    )
+
+
 def test_overlap_is_intersection_over_union() -> None:
     assert overlap(face(0).box, face(0).box) == 1
     assert overlap(face(0).box, face(5).box) == pytest.approx(50 / 150)
@@ -114,14 +126,7 @@ def test_nothing_is_interpolated_between_two_people() -> None:
     for number, faces in found.items():
         largest = max(script[number], key=lambda f: f.area)
         assert [f.box[0] for _, f in faces] == [largest.box[0]]
-    boxes = Boxes(
-        frame=np.array([0, 4]),
-        face=np.array([0, 0]),
-        box=np.stack([face(0).box, face(50).box]),
-        landmarks=np.stack([face(0).landmarks, face(50).landmarks]),
-        score=np.array([0.9, 0.8], np.float32),
-        size=(80, 40),
-    )
+    boxes = stored(face(0), face(50), size=(80, 40))
     assert [len(faces) for _, faces in place(frames(5), boxes)] == [1, 0, 0, 0, 1]
 
 
@@ -138,14 +143,7 @@ def test_nothing_is_interpolated_where_time_runs_back() -> None:
 
 
 def test_boxes_serve_for_another_size_of_the_same_footage() -> None:
-    boxes = Boxes(
-        frame=np.array([0, 4]),
-        face=np.array([0, 0]),
-        box=np.stack([face(0).box, face(8).box]),
-        landmarks=np.stack([face(0).landmarks, face(8).landmarks]),
-        score=np.array([0.9, 0.8], np.float32),
-        size=(160, 80),
-    )
+    boxes = stored(face(0), face(8), size=(160, 80))
     located = list(place(frames(6), boxes))
     assert [float(f[0][1].box[0]) if f else None for _, f in located] == [0, 1, 2, 3, 4, None]
     tall = [Frame(0, 0.0, np.zeros((80, 80, 3), np.uint8))]

@@ -74,12 +74,11 @@ class Folder(DataSet):
         for split in named or [""]:
             for subset in ("real", "fake"):
                 base = root / split / subset
+                head = f"{split}/" if split else ""  # names are often counted anew in each
                 for found, path in self._names(base).items():
-                    # Names are often counted anew in each split.
-                    source = name = f"{split}/{found}" if split else found
+                    name = source = head + found
                     if path.suffix.lower() in IMAGE_SUFFIXES and path.parent != base:
-                        source = path.parent.relative_to(base).as_posix()
-                        source = f"{split}/{source}" if split else source
+                        source = head + path.parent.relative_to(base).as_posix()
                     drawn = split or drawn_split(source, seed=self.seed)
                     label = _LABELS[subset]
                     videos.append(

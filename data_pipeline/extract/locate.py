@@ -63,10 +63,9 @@ def locate(
             waiting.append(frame)
             continue
         located = detect(frame)
-        if before is not None and not _are_joined(before, waiting, located):
-            yield from map(detect, waiting)
-        else:
-            yield from _between(before, waiting, located)
+        if before is not None:
+            joined = _are_joined(before, waiting, located)
+            yield from _between(before, waiting, located) if joined else map(detect, waiting)
         yield located
         waiting, before = [], located
     # After the last detection nothing is known but what it found.
@@ -79,9 +78,7 @@ def _are_joined(before: Located, waiting: list[Frame], after: Located) -> bool:
     return not apart and all(one < other for one, other in itertools.pairwise(times))
 
 
-def _between(before: Located | None, waiting: list[Frame], after: Located) -> Iterator[Located]:
-    if before is None:
-        return
+def _between(before: Located, waiting: list[Frame], after: Located) -> Iterator[Located]:
     start, known = before[0].timestamp, dict(before[1])
     length = after[0].timestamp - start
     for frame in waiting:

@@ -29,8 +29,6 @@ class Tracker:
             from scipy.optimize import linear_sum_assignment  # a photo waits for no import of it
 
             affinity = np.array([[_affinity(old, new) for new in faces] for old in self._last])
-            # As many pairs as can be are made, and those of faces far apart must not cost others.
-            affinity = np.maximum(affinity, 0.0)
             for old, new in zip(*linear_sum_assignment(-affinity), strict=True):
                 if affinity[old, new] > 0:
                     tracks[new] = int(old)
@@ -72,10 +70,13 @@ def interpolate(before: Face, after: Face, share: float) -> Face:
 
 
 def _affinity(old: Face, new: Face) -> float:
-    """1 to 2 where boxes overlap, 0 to 1 where they are only near, at most 0 beyond `_REACH`."""
+    """1 to 2 where boxes overlap, 0 to 1 where they are only near, 0 beyond `_REACH`.
+
+    Not less, since as many pairs as can be are made: those far apart must not cost others.
+    """
     shared = overlap(old.box, new.box)
     if shared > 0:
         return 1.0 + shared
     distance = np.linalg.norm((old.box[:2] + old.box[2:] - new.box[:2] - new.box[2:]) / 2)
     size = max(float(np.max(old.box[2:] - old.box[:2])), 1e-6)
-    return 1.0 - float(distance) / (_REACH * size)
+    return max(1.0 - float(distance) / (_REACH * size), 0.0)

@@ -18,6 +18,7 @@ from jax import lax
 from matnet_jax.detectors.base import Family
 from matnet_jax.detectors.classifier import CrossEntropy, PlainClassifier, check_backbone
 from matnet_jax.detectors.fields import IMAGE_SIZE
+from matnet_jax.nn.convolution import xla_convolve
 from matnet_jax.nn.filters import phase_aware4
 
 _COLOURS, _REACH = 3, 2
@@ -60,15 +61,10 @@ class XceptionPAFilters(PlainClassifier):
         pixels = images.astype(jnp.float32) * jnp.asarray(self.std) + jnp.asarray(self.mean)
         # Filter f of colour c is output 3f + c, and sees that colour alone.
         kernel = jnp.einsum("hwf,cd->hwcfd", self.bank, jnp.eye(_COLOURS))
+        kernel, around = kernel.reshape(*kernel.shape[:3], -1), (_REACH, _REACH)
         # Of a grey level or two: rounded to bfloat16, as on TPUs by default, they would drown.
-        return lax.conv_general_dilated(
-            pixels,
-            kernel.reshape(*kernel.shape[:3], -1),
-            (1, 1),
-            ((_REACH, _REACH), (_REACH, _REACH)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=lax.Precision.HIGHEST,
-        )
+        exactly = lax.Precision.HIGHEST
+        return xla_convolve(pixels, kernel, 1, (around, around), precision=exactly)
 
     def adopt(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A first convolution of three colours spread over the filters, a quarter to each."""

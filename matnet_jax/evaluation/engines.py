@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -103,12 +104,11 @@ def converted_engine(trained: TrainedNetwork, engine: str = "auto") -> Engine | 
         return jax_itself
     try:
         folder = converted(trained)
-        try:
+        with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or damaged
             return exported_engine(folder, export_details(folder))
-        except (OSError, ValueError):  # deleted meanwhile, or damaged
-            shutil.rmtree(folder, ignore_errors=True)
-            folder = converted(trained)
-            return exported_engine(folder, export_details(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = converted(trained)
+        return exported_engine(folder, export_details(folder))
     except (UnsupportedError, OSError) as error:
         if engine == "onnx":
             raise

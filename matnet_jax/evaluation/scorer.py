@@ -107,8 +107,9 @@ class Scorer:
             if maps.ndim == 5:
                 maps, values = maps[:, 0], values[:, 0]
             for i in np.flatnonzero(batch["index"] >= 0):
-                row = {name: column[batch["index"][i]] for name, column in chosen.columns.items()}
-                place = places[int(batch["index"][i])]
+                index = int(batch["index"][i])
+                row = {name: column[index] for name, column in chosen.columns.items()}
+                place = places[index]
                 made.append(
                     Overlay(
                         image=frames_of(batch["image"][i])[0],

@@ -38,9 +38,14 @@ def convolve(
 
 
 def xla_convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, dilation: int = 1
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int,
+    padding: Padding,
+    dilation: int = 1,
+    precision: lax.PrecisionLike = None,
 ) -> jax.Array:
-    """The same with the gradients XLA derives: the reference."""
+    """The same with the gradients XLA derives, of products at a precision: the reference."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -48,6 +53,7 @@ def xla_convolve(
         padding,
         rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=precision,
     )
 
 

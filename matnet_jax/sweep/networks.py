@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from matnet_jax.checkpoints.network import check_empty
+from matnet_jax.checkpoints.network import has_checkpoints
 from matnet_jax.evaluation.probe.run import probe
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.sweep.definition import Fitted, Released, Run
@@ -38,13 +38,11 @@ def make_network(
       ValueError, OSError: as `train`, `probe` and `convert` raise.
     """
     if isinstance(run, (Fitted, Released)):
-        try:
-            check_empty(folder)
-        except FileExistsError as error:
+        if has_checkpoints(folder):
             raise FileExistsError(
                 f"{folder} has a network that was made by another config: delete it, or take "
                 "another --workdir"
-            ) from error
+            )
         partial = folder.with_name(f"{folder.name}.partial")  # of a run that was cut off
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(run, Released):
