@@ -17,7 +17,6 @@ import numpy as np
 import pattern_fill
 import pytest
 import tiny
-from test_families import BACKBONE
 
 from matnet_jax.config import default_config
 from matnet_jax.config.build import build_model
@@ -29,6 +28,7 @@ from matnet_jax.pretrained import initialize
 from matnet_jax.pretrained.families import recognize
 
 GOLDEN = Path(__file__).parent / "golden" / "ntechlab.npz"
+BACKBONE = {key: value for key, value in tiny.FIELDS.items() if key != "image_size"}
 FIELDS = BACKBONE | {"window": (64, 48), "image_size": 64}
 
 
