@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -109,9 +110,14 @@ def write_csv(
     """
     # File names may be bytes that are no UTF-8: they stay what they are.
     with atomic_file(path, errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        file.writelines(csv_line(values) for values in (header, *rows))
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One row of a table as text, ended by a newline alone."""
+    text = io.StringIO()
+    csv.writer(text).writerow(values)  # ends it by \r\n, and so quotes what has either in it
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def cache_folder() -> Path:

@@ -201,11 +201,11 @@ def test_too_small_an_image() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"mode": "sotf"}, "unknown AGDA mode 'sotf'; available: soft, hard"),
-        ({"choice": "all"}, "unknown AGDA choice"),
-        ({"kernel_size": 4}, "odd and positive, not 4"),
-        ({"scale": 0.0}, "scale must be in"),
-        ({"sigma": 0.0}, "sigma must be positive"),
+        ({"mode": "sotf"}, "AGDAOptions.mode must be one of soft, hard, .*got 'sotf'"),
+        ({"choice": "all"}, "choice must be one of uniform, weighted"),
+        ({"kernel_size": 4}, "kernel_size must be odd, at least 1; got 4"),
+        ({"scale": 0.0}, "scale must be above 0, at most 1"),
+        ({"sigma": 0.0}, "sigma must be above 0"),
     ],
 )
 def test_options_are_checked(fields: Any, message: Any) -> None:

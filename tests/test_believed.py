@@ -343,6 +343,22 @@ def test_seeds_of_one_configuration_are_one_row() -> None:
     assert spread_text(spread) == "0.8000 ± 0.1000 (3)"
 
 
+def test_probes_that_differ_are_no_seeds_of_one() -> None:
+    def probed(letter: str, seed: int, **about: str) -> Evaluated:
+        one = evaluated(letter, seed, 0.5)
+        one.metrics["probe"] = {"features": "network", "of": "MAT", **about}
+        return one
+
+    lines = [probed(c, i, classifier="logistic") for i, c in enumerate("AB")]
+    machines = [probed(c, i, classifier="svm") for i, c in enumerate("CD")]
+    found = seed_groups([*lines, *machines], ("auc",))
+    assert [group.letters for group in found] == [("A", "B"), ("C", "D")]
+    random = [probed(c, i, weights=f"initial values, seed {i}") for i, c in enumerate("EF")]
+    assert [group.letters for group in seed_groups(random, ("auc",))] == [("E", "F")]
+    files = [probed(c, i, weights=f"{c}.pth") for i, c in enumerate("GH")]
+    assert seed_groups(files, ("auc",)) == []
+
+
 def test_seeds_need_the_same_videos_and_defined_figures() -> None:
     first, second = evaluated("A", 0, 0.8), evaluated("B", 1, None)
     [group] = seed_groups([first, second], ("auc",))

@@ -101,6 +101,22 @@ def test_members_that_disagree_on_a_label_are_refused() -> None:
         blend([A, rows(v=(0, [0.5]))], two())
 
 
+def test_videos_that_members_do_not_share_are_told(tmp_path: Path) -> None:
+    def written(name: str, scores: Any) -> None:
+        write_scores(tmp_path / name / "eval" / "test" / "scores.csv", scores)
+
+    ensemble = two()
+    first, second = (member.name for member in ensemble.members)
+    written(first, rows(v=(1, [0.9]), w=(0, [0.1])))
+    written(second, rows(v=(1, [0.8])))
+    with pytest.warns(UserWarning, match=f"{second} scored 1 of 2 videos"):
+        metrics = evaluate_ensemble(ensemble, tmp_path)
+    assert metrics["ensemble"]["videos"] == {first: 2, second: 1}
+    written(second, rows(x=(1, [0.8])))
+    with pytest.raises(ValueError, match=f"{first} scored 2 videos, and none that another"):
+        evaluate_ensemble(ensemble, tmp_path)
+
+
 def test_what_makes_no_ensemble_is_said() -> None:
     with pytest.raises(ValueError, match="names of their own"):
         Ensemble("twins", (Member("a", "c"), Member("a", "c")))

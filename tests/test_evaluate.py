@@ -214,14 +214,16 @@ def test_which_faces_are_shown() -> None:
         "compression": np.full(12, "c"),
         "video_id": np.array(list("001122334455")),
         "label": np.array([0] * 6 + [1] * 6),
-        "score": np.array([0.1, 0.2, 0.9, 0.7, 0.1, 0.1, 0.9, 0.8, 0.1, 0.3, 0.9, 0.9]),
+        "score": np.array([0.1, 0.2, 0.9, 0.7, 0.1, 0.1, 0.9, 0.8, 0.1, 0.6, 0.9, 0.9]),
         "row": np.arange(12),
     }
     np.testing.assert_array_equal(sample_rows(scores, 4), [0, 6, 4, 10])
     np.testing.assert_array_equal(sample_rows(scores, 100), [0, 6, 2, 8, 4, 10])
     assert [len(sample_rows(scores, count)) for count in (1, 2, 3)] == [1, 2, 3]
-    # Videos 1 (real, mean 0.8) and 3 (fake, mean 0.2) are on the wrong side; worst faces first.
-    np.testing.assert_array_equal(sorted(most_wrong_rows(scores)), [2, 8])
+    # Videos 1 (real, mean 0.8) and 4 (fake, mean 0.35) are on the wrong side; worst faces first.
+    np.testing.assert_array_equal(sorted(most_wrong_rows(scores, "mean", 10)), [2, 8])
+    # By its highest face the fake is found.
+    np.testing.assert_array_equal(most_wrong_rows(scores, "max", 10), [2])
 
 
 def test_videos_without_a_face_are_counted(sources: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import reference_losses
 import tiny
 from random_weights import random_leaf, random_variables
 
-from matnet_jax.model import create_classifier, create_model, init_variables
+from matnet_jax.model import create_classifier, create_detector, create_model, init_variables
 from matnet_jax.nn.initializers import VarianceScaling
 
 LABELS = np.arange(4) % 2
@@ -336,14 +336,30 @@ def test_preprocessing() -> None:
         ({"texture_stage": "L8"}, "no stage 'L8'.*stem, L1"),
         ({"attention_stage": "b13", "backbone": "xception"}, "no stage 'b13'.*b0, b1"),
         ({"backbone": "efficientnet-b9"}, "unknown backbone 'efficientnet-b9'.*xception"),
-        ({"padding": "valid"}, "unknown padding 'valid'; available: same, nominal"),
-        ({"num_attentions": 0}, "num_attentions must be at least 1, not 0"),
+        ({"padding": "valid"}, "padding must be one of same, nominal; got 'valid'"),
+        ({"num_attentions": 0}, "num_attentions must be at least 1; got 0"),
+        ({"attention_version": "relased"}, "must be one of paper, released; got 'relased'"),
+        ({"dropout_rate": 2.0, "mid_dims": 0}, "mid_dims must be (?s:.*)dropout_rate must be"),
+        ({"std": (0, 0, 0)}, "std must be three numbers above 0"),
+        ({"image_size": 64.5}, "image_size must be a whole number; got 64.5"),
     ],
     ids=str,
 )
 def test_wrong_arguments(arguments: Any, message: Any) -> None:
     with pytest.raises(ValueError, match=message):
         create_model(**arguments)
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+    model = create_detector("meso4", mean=[0.5, 0.4, 0.3], std=np.ones(3), image_size=64)
+    assert model.mean == (0.5, 0.4, 0.3) and hash(model)
+    assert init_variables(model, 0)["params"]
+
+
+@pytest.mark.parametrize("name", ["two_stream", "face_xray", "dsp_fwa"])
+def test_classes_are_a_field_where_they_make_a_difference(name: str) -> None:
+    with pytest.raises(ValueError, match="no field 'num_classes'"):
+        create_detector(name, num_classes=5)
 
 
 def test_wrong_classifier_arguments() -> None:

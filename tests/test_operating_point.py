@@ -21,6 +21,8 @@ from matnet_jax.config import ConfigError
 from matnet_jax.evaluation.attributes import read_attributes
 from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics import OperatingPoint
+from matnet_jax.metrics.gate import Criteria
+from matnet_jax.metrics.operating_point import fit_uncertain
 from matnet_jax.predict import Predictor
 from matnet_jax.predict.files import predict_files, print_summary
 from matnet_jax.predict.network import exported_network, trained_network
@@ -113,6 +115,11 @@ def test_prediction_abstains_inside_the_band(
 def test_rates_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"eval.max_risk must be above 0, below 1"):
         evaluate(tiny_config(**{"eval.max_risk": 0.0}), tmp_path)
+    for risk in (5, 0, float("nan")):
+        with pytest.raises(ValueError, match=rf"max_risk is {risk}, wanted a share in \(0, 1\)"):
+            fit_uncertain(np.array([0, 1]), np.array([0.1, 0.9]), 0.5, risk)
+    with pytest.raises(ValueError, match=r"min_found is 60, wanted a share in \[0, 1\]"):
+        Criteria(min_found=60)
 
 
 COLUMNS = {

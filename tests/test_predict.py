@@ -115,10 +115,32 @@ def test_images_as_files_and_as_arrays(stub: Any, tmp_path: Path) -> None:
     path = tmp_path / "i.png"
     path.write_bytes(jpeg(moving_square(5)))
     from_file, from_array = stub.predictor(path), stub.predictor(moving_square(5))
-    assert from_file.frames == from_array.frames == 1 and from_array.input == ""
+    assert from_file.frames == from_array.frames == 1 and from_array.input == "image 0"
     assert from_file.score == pytest.approx(from_array.score, abs=0.02)
     wrong = stub.predictor(np.zeros((8, 8), np.float32))
     assert wrong.score is None and "uint8 RGB [H, W, 3]; got float32 [8, 8]" in wrong.error
+
+
+def test_which_array_is_told(stub: Any) -> None:
+    images = [moving_square(5), np.zeros((64, 64), np.uint8), moving_square(40)]
+    found = {prediction.input: prediction for prediction in stub.predictor.predict(images)}
+    assert sorted(found) == ["image 0", "image 1", "image 2"]
+    assert found["image 0"].score < found["image 2"].score and found["image 1"].score is None
+
+
+def test_a_score_that_is_no_number_is_no_finding(stub: Any) -> None:
+    network = dataclasses.replace(
+        stub.network, run=lambda images: (np.full(len(images), np.nan), stub.run(images)[1])
+    )
+    prediction = Predictor(network, settings=SETTINGS)(moving_square(5))
+    assert prediction.score is None and prediction.label == "" and not prediction.tracks
+    assert prediction.error == "the network gave a score that is no number"
+
+
+@pytest.mark.parametrize("threshold", [2.0, -0.1, float("nan")])
+def test_a_threshold_is_a_probability(stub: Any, threshold: float) -> None:
+    with pytest.raises(ValueError, match=r"wanted a probability in \[0, 1\]"):
+        Predictor(stub.network, settings=SETTINGS, threshold=threshold)
 
 
 def test_batches_go_across_files(stub: Any, tmp_path: Path) -> None:

@@ -168,6 +168,10 @@ def test_folds_score_people_by_others_alone(tiny_sources: Any, tmp_path: Path) -
     config = tiny_config(**{"eval.attributes": str(attributes)})
     with pytest.raises(ValueError, match="2 folds of 1 people"):
         probe(config, tmp_path / "own", features="statistics", split="val", folds=2)
+    # Who has no line is told by the source, as without attributes.
+    attributes.write_text("\n".join([lines[0], lines[1].removesuffix("anna")]))
+    unnamed = probe(config, tmp_path / "some", features="statistics", split="val", folds=2)
+    assert unnamed["video"]["auc"] == metrics["video"]["auc"]
     with pytest.raises(ValueError, match="folds have no such line"):
         probe(tiny_config(), tmp_path, folds=3, save=tmp_path / "saved")
 

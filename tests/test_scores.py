@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from data_pipeline import files
 from matnet_jax.metrics.scores import (
     SCORE_COLUMNS,
     read_metrics,
@@ -65,7 +65,7 @@ def test_people_come_last_where_they_are_known(tmp_path: Path) -> None:
 
 def test_names_with_commas_quotes_newlines_and_leading_zeros_survive(tmp_path: Path) -> None:
     written = columns()
-    written["video_id"] = np.array(['a,"b"', "line\nbreak", "007", "<script>é"])
+    written["video_id"] = np.array(['a,"b"', "line\nbreak\rboth", "007", "<script>é\udcff"])
     write_scores(tmp_path / "s.csv", written)
     assert read_scores(tmp_path / "s.csv")["video_id"].tolist() == written["video_id"].tolist()
 
@@ -108,13 +108,12 @@ def test_a_missing_column_is_named_on_writing() -> None:
 def test_a_write_that_dies_half_way_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full:
-        def writerow(self, row: Any) -> None: ...
+    def header_alone(values: Any) -> str:
+        if "score" in values:
+            return ",".join(values)
+        raise OSError(28, "No space left on device")
 
-        def writerows(self, rows: Any) -> None:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(csv, "writer", lambda *args, **kwargs: Full())
+    monkeypatch.setattr(files, "csv_line", header_alone)
     with pytest.raises(OSError, match="No space"):
         write_scores(tmp_path / "s.csv", columns())
     assert list(tmp_path.iterdir()) == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import math
-import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,15 +53,9 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     for key in fields.keys() - values.keys():
         yield f"config.{key} is missing; build configs on default_config()"
     for key, field in fields.items():
-        value = values.get(key)
-        if key not in values or (value is None and field.optional):
-            continue
-        if not _has_type(value, field.kind):
-            yield f"config.{key} must be {_type_name(field.kind)}; got {value!r}"
-            continue
-        for wanted in field.ranges:
-            if not wanted.holds(value):
-                yield f"config.{key} must be {wanted.text}; got {value!r}"
+        problem = field.problem(values[key]) if key in values else None
+        if problem is not None:
+            yield f"config.{key} {problem}"
     if values.get("train.accumulate") != 1 and values.get("losses.batch_reduction") == "sum":
         yield "config.train.accumulate > 1 needs config.losses.batch_reduction = 'mean'"
     yield from _group_problems(values)
@@ -113,19 +105,3 @@ def _pair_problems(config: ConfigDict, values: dict[str, Any]) -> Iterator[str]:
                 return  # every kind of pairs has it
         except (AttributeError, KeyError, TypeError):
             pass  # a missing section, or a value of another type: told already
-
-
-def _has_type(value: Any, wanted: type) -> bool:
-    if wanted is float:
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
-    if wanted is int:
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if wanted is tuple:
-        return isinstance(value, (tuple, list))
-    return isinstance(value, wanted)
-
-
-def _type_name(wanted: type) -> str:
-    names = {float: "a finite number", int: "a whole number", str: "a string", bool: "a boolean"}
-    return names.get(wanted, "a tuple")

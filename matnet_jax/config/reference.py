@@ -9,8 +9,9 @@ import inspect
 import re
 from collections.abc import Iterator
 
-from matnet_jax.config.schema import OWN_MODEL_FIELDS, Field, fields_of
+from matnet_jax.config.schema import OWN_MODEL_FIELDS, fields_of
 from matnet_jax.config.sections import AFTER, BEFORE, Run
+from matnet_jax.detectors.fields import Field
 from matnet_jax.detectors.registry import FAMILIES
 
 _HEAD = """# Fields of a config

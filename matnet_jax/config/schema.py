@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import types
-import typing
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from data_pipeline.training.blend import PAIRS, option_names
 from matnet_jax.config.sections import AFTER, BEFORE, Run
 from matnet_jax.detectors.base import Family
-from matnet_jax.detectors.fields import Derived, Range, one_of
+from matnet_jax.detectors.fields import Field, declared_fields
 from matnet_jax.detectors.registry import FAMILIES
 
 OWN_MODEL_FIELDS = ("backbone", "dtype")
@@ -34,25 +31,6 @@ OLD_KEY = "kind"
 
 class ConfigError(ValueError):
     """A config that cannot be run; the message lists everything that is wrong with it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """One field of a config.
-
-    Attributes:
-      name: dotted, such as "train.batch_size".
-      kind: int, float, str, bool or tuple.
-      optional: whether None may stand for a value.
-      default: before a recipe.
-      ranges: what its values must be.
-    """
-
-    name: str
-    kind: type
-    optional: bool
-    default: Any
-    ranges: tuple[Range, ...] = ()
 
 
 def default_config(recipe: str = "paper", name: str = "mat") -> ConfigDict:
@@ -129,33 +107,10 @@ def config_fields(name: str) -> tuple[Field, ...]:
 
 def fields_of(kind: type, prefix: str) -> Iterator[Field]:
     """The fields of a dataclass that a config sets; of what makes pairs, its options."""
-    hints = typing.get_type_hints(kind, include_extras=True)
     options = option_names(kind) if kind in PAIRS.values() else None
-    for field in dataclasses.fields(kind):
-        if options is not None and field.name not in options:
-            continue
-        hint, marks = _unwrap(hints[field.name])
-        if field.name in ("parent", "name") and prefix == "model.":
-            continue  # Flax's own
-        if any(isinstance(mark, Derived) for mark in marks):
-            continue
-        optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
-        if optional:
-            hint = next(arg for arg in get_args(hint) if arg is not type(None))
-        ranges = tuple(mark for mark in marks if isinstance(mark, Range))
-        default: Any = field.default
-        if get_origin(hint) is Literal:
-            hint, ranges = str, (one_of(*get_args(hint)), *ranges)
-        if hint in (jnp.dtype, type(jnp.dtype("float32"))):
-            hint, default = str, jnp.dtype(default).name
-        yield Field(f"{prefix}{field.name}", get_origin(hint) or hint, optional, default, ranges)
-
-
-def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    if get_origin(hint) is Annotated:
-        inner, *marks = get_args(hint)
-        return inner, tuple(marks)
-    return hint, ()
+    for field in declared_fields(kind):
+        if not field.derived and (options is None or field.name in options):
+            yield dataclasses.replace(field, name=f"{prefix}{field.name}")
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:

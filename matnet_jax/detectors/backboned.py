@@ -28,7 +28,6 @@ class BackboneDetector(Detector):
     Attributes:
       backbone: a name of `matnet_jax.backbones.BACKBONES`; it lists which of the options below it
         knows. One that it does not know is an error unless it is None.
-      num_classes: logits.
       image_size: side in pixels that images are prepared at; any larger or smaller runs too.
       padding: "same", or "nominal" as the released code pads; None for the backbone's own.
       nominal_size: image size that "nominal" computes with; None for the backbone's native one.
@@ -44,7 +43,6 @@ class BackboneDetector(Detector):
     """
 
     backbone: str = "efficientnet-b4"
-    num_classes: Annotated[int, Derived("real and fake")] = 2
     image_size: Annotated[int, IMAGE_SIZE] = 380
     padding: Literal["same", "nominal"] | None = None
     nominal_size: Annotated[int | None, COUNT] = None

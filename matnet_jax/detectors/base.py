@@ -12,7 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.detectors.fields import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, one_of
+from matnet_jax.detectors.fields import (
+    IMAGE_SIZE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    check_values,
+    declared_fields,
+    one_of,
+)
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -275,9 +282,10 @@ def build(
     """A module with fields from three places, the later ones first.
 
     Raises:
-      ValueError: there is no such field; the message has the closest one, and all.
+      ValueError: there is no such field: the message has the closest one, and all; or a value that
+        the field may not have.
     """
-    known = {f.name for f in dataclasses.fields(kind)} - {"parent", "name"}
+    known = {field.name for field in declared_fields(kind)}
     for name in (*fields, *overrides):
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -285,4 +293,10 @@ def build(
             raise ValueError(
                 f"{kind.__name__} has no field '{name}'{hint} Available: {', '.join(sorted(known))}"
             )
-    return kind(**{**fields, **recipe, **overrides})
+    # Variables are kept by module: its fields have to be hashable.
+    values = {
+        name: tuple(value) if isinstance(value, (list, np.ndarray)) else value
+        for name, value in {**fields, **recipe, **overrides}.items()
+    }
+    check_values(kind, values)
+    return kind(**values)

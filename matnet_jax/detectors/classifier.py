@@ -23,7 +23,7 @@ from matnet_jax.detectors.base import (
     Steps,
     build,
 )
-from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE, Derived, Range
+from matnet_jax.detectors.fields import NOT_NEGATIVE, RATE, Derived, NumClasses, Range
 from matnet_jax.detectors.fine_map import FineMap
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.detectors.recipes import RELEASED_RUN
@@ -37,10 +37,12 @@ class PlainClassifier(BackboneDetector):
     """The paper's baseline: backbone, global average pooling, dropout, dense.
 
     Attributes:
+      num_classes: logits.
       dropout_rate: before the dense layer; None for the backbone's own.
       boundary_stage: that a fine map is made of, "" for the backbone's own; None for no map.
     """
 
+    num_classes: NumClasses = 2
     dropout_rate: Annotated[float | None, RATE] = None
     boundary_stage: Annotated[str | None, Derived("config.fine_map")] = None
 

@@ -1,13 +1,21 @@
 """What a field of a dataclass may be, written where the field stands: ``Annotated[int, COUNT]``.
 
-Configs, their check and their reference page are made from these.
+Configs, their check and their reference page are made from these, and networks made in Python are
+held to them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import flax.linen as nn
+import jax.numpy as jnp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,3 +56,94 @@ class Derived:
     """
 
     source: str
+
+
+NumClasses = Annotated[int, COUNT, Derived("real and fake")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of a dataclass, or of a config.
+
+    Attributes:
+      name: in a config dotted, such as "train.batch_size".
+      kind: int, float, str, bool or tuple.
+      optional: whether None may stand for a value.
+      default: before a recipe.
+      ranges: what its values must be.
+      derived: whether no config sets it.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    ranges: tuple[Range, ...] = ()
+    derived: bool = False
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, as "must be …; got …"; None if nothing is."""
+        if value is None and self.optional:
+            return None
+        wanted = (w.text for w in self.ranges if not w.holds(value))
+        text = next(wanted, None) if _has_type(value, self.kind) else _NAMES[self.kind]
+        return None if text is None else f"must be {text}; got {value!r}"
+
+
+def declared_fields(kind: type) -> Iterator[Field]:
+    """The fields of a dataclass, in order, less Flax's own; a dtype is the text of its name."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        if issubclass(kind, nn.Module) and field.name in ("parent", "name"):
+            continue
+        hint, marks = hints[field.name], list[Any]()
+        if get_origin(hint) is Annotated:
+            hint, *marks = get_args(hint)
+        optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+        if optional:
+            hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        ranges = tuple(mark for mark in marks if isinstance(mark, Range))
+        default: Any = field.default
+        if get_origin(hint) is Literal:
+            hint, ranges = str, (one_of(*get_args(hint)), *ranges)
+        if hint in (jnp.dtype, type(jnp.dtype("float32"))):
+            hint, default = str, jnp.dtype(default).name
+        derived = any(isinstance(mark, Derived) for mark in marks)
+        yield Field(field.name, get_origin(hint) or hint, optional, default, ranges, derived)
+
+
+def check_values(kind: type, values: Mapping[str, Any]) -> None:
+    """Holds values of some of a dataclass' fields to what the fields may be.
+
+    Raises:
+      ValueError: with a line for each that may not be.
+    """
+    problems = [
+        f"{kind.__name__}.{field.name} {problem}"
+        for field in declared_fields(kind)
+        # A config names two dtypes; a program may compute in any.
+        if field.name in values and field.name != "dtype"
+        if (problem := field.problem(values[field.name])) is not None
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+_NAMES = {
+    float: "a finite number",
+    int: "a whole number",
+    str: "a string",
+    bool: "a boolean",
+    tuple: "a tuple",
+}
+
+
+def _has_type(value: Any, wanted: type) -> bool:
+    if wanted is float:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)
+    if wanted is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if wanted is tuple:
+        return isinstance(value, (tuple, list))
+    return isinstance(value, wanted)

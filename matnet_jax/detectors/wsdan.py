@@ -28,6 +28,7 @@ from matnet_jax.detectors.fields import (
     PIXEL_MEAN,
     PIXEL_STD,
     RATE,
+    NumClasses,
     Range,
 )
 from matnet_jax.nn.initializers import ZEROS
@@ -60,6 +61,7 @@ class WSDAN(BackboneDetector):
       image_size: side in pixels.
       mean: of pixels in [0, 1], a channel each; those of \WM/'s faces.
       std: of pixels in [0, 1], a channel each.
+      num_classes: logits.
       num_attentions: M.
       map_dropout_rate: of whole maps in the first pass of a training step.
     """
@@ -68,6 +70,7 @@ class WSDAN(BackboneDetector):
     image_size: Annotated[int, IMAGE_SIZE] = 320
     mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.4479, 0.3744, 0.3473)
     std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.2537, 0.2502, 0.2424)
+    num_classes: NumClasses = 2
     num_attentions: Annotated[int, COUNT] = 8
     map_dropout_rate: Annotated[float, RATE] = 0.5
 
@@ -135,7 +138,7 @@ class WSDAN(BackboneDetector):
         """A class's centre goes by the mean of its examples' ways to them, times the rate."""
         if self.is_initializing() or not self.is_mutable_collection("feature_centers"):
             return
-        weight = jnp.ones(len(labels)) if weight is None else weight
+        weight = jnp.ones(len(labels), jnp.float32) if weight is None else weight
         own = jax.nn.one_hot(labels, self.num_classes) * weight[:, None]
         apart = jnp.where(weight[:, None] > 0, lax.stop_gradient(apart), 0.0)
         mean = own.T @ apart / jnp.maximum(own.sum(axis=0), 1.0)[:, None]

@@ -148,7 +148,9 @@ def evaluate(
                 "protocol": metrics["protocol"],
             },
         )
-    most_wrong = scorer.overlays(variables, source, most_wrong_rows(scores))
+    most_wrong = scorer.overlays(
+        variables, source, most_wrong_rows(scores, protocol.aggregation, protocol.top_k)
+    )
     if jax.process_index() == 0:
         keep_operating_point(metrics, workdir, step=step)
         write_scores(out / "scores.csv", scores)
@@ -213,9 +215,9 @@ def training_data(workdir: Path, config: ConfigDict) -> str:
     return text + (f", from {'' if drawn else 'the weights '}{start}" if start else "")
 
 
-def most_wrong_rows(scores: Columns) -> np.ndarray:
+def most_wrong_rows(scores: Columns, aggregation: str, top_k: int) -> np.ndarray:
     """For each of the videos that are most wrong, the source's row of its most wrong face."""
-    wrong = most_wrong_videos(video_scores(scores))
+    wrong = most_wrong_videos(video_scores(scores, aggregation=aggregation, top_k=top_k))
     error = np.abs(scores["score"] - scores["label"])
     rows = []
     for i in range(len(wrong["label"])):

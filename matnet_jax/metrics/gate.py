@@ -42,6 +42,11 @@ class Criteria:
     num_pairs: int = 3
     paired: tuple[str, ...] = ("ffpp", "dfdc")
 
+    def __post_init__(self) -> None:
+        for name in ("max_false_alarms", "min_found", "min_pair_auc"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted a share in [0, 1]")
+
 
 @dataclasses.dataclass(frozen=True)
 class Line:

@@ -150,7 +150,12 @@ def fit_uncertain(
 
     Returns:
       low and high, or None if both calls are safe at the threshold.
+
+    Raises:
+      ValueError: the risk is not in (0, 1).
     """
+    if not 0 < max_risk < 1:
+        raise ValueError(f"max_risk is {max_risk}, wanted a share in (0, 1)")
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
     values = np.unique(np.append(scores, threshold))
     edges = np.append((values[1:] + values[:-1]) / 2, threshold)

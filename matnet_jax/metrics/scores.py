@@ -92,7 +92,8 @@ def read_scores(path: str | os.PathLike) -> Columns:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no scores at {path}; run_eval.py writes scores.csv there")
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    # What of a file's name is no UTF-8 stands in it as it is: see `write_csv`.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         missing = [name for name in SCORE_COLUMNS if name not in header]

@@ -1,6 +1,7 @@
 """Scores of media files: faces found on the host, batched across files, scored on the device."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,8 @@ class Predictor:
                 faces="those that prediction is told to cut",
                 override="--any_crops (any_crops=True)",
             )
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}, wanted a probability in [0, 1]")
         if self.aggregation is not None and self.aggregation not in POLICIES:
             raise ValueError(
                 f"unknown aggregation '{self.aggregation}'; available: {', '.join(POLICIES)}"
@@ -202,6 +205,8 @@ class Predictor:
     def predict(self, media: Sequence[Media]) -> Iterator[Prediction]:
         """Scores files as they are finished, in no certain order; batches go across files.
 
+        Of an array the prediction's `input` is "image N", N its place in `media` from 0.
+
         Memory does not grow with the length of a video: frames are read as they are needed, and
         of each face its score and box are kept. A network of clips gets each person's faces in
         windows of its length.
@@ -238,7 +243,8 @@ class Predictor:
                     of_file += [(window.track, face) for face in own]
             waiting = {window.file for window in batch}
             for file in sorted(set(ended) - waiting):
-                name = "" if isinstance(media[file], np.ndarray) else str(media[file])
+                array = isinstance(media[file], np.ndarray)
+                name = f"image {file}" if array else str(media[file])
                 yield self.gather(name, ended.pop(file), scored.pop(file, []))
 
     def score(self, windows: Sequence[Window]) -> list[list[FaceScore]]:
@@ -281,10 +287,13 @@ class Predictor:
           end: how its decoding ended.
           faces: (track, face), in any order of tracks and each track's in order of time.
         """
+        point = self.operating_point
+        problem = end.problem or ("" if faces else "no face found")
+        if not all(math.isfinite(face.score) for _, face in faces):
+            faces, problem = (), "the network gave a score that is no number"
         by_track: dict[int, list[FaceScore]] = {}
         for track, face in faces:
             by_track.setdefault(track, []).append(face)
-        point = self.operating_point
         tracks = [
             Track(number, self._track_score(own, point.top_k), tuple(own))
             for number, own in by_track.items()
@@ -292,7 +301,6 @@ class Predictor:
         tracks.sort(key=lambda track: -track.score)
         long = [track for track in tracks if len(track.faces) >= _MIN_SHARE * end.frames]
         score = max((track.score for track in long or tracks), default=None)
-        problem = end.problem or ("" if tracks else "no face found")
         found = (name, score, point.threshold, end.frames, tuple(tracks), problem)
         return Prediction(*found, uncertain=point.uncertain, limits=self.stated_limits)
 

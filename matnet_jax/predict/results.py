@@ -1,6 +1,5 @@
 """What comes of a file, and the files that keep it."""
 
-import csv
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.files import atomic_file, write_csv
+from data_pipeline.files import atomic_file, csv_line, write_csv
 
 _ALWAYS = ("input", "score", "label", "threshold", "frames", "faces", "error")
 COLUMNS = (*_ALWAYS, "skipped", "tracks", "abstained")
@@ -57,7 +56,7 @@ class Prediction:
     """What comes of a file.
 
     Attributes:
-      input: the path as it was given.
+      input: the path as it was given; of an array its place, as "image 3".
       score: P(fake), None where there was no face to score.
       threshold: over which the label is fake.
       frames: frames that were looked at.
@@ -200,7 +199,7 @@ class Log:
         """Keeps one more file."""
         self.done[prediction.input] = prediction
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(prediction.as_json()) + "\n")
+            file.write(json.dumps(prediction.as_json(), allow_nan=False) + "\n")
 
 
 def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
@@ -240,7 +239,8 @@ def write_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     write_csv(folder / "predictions.csv", COLUMNS, map(_row, predictions))
     # What of a file's name is no UTF-8 becomes the escape by which JSON writes it.
     with atomic_file(folder / "predictions.json", errors="backslashreplace") as file:
-        json.dump([p.as_json() for p in predictions], file, indent=1, ensure_ascii=False)
+        values = [p.as_json() for p in predictions]
+        json.dump(values, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 
@@ -248,7 +248,7 @@ def append_prediction(folder: Path, prediction: Prediction) -> None:
     """Adds a row to ``predictions.csv``, as it comes."""
     path = folder / "predictions.csv"
     with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(_row(prediction))
+        file.write(csv_line(_row(prediction)))
 
 
 def _row(p: Prediction) -> tuple[Any, ...]:

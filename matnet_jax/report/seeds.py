@@ -13,6 +13,8 @@ from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.report.render import flattened
 
+_OF_PROBE = ("features", "of", "weights", "classifier", "folds", "frames_per_video")
+
 
 class Evaluated(Protocol):
     """What is read of an evaluation; see `comparison.Evaluation`."""
@@ -106,8 +108,10 @@ def _settings(evaluation: Evaluated) -> dict[str, str]:
     own = dict(flattened(metrics.get("config") or {}))
     own.pop("seed", None)
     found = metrics.get("probe") or {}
-    # A network of initial values is another one with each seed: what is said of it has the seed.
-    own |= {f"probe.{name}": str(found[name]) for name in ("features", "of") if name in found}
+    own |= {f"probe.{name}": str(found[name]) for name in _OF_PROBE if name in found}
+    # Initial values are others with each seed, which is in what is said of them.
+    if own.get("probe.weights", "").startswith("initial values"):
+        del own["probe.weights"]
     return own
 
 

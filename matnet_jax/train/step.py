@@ -38,7 +38,7 @@ def make_loss(model: Detector, objective: Objective) -> Loss:
         inputs = {
             **batch,
             "image": model.preprocess.normalize(batch["image"]),
-            "weight": jnp.ones(len(batch["label"])) if weight is None else weight,
+            "weight": jnp.ones(len(batch["label"]), jnp.float32) if weight is None else weight,
         }
         total, metrics = objective(forward, inputs, key, step)
         return total, (forward.collections, {"loss": total, **metrics})

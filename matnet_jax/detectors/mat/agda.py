@@ -13,13 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from matnet_jax.detectors.fields import NOT_NEGATIVE, POSITIVE, Range
+from matnet_jax.detectors.fields import NOT_NEGATIVE, POSITIVE, Range, check_values
 from matnet_jax.nn.resize import Size, resize_bilinear
 
 _THRESHOLDS = Range(lambda v: len(v) == 2 and 0 <= v[0] <= v[1] <= 1, "two of 0 to 1, rising")
 _SLOPES = Range(lambda v: len(v) == 2 and 0 < v[0] <= v[1], "two above 0, rising")
-
-MODES = ("soft", "hard", "mix", "pointwise", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +47,7 @@ class AGDAOptions:
     choice: Literal["uniform", "weighted"] = "uniform"
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"unknown AGDA mode '{self.mode}'; available: {', '.join(MODES)}")
-        if self.choice not in ("uniform", "weighted"):
-            raise ValueError(f"unknown AGDA choice '{self.choice}'; available: uniform, weighted")
-        if self.kernel_size % 2 == 0 or self.kernel_size < 1:
-            raise ValueError(f"AGDA's kernel size must be odd and positive, not {self.kernel_size}")
-        if not 0 < self.scale <= 1:
-            raise ValueError(f"AGDA's scale must be in (0, 1], not {self.scale}")
-        if self.sigma <= 0:
-            raise ValueError(f"AGDA's sigma must be positive, not {self.sigma}")
+        check_values(type(self), vars(self))
 
 
 RELEASED = AGDAOptions(

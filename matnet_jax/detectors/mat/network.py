@@ -15,7 +15,7 @@ from matnet_jax.backbones import find_backbone, resolve_stage
 from matnet_jax.detectors import fine_map as fine_map_lib
 from matnet_jax.detectors.backboned import BackboneDetector, known_options
 from matnet_jax.detectors.base import build
-from matnet_jax.detectors.fields import COUNT, RATE, Derived
+from matnet_jax.detectors.fields import COUNT, RATE, Derived, NumClasses
 from matnet_jax.detectors.mat.attention import (
     AttentionModule,
     bilinear_attention_pooling,
@@ -51,6 +51,7 @@ class MAT(BackboneDetector):
       mid_dims: width of the classifier.
       dropout_rate: of whole attention maps; one mask for A_sum and P.
       final_dropout_rate: of G.
+      num_classes: logits.
       ams: adds the learned class centers of the AMS loss.
       boundary_stage: that a fine map is made of, "" for the backbone's own; None for no map.
     """
@@ -68,6 +69,7 @@ class MAT(BackboneDetector):
     mid_dims: Annotated[int, COUNT] = 256
     dropout_rate: Annotated[float, RATE] = 0.0
     final_dropout_rate: Annotated[float, RATE] = 0.0
+    num_classes: NumClasses = 2
     ams: Annotated[bool, Derived("config.losses.auxiliary")] = False
     boundary_stage: Annotated[str | None, Derived("config.fine_map")] = None
 
@@ -249,8 +251,6 @@ def create_model(
     if recipe not in RECIPES:
         raise ValueError(f"unknown recipe '{recipe}'; available: {', '.join(RECIPES)}")
     entry = find_backbone(backbone)
-    if num_attentions < 1:
-        raise ValueError(f"num_attentions must be at least 1, not {num_attentions}")
     fields = {
         "backbone": backbone,
         "texture_stage": texture_stage or entry.texture_stage,

@@ -12,7 +12,15 @@ import optax
 
 from matnet_jax.detectors.base import Batch, Forward, Metrics, Steps
 from matnet_jax.detectors.durations import POSITIVE_DURATION
-from matnet_jax.detectors.fields import DECAY, FRACTION, NOT_NEGATIVE, POSITIVE, RATE, Range
+from matnet_jax.detectors.fields import (
+    DECAY,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    RATE,
+    Range,
+    check_values,
+)
 from matnet_jax.detectors.fine_map import FineMap
 from matnet_jax.detectors.fine_map import derive as derive_fine_map
 from matnet_jax.detectors.mat import agda as agda_lib
@@ -58,10 +66,7 @@ class LossOptions:
     ams_margin: Annotated[float, NOT_NEGATIVE] = 0.35
 
     def __post_init__(self) -> None:
-        if self.auxiliary not in ("ril", "ams", "none"):
-            raise ValueError(f"unknown auxiliary loss '{self.auxiliary}'; use ril, ams or none")
-        if self.batch_reduction not in ("mean", "sum"):
-            raise ValueError(f"unknown batch_reduction '{self.batch_reduction}'; use mean or sum")
+        check_values(type(self), vars(self))
 
 
 @dataclasses.dataclass(frozen=True)

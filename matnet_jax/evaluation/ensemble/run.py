@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def evaluate_ensemble(
 
     Raises:
       FileNotFoundError: a member has no evaluation of the split; the message lists all of these.
-      ValueError: members disagree on the label of a video.
+      ValueError: members disagree on the label of a video, or one has none of the others' videos.
     """
     workdir = Path(workdir)
     paths = [workdir / each.name / "eval" / split / "scores.csv" for each in ensemble.members]
@@ -43,17 +44,40 @@ def evaluate_ensemble(
             f"({', '.join(sorted({m.config for m in ensemble.members}))}) into its folder, and "
             f"evaluate it on the split {split}"
         )
-    videos = blend([read_scores(path) for path in paths], ensemble)
+    members = [read_scores(path) for path in paths]
+    counts = _coverage({m.name: rows for m, rows in zip(ensemble.members, members, strict=True)})
+    videos = blend(members, ensemble)
     metrics = summarise(videos, **protocol)
     metrics["ensemble"] = {
         "title": ensemble.title,
         "blend": ensemble.blend,
         "members": {each.name: each.config for each in ensemble.members},
+        "videos": counts,
     }
     out = workdir / "eval" / split
     write_scores(out / "scores.csv", videos)
     write_metrics(out / "metrics.json", metrics)
     return metrics
+
+
+def _coverage(members: Mapping[str, Columns]) -> dict[str, int]:
+    """How many videos each member scored; one may lack those in which it found no face."""
+    videos = {name: set(_identities(rows)) for name, rows in members.items()}
+    together = set().union(*videos.values())
+    for name, own in videos.items():
+        others = set().union(*(videos[other] for other in videos if other != name))
+        if others and not own & others:
+            raise ValueError(
+                f"{name} scored {len(own)} videos, and none that another member scored: evaluate "
+                "all members on the same data"
+            )
+        if len(own) < len(together):
+            warnings.warn(
+                f"{name} scored {len(own)} of {len(together)} videos: the others are blended "
+                "without it",
+                stacklevel=2,
+            )
+    return {name: len(own) for name, own in videos.items()}
 
 
 def blend(members: Sequence[Mapping[str, Any]], ensemble: Ensemble) -> Columns:

@@ -122,7 +122,8 @@ def probe(
         # Of people of whom there are several photos, attributes may tell more than sources do.
         columns = dict(target.columns)
         if attributes is not None and PERSON in attributes:
-            columns[PERSON_COLUMN] = attributes[PERSON]
+            person = attributes[PERSON]
+            columns[PERSON_COLUMN] = np.where(person == "", columns[PERSON_COLUMN], person)
         score = cross_validated(of_target, columns, folds=folds, classifier=classifier)
         how: dict[str, Any] = {"folds": folds, "c": 1.0}
     else:
