@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,17 @@ def test_what_the_network_refuses_is_a_config_error(values: Any, message: Any) -
     config.update_from_flattened_dict(values)
     validate(config)
     with pytest.raises(ConfigError, match=message):
+        build_model(config)
+
+
+def test_one_map_with_what_the_paper_leaves_out_is_warned_of() -> None:
+    config = runnable()
+    config.model.backbone, config.model.num_attentions = "efficientnet-b0", 1
+    with pytest.warns(UserWarning, match="neither RIL nor AGDA"):
+        build_model(config)
+    config.losses.auxiliary = config.agda.mode = "none"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         build_model(config)
 
 

@@ -20,12 +20,14 @@ import pytest
 import tiny
 from flax import traverse_util
 
+from configs.sweeps.runs import low_quality, system, winner
 from matnet_jax.backbones.resnet import ResNet
 from matnet_jax.detectors.assembly import flatten, variable_shapes
 from matnet_jax.detectors.classifier import CrossEntropy
 from matnet_jax.model import create_classifier
 from matnet_jax.pretrained import initialize
 from matnet_jax.pretrained.families import recognize
+from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import create_optimizer, create_schedule
 
 LOGITS = np.float32([[0.0, 1.0], [0.0, -2.0], [0.5, 0.0], [0.0, 3.0]])
@@ -155,3 +157,25 @@ def test_an_xception_that_sees_bgr_is_turned_round(name: str) -> None:
     theirs = arrays[path][:, :, ::-1] if "bgr" in name else arrays[path]
     np.testing.assert_array_equal(weights.arrays[path], theirs)
     assert weights.fields == {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+
+
+@pytest.mark.parametrize(
+    ("team", "run", "start", "seed"),
+    [
+        ("medics", "mc3_224", "medics/mc3_112", 0),
+        ("wm", "wsdan-xception", "wm/xception", 0),
+        ("ntechlab", "large_crop", None, 30),
+        ("selim", "999_23", None, 6),
+    ],
+)
+def test_where_members_of_an_ensemble_start(team: str, run: str, start: Any, seed: int) -> None:
+    [found] = [each for each in winner(team) if each.name == f"{team}/{run}"]
+    config = load_config(found.config)
+    config.update_from_flattened_dict(dict(found.changes))
+    assert found.starts_from == start and config.seed == seed
+
+
+def test_a_network_of_cooccurrences_starts_from_the_line_that_was_fitted() -> None:
+    run = system("ld_cnn")
+    assert run.starts_from == "steg_features" and run.changes["init.prefixes"] == ("head",)
+    assert low_quality("ld_cnn").starts_from == "ld_cnn"

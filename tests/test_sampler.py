@@ -50,6 +50,16 @@ def test_balanced_batches_are_half_real() -> None:
     assert len(set(fakes)) == 20  # all fakes in the first five batches
 
 
+def test_an_epoch_may_end_with_the_rarer_class() -> None:
+    sampler = Sampler(LABELS, batch_size=10, seed=0, balance="rarer")
+    assert sampler.epoch_size == 10 and sampler.steps_per_epoch == 1
+    epochs = rows(sampler, range(4)).reshape(4, 10)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch[LABELS[epoch] == 0]), np.arange(5))
+    fakes = epochs[LABELS[epochs] == 1]
+    np.testing.assert_array_equal(np.sort(fakes), np.arange(5, 25))  # on through the other class
+
+
 def test_a_fake_comes_with_a_real_example_of_its_source() -> None:
     sources = np.array(["a", "b", "c", "c", "d"] + ["c", "b", "a", "x"] * 5)
     sampler = Sampler(LABELS, batch_size=8, seed=1, balance="source", sources=sources)
@@ -123,7 +133,7 @@ def test_seeds_differ_between_examples_and_steps() -> None:
     [
         ({"labels": np.array([])}, "no examples"),
         ({"labels": np.ones(4), "balance": "batch"}, "one is missing"),
-        ({"labels": LABELS, "balance": "even"}, "repeat, batch, source"),
+        ({"labels": LABELS, "balance": "even"}, "repeat, batch, rarer, source"),
         ({"labels": LABELS, "balance": "source"}, "needs the sources"),
         (
             {"labels": LABELS, "balance": "source", "sources": np.arange(25)},

@@ -283,3 +283,9 @@ def test_a_first_save_that_was_cut_off_is_no_checkpoint(tmp_path: Path) -> None:
         starting_weights(config, tmp_path)
     (tmp_path / "checkpoints" / "2").mkdir()
     assert starting_weights(config, tmp_path)[1] is None
+
+
+def test_a_part_that_is_frozen_at_random_is_told(tmp_path: Path) -> None:
+    fields = {"optimizer.freeze": ("features",), "data.source": "records", "data.dir": "d"}
+    with pytest.warns(UserWarning, match="keeps features as they start, and without"):
+        starting_weights(tiny_config(**fields), tmp_path)

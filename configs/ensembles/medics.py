@@ -7,7 +7,15 @@ _CLIPS = ("i3d", "resnet3d", "mc3_112", "mc3_224", "r2plus1d", "i3d_cutmix", "r2
 ENSEMBLE = Ensemble(
     title="The Medics",
     members=(
-        *(Member(name, f"medics:{name}", aggregation="clipped_face_mean") for name in _CLIPS),
+        *(
+            Member(
+                name,
+                f"medics:{name}",
+                aggregation="clipped_face_mean",
+                starts_from="mc3_112" if name == "mc3_224" else "",
+            )
+            for name in _CLIPS
+        ),
         Member("se_resnext", "medics:se_resnext", aggregation="median"),
     ),
     clip=0.001,

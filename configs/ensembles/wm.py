@@ -6,7 +6,7 @@ ENSEMBLE = Ensemble(
     title="WM",
     members=(
         Member("xception", "wm_xception", 0.2),
-        Member("wsdan-xception", "wsdan", 0.7),
+        Member("wsdan-xception", "wsdan", 0.7, starts_from="xception"),
         Member("wsdan-efficientnet-b3", "wsdan:efficientnet-b3", 0.1),
     ),
 )

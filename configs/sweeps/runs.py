@@ -7,10 +7,11 @@ systems have configs of their own (``configs/systems``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from configs.sweeps.small import small
-from matnet_jax.evaluation.ensemble.definition import load_ensemble
+from matnet_jax.evaluation.ensemble.definition import Ensemble, load_ensemble
 from matnet_jax.sweep import Blended, Fitted, Run
 
 # Folders of records below --records; docs/sweeps.md has the commands that make them.
@@ -64,6 +65,8 @@ def system(
 ) -> Run:
     """A network by a config of `configs/systems`, called as that is unless it has a name."""
     kind = Fitted if config == "steg_features" else Run
+    if config == "ld_cnn" and start is None:
+        start, fields = "steg_features", {"init.prefixes": ("head",), **fields}  # its line
     return kind(
         name or config, data, fields, start, config=f"systems/{config}", small=small(config)
     )
@@ -78,11 +81,16 @@ def low_quality(config: str) -> Run:
 def winner(name: str) -> tuple[Run, ...]:
     """The ensemble of a winner of the DFDC, after the runs of its members, on the DFDC."""
     ensemble = load_ensemble(name)
-    members = (
-        system(member.config, DFDC, name=f"{name}/{member.name}", seed=seed)
-        for seed, member in enumerate(ensemble.members)
-    )
-    return (*members, Blended(name, DFDC, ensemble=ensemble))
+    return (*_members(name, ensemble), Blended(name, DFDC, ensemble=ensemble))
+
+
+def _members(name: str, ensemble: Ensemble) -> Iterator[Run]:
+    configs = [member.config for member in ensemble.members]
+    for number, member in enumerate(ensemble.members):
+        # Members of one config are told apart by their seeds; others keep their config's.
+        fields = {"seed": number} if configs.count(member.config) > 1 else {}
+        start = f"{name}/{member.starts_from}" if member.starts_from else None
+        yield system(member.config, DFDC, name=f"{name}/{member.name}", start=start, **fields)
 
 
 MAT = mat()

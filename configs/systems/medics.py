@@ -5,10 +5,11 @@ r"""A network of The Medics (DFDC, fifth), with the loss and optimiser of their 
 
 DIR holds crops by `--alignment=box --faces=all --crop_size=256 --num_frames=300`, which is every
 frame of the challenge's videos: clips are of successive ones. FILE has the weights of Kinetics,
-Charades or ImageNet that a network starts from. The networks are `i3d`, which is the default,
-`resnet3d`, `mc3_112`, `mc3_224`, `r2plus1d`, `i3d_cutmix`, `r2plus1d_cutmix` and, of images,
-`se_resnext`. `matnet ensemble --ensemble=medics --workdir=runs/medics` averages their scores. What
-differs from the authors' training: docs/systems.md.
+Charades or ImageNet that a network starts from; `mc3_224` starts from runs/medics/mc3_112. The
+networks are `i3d`, which is the default, `resnet3d`, `mc3_112`, `mc3_224`, `r2plus1d`,
+`i3d_cutmix`, `r2plus1d_cutmix` and, of images, `se_resnext`. `matnet ensemble --ensemble=medics
+--workdir=runs/medics` averages their scores. What differs from the authors' training:
+docs/systems.md.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +29,7 @@ def get_config(network: str = "i3d") -> ConfigDict:
         return config
     config = default_config("paper", "classifier")
     config.data.dir, config.data.ops = "data/dfdc-box", "strong"
-    config.data.balance, config.data.real_repeat = "batch", 1
+    config.data.balance, config.data.real_repeat = "rarer", 1
     config.model.backbone, config.model.image_size = "se-resnext-50", 256
     config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     config.optimizer.name, config.optimizer.learning_rate = "adamw", 1e-4

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-BALANCES = ("repeat", "batch", "source")
+BALANCES = ("repeat", "batch", "rarer", "source")
 
 _ALL, _REAL, _FAKE, _PARTNER = -1, 0, 1, 2
 """Pools of rows; the last has a real example for each fake, in the order of those."""
@@ -25,9 +25,10 @@ class Sampler:
       seed: of order and augmentation.
       real_repeat: times a real example is in an epoch (4 for FaceForensics++ with its four
         manipulations).
-      balance: "repeat"; "batch": half of each batch real, half fake, the rarer class repeated; or
-        "source": the same, each fake with a real example of its own source, any of them. Where it
-        has none, any real one.
+      balance: "repeat"; "batch": half of each batch real, half fake, the rarer class repeated;
+        "rarer": the same, but an epoch ends with the rarer class, and the next goes on through the
+        other; or "source": as "batch", each fake with a real example of its own source, any of
+        them. Where it has none, any real one.
       sources: [N], the source of an example, for balance "source".
       groups: [N], a group an example (its manipulation, say), for `group_weights`.
       group_weights: times that examples of a group are in an epoch, where not once; a fraction
@@ -141,14 +142,15 @@ class Sampler:
           count: of rows.
         """
         if self._balance != "repeat":
-            first = _REAL if self._balance == "batch" else _PARTNER
+            first = _PARTNER if self._balance == "source" else _REAL
             reals, fakes = (self._draw(pool, start // 2, count // 2) for pool in (first, _FAKE))
             return np.stack([reals, fakes], axis=1).reshape(-1).astype(np.int64)
         return self._draw(_ALL, start, count).astype(np.int64)
 
     def _count(self) -> int:
-        if self._balance == "batch":
-            return 2 * max(len(pool) for pool in self._pools)
+        if self._balance in ("batch", "rarer"):
+            count = max if self._balance == "batch" else min
+            return 2 * count(len(pool) for pool in self._pools)
         if self._balance == "source":
             return 2 * len(self._pools[_FAKE])
         return max(int(np.floor(self._repeats[self._members(_ALL, 0)].sum())), 1)

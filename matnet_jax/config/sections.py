@@ -113,8 +113,9 @@ class Data:
       ops: augmentation on the host: none, flip, standard, strong; part_removed: standard, of faces
         with eyes, mouth or nose painted over, by their landmarks.
       real_repeat: times that a real example is seen in one epoch, where balance is "repeat".
-      balance: "repeat"; "batch": half of each batch is real, half is fake; "source": and beside
-        each fake is a real example of its source.
+      balance: "repeat"; "batch": half of each batch is real, half is fake; "rarer": and an epoch
+        is as long as the rarer class makes it; "source": as "batch", and beside each fake is a real
+        example of its source.
       frames_per_video: in one epoch, others in the next; None: all.
       group_weights: "subset=times in one epoch", such as ("Deepfakes=2", "FaceSwap=0.5").
       mixture: shares of a batch that are records, or pairs of a real example and a fake made of it,

@@ -172,6 +172,7 @@ EIGHTEEN_YEARS_OLD = Family(
     check=check,
     recipes={
         "paper": {
+            "model": {"image_size": 256},
             "losses": {"class_weights": (1.8, 0.2)},
             "data": {"real_repeat": 1},
             "train": {"batch_size": 32, "duration": "55000 steps"},
@@ -197,7 +198,7 @@ def _medics(
 ) -> dict[str, dict[str, Any]]:
     return {
         "model": {"backbone": backbone, "image_size": size, "dropout_rate": 0.0} | model,
-        "data": {"balance": "batch", "real_repeat": 1},
+        "data": {"balance": "rarer", "real_repeat": 1},
         "train": {"batch_size": batch, "duration": "10 epochs"},
         "optimizer": {
             "name": optimizer,

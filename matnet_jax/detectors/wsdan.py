@@ -277,7 +277,7 @@ FAMILY = Family(
     check=check_backbone,
     recipes={
         "paper": {
-            "data": {"balance": "batch", "real_repeat": 1},
+            "data": {"balance": "rarer", "real_repeat": 1},
             "train": {"batch_size": 40, "duration": "60 epochs"},
             "optimizer": {
                 "name": "sgd",

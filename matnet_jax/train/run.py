@@ -219,6 +219,14 @@ def starting_weights(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Any
       CheckpointFileError, FileNotFoundError: the weights cannot be read.
     """
     if not config.init.path:
+        frozen = ", ".join(config.optimizer.freeze)
+        if frozen and config.data.source == "records":
+            warnings.warn(
+                f"config.optimizer.freeze keeps {frozen} as they start, and without "
+                "config.init.path they start from random numbers: give the file that the network "
+                "is to start from",
+                stacklevel=2,
+            )
         return config, None
     if has_checkpoints(workdir) and (workdir / "config.json").exists():
         trained = json.loads((workdir / "config.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -232,10 +233,18 @@ def derive(*, losses: LossOptions, fine_map: FineMap, **others: Any) -> Mapping[
 def check(model: MAT, *, losses: LossOptions, agda: AGDAOptions, **others: Any) -> None:
     """Refuses images that are too small for the network or its augmentation.
 
+    One map with what the paper leaves out there (section 4.4.1) is warned of.
+
     Raises:
       ValueError: what is too small, for what.
     """
-    del losses, others
+    del others
+    if model.num_attentions == 1 and (losses.auxiliary != "none" or agda.mode != "none"):
+        warnings.warn(
+            "with one attention map the paper uses neither RIL nor AGDA: set "
+            "config.losses.auxiliary and config.agda.mode to 'none' to do as it does",
+            stacklevel=2,
+        )
     size = model.image_size
     height, width = abstract_output(model).attention_maps.shape[1:3]
     if min(height, width) < 2:

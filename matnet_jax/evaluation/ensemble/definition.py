@@ -23,6 +23,7 @@ class Member:
       weight: in its ensemble, or its family there.
       aggregation: from its scores of faces to those of videos.
       family: that it belongs to, for the blend "families".
+      starts_from: the member before it whose weights it starts from.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Member:
     weight: float = 1.0
     aggregation: str = "mean"
     family: str = ""
+    starts_from: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
