@@ -29,6 +29,7 @@ def main(_: list[str]) -> None:
     import jax.numpy as jnp
 
     from matnet_jax.backbones.efficientnet import MBConv
+    from matnet_jax.nn.layers import Norm
 
     block = MBConv(
         features=_CHANNELS.value,
@@ -37,8 +38,7 @@ def main(_: list[str]) -> None:
         expansion=6,
         drop_rate=0.0,
         nominal_size=None,
-        bn_momentum=0.99,
-        bn_epsilon=1e-3,
+        norm=Norm(0.99, 1e-3),
     )
     x = jax.random.normal(
         jax.random.key(0), (_BATCH.value, _SIZE.value, _SIZE.value, _CHANNELS.value)

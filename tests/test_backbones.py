@@ -16,7 +16,7 @@ from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, find_backbon
 from matnet_jax.backbones.efficientnet import MBConv
 from matnet_jax.backbones.xception import Block, XceptionBlock, max_pool
 from matnet_jax.model import create_classifier, create_model
-from matnet_jax.nn.layers import same_padding
+from matnet_jax.nn.layers import Norm, same_padding
 
 B4_CHANNELS = [48, 24, 32, 56, 112, 160, 272, 448, 1792]
 B4_SIZES = {
@@ -181,7 +181,7 @@ def test_resolve_stage() -> None:
 )
 def test_mbconv(expansion: Any, stride: Any, features: Any, nominal: Any) -> None:
     x = np.random.default_rng(0).standard_normal((2, 7, 9, 6)).astype(np.float32)
-    block = MBConv(features, 5, stride, expansion, 0.2, nominal, 0.99, 1e-3)
+    block = MBConv(features, 5, stride, expansion, 0.2, nominal, Norm(0.99, 1e-3))
     variables = random_variables(block, x, train=False)
     pad = tuple(reference.padding(n, 5, stride, nominal) for n in (7, 9))
     scope = reference.Scope(variables["params"], variables["batch_stats"], 1e-3)
@@ -195,7 +195,7 @@ def test_mbconv(expansion: Any, stride: Any, features: Any, nominal: Any) -> Non
 )
 def test_xception_block(kind: Any) -> None:
     x = np.random.default_rng(0).standard_normal((2, 7, 6, 4)).astype(np.float32)
-    block = XceptionBlock(kind, False, 0.9, 1e-5)
+    block = XceptionBlock(kind, False, Norm())
     variables = random_variables(block, x, train=False)
     got = jax.jit(lambda v, x: block.apply(v, x, False))(variables, x)
     want = reference.xception_block(
@@ -245,10 +245,10 @@ def test_a_recipes_option_that_the_backbone_does_not_know_is_left_out(recipe: An
 
 def test_options_reach_the_backbone_and_none_is_its_own() -> None:
     own = create_classifier("efficientnet-b0").make_backbone()
-    assert (own.nominal_size, own.stochastic_depth_rate, own.bn_epsilon) == (None, 0.2, 1e-3)
+    assert (own.nominal_size, own.stochastic_depth_rate, own.norm.epsilon) == (None, 0.2, 1e-3)
     fields = {"padding": "nominal", "stochastic_depth_rate": 0.0, "batch_norm_epsilon": 1e-5}
     set_ = create_classifier("efficientnet-b0", **fields).make_backbone()
-    assert (set_.nominal_size, set_.stochastic_depth_rate, set_.bn_epsilon) == (224, 0.0, 1e-5)
+    assert (set_.nominal_size, set_.stochastic_depth_rate, set_.norm.epsilon) == (224, 0.0, 1e-5)
     assert create_classifier("xception", same_max_pool=True).make_backbone().same_max_pool
 
 

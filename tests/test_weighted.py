@@ -15,7 +15,7 @@ from random_weights import random_variables
 from matnet_jax.backbones.xception import Block, XceptionBlock
 from matnet_jax.detectors.mat.centers import update_centers
 from matnet_jax.model import init_variables
-from matnet_jax.nn.layers import BatchNorm
+from matnet_jax.nn.layers import BatchNorm, Norm
 
 WEIGHT = np.array([1, 0, 1, 1, 0, 1], np.float32)
 SEEN = WEIGHT > 0
@@ -94,7 +94,7 @@ def test_weights_of_one_are_no_weights() -> None:
 
 
 def test_xception_block() -> None:
-    block, x = XceptionBlock(Block((4, 6), 2), False, 0.9, 1e-5), rows(6, 6, 4, garbage=1e3)
+    block, x = XceptionBlock(Block((4, 6), 2), False, Norm()), rows(6, 6, 4, garbage=1e3)
     variables = random_variables(block, x, train=False)
     run = jax.jit(
         lambda x, weight=None: block.apply(variables, x, True, weight, mutable=["batch_stats"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -67,3 +68,8 @@ class Backbone:
                 "Leave the others at None"
             )
         return {k: v for k, v in given.items() if k in self.options and v is not None}
+
+
+def scaled(number: int, factor: float) -> int:
+    """Channels or blocks times a factor, at least 1."""
+    return max(math.ceil(number * factor), 1)

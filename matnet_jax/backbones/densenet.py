@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones.base import Backbone
-from matnet_jax.backbones.resnet import ONE, THREE, Norm, scaled
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.backbones.base import Backbone, scaled
+from matnet_jax.backbones.resnet import ONE, THREE
+from matnet_jax.nn.layers import BatchNorm, Conv, Norm
 
 BOTTLENECK = 4  # times the growth: channels between a layer's two convolutions
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from matnet_jax.backbones.base import Backbone
 from matnet_jax.nn.activations import swish
 from matnet_jax.nn.initializers import CONV
-from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, drop_path
+from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, Norm, drop_path
 from matnet_jax.nn.product import matrix_product
 
 
@@ -112,10 +112,7 @@ class MBConv(nn.Module):
     expansion: int
     drop_rate: float
     nominal_size: int | None
-    bn_momentum: float
-    bn_epsilon: float
-    dtype: jnp.dtype = jnp.float32
-    bn_group_size: int | None = None
+    norm: Norm
     activation: Callable[[jax.Array], jax.Array] = swish
     squeeze: bool = True
     temporal: bool = False
@@ -127,14 +124,11 @@ class MBConv(nn.Module):
         """See the class; `frames` of a clip follow each other in the batch."""
 
         def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(
-                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
-            )
-            return layer(y, train=train, weight=weight)
+            return BatchNorm(*self.norm, name=name)(y, train=train, weight=weight)
 
-        inputs, channels = x, x.shape[-1]
+        inputs, channels, dtype = x, x.shape[-1], self.norm.dtype
         if self.expansion != 1:
-            wide: dict[str, Any] = {"features": channels * self.expansion, "dtype": self.dtype}
+            wide: dict[str, Any] = {"features": channels * self.expansion, "dtype": dtype}
             if self.temporal:
                 x = TemporalConv(**wide, name="expand_conv")(x, frames)
             else:
@@ -144,13 +138,13 @@ class MBConv(nn.Module):
             self.kernel_size,
             self.stride,
             nominal_size=self.nominal_size,
-            dtype=self.dtype,
+            dtype=dtype,
             name="depthwise_conv",
         )
         x = self.activation(norm(depthwise(x), "depthwise_bn"))
         if self.squeeze:
-            x = SqueezeExcite(max(1, int(channels * SQUEEZE_RATIO)), self.dtype, name="se")(x)
-        project = Conv(self.features, kernel_size=1, dtype=self.dtype, name="project_conv")
+            x = SqueezeExcite(max(1, int(channels * SQUEEZE_RATIO)), dtype, name="se")(x)
+        project = Conv(self.features, kernel_size=1, dtype=dtype, name="project_conv")
         x = norm(project(x), "project_bn")
         if self.stride == 1 and channels == self.features:
             if train and self.drop_rate > 0:
@@ -168,7 +162,7 @@ class EfficientNet(nn.Module):
         by the real sizes.
       stochastic_depth_rate: grows linearly with the block index from 0 to this.
       remat: keeps only what goes from block to block, and computes the rest again.
-      bn_group_size: see `BatchNorm`, as for `weight` in the call.
+      norm: fields of the batch norms; for `weight` in the call see `BatchNorm`.
       activation, squeeze: the nonlinearity, and whether blocks squeeze and excite.
       temporal: takes clips [B, T, H, W, 3] too, whose blocks expand over three frames; endpoints
         are of B·T frames.
@@ -178,11 +172,8 @@ class EfficientNet(nn.Module):
     depth: float
     nominal_size: int | None = None
     stochastic_depth_rate: float = 0.2
-    bn_momentum: float = 0.99
-    bn_epsilon: float = 1e-3
+    norm: Norm = Norm(0.99, 1e-3)
     remat: bool = False
-    dtype: jnp.dtype = jnp.float32
-    bn_group_size: int | None = None
     activation: Callable[[jax.Array], jax.Array] = swish
     squeeze: bool = True
     temporal: bool = False
@@ -210,21 +201,15 @@ class EfficientNet(nn.Module):
             frames = images.shape[1]
             images = images.reshape(-1, *images.shape[2:])
             weight = None if weight is None else jnp.repeat(weight, frames)
-        norm: dict[str, Any] = {
-            "momentum": self.bn_momentum,
-            "epsilon": self.bn_epsilon,
-            "dtype": self.dtype,
-            "group_size": self.bn_group_size,
-        }
         mode: dict[str, Any] = {"train": train, "weight": weight}
         stem = Conv(
             channels["stem"],
             stride=2,
             nominal_size=self.nominal_size,
-            dtype=self.dtype,
+            dtype=self.norm.dtype,
             name="stem_conv",
         )
-        x = self.activation(BatchNorm(**norm, name="stem_bn")(stem(images), **mode))
+        x = self.activation(BatchNorm(*self.norm, name="stem_bn")(stem(images), **mode))
         endpoints = {"stem": x}
 
         repeats = self.repeats
@@ -239,10 +224,7 @@ class EfficientNet(nn.Module):
                     expansion=stage.expansion,
                     drop_rate=self.stochastic_depth_rate * block / sum(repeats),
                     nominal_size=self.nominal_size,
-                    bn_momentum=self.bn_momentum,
-                    bn_epsilon=self.bn_epsilon,
-                    dtype=self.dtype,
-                    bn_group_size=self.bn_group_size,
+                    norm=self.norm,
                     activation=self.activation,
                     squeeze=self.squeeze,
                     temporal=self.temporal,
@@ -251,8 +233,8 @@ class EfficientNet(nn.Module):
                 block += 1
             endpoints[f"L{i}"] = x
 
-        head = Conv(channels["final"], kernel_size=1, dtype=self.dtype, name="head_conv")
-        x = self.activation(BatchNorm(**norm, name="head_bn")(head(x), **mode))
+        head = Conv(channels["final"], kernel_size=1, dtype=self.norm.dtype, name="head_conv")
+        x = self.activation(BatchNorm(*self.norm, name="head_bn")(head(x), **mode))
         return endpoints | {"final": x}
 
 
@@ -267,6 +249,8 @@ def make(
     stochastic_depth_rate: float = 0.2,
     batch_norm_momentum: float = 0.99,
     batch_norm_epsilon: float = 1e-3,
+    dtype: jnp.dtype = jnp.float32,
+    bn_group_size: int | None = None,
     **fields: Any,
 ) -> EfficientNet:
     """The network that a detector's options describe, None and absent ones the variant's own."""
@@ -277,8 +261,7 @@ def make(
         depth=depth_coefficient or variant.depth,
         nominal_size=(nominal_size or variant.native_size) if padding == "nominal" else None,
         stochastic_depth_rate=stochastic_depth_rate,
-        bn_momentum=batch_norm_momentum,
-        bn_epsilon=batch_norm_epsilon,
+        norm=Norm(batch_norm_momentum, batch_norm_epsilon, dtype, bn_group_size),
         **fields,
     )
 

@@ -8,17 +8,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones.base import Backbone
+from matnet_jax.backbones.base import Backbone, scaled
 from matnet_jax.backbones.resnet import (
     EXPANSION,
     ONE,
     OPTIONS,
     BasicBlock,
     Bottleneck,
-    Norm,
-    scaled,
 )
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.layers import BatchNorm, Conv, Norm
 from matnet_jax.nn.resize import resize_centred, resize_nearest
 
 Branches = list[jax.Array]  # [B, h, w, C] each, finest first; each half as fine as the last

@@ -12,9 +12,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones.base import Backbone
-from matnet_jax.backbones.resnet import ONE, Norm, scaled
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.backbones.base import Backbone, scaled
+from matnet_jax.backbones.resnet import ONE
+from matnet_jax.nn.layers import BatchNorm, Conv, Norm
 
 VALID = ((0, 0), (0, 0))
 SMALLEST = 75

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import functools
-import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.backbones.base import Backbone
+from matnet_jax.backbones.base import Backbone, scaled
 from matnet_jax.nn.initializers import CONV
-from matnet_jax.nn.layers import BatchNorm, Conv, same_padding
+from matnet_jax.nn.layers import BatchNorm, Conv, Norm, same_padding
 
 ONE, THREE = ((1, 1), (1, 1)), ((3, 3), (3, 3))
 EXPANSION = 4
 SE_GROUPS, SE_REDUCTION = 32, 16
 BlockName = Literal["bottleneck", "basic", "se"]
-
-
-class Norm(NamedTuple):
-    """Fields of every batch norm of a network, in the order of `BatchNorm`'s."""
-
-    momentum: float = 0.9
-    epsilon: float = 1e-5
-    dtype: jnp.dtype = jnp.float32
-    group_size: int | None = None
 
 
 class Residual(nn.Module):
@@ -208,11 +198,6 @@ class ResNet(nn.Module):
                 )(x, train, weight)
             endpoints[f"L{stage}"] = x
         return endpoints | {"final": x}
-
-
-def scaled(number: int, factor: float) -> int:
-    """Channels or blocks times a factor, at least 1."""
-    return max(math.ceil(number * factor), 1)
 
 
 def _make(

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones.base import Backbone
+from matnet_jax.backbones.base import Backbone, scaled
 from matnet_jax.nn.attention import attend
 from matnet_jax.nn.initializers import ONES, ZEROS, TruncatedNormal
 from matnet_jax.nn.layers import Conv, Dense, LayerNorm
@@ -254,8 +254,8 @@ def _make(
     **fields: Any,
 ) -> ViT:
     del bn_group_size  # heads have batch norm, this backbone has none
-    heads = max(math.ceil(variant.heads * width_coefficient), 1)
-    depth = max(math.ceil(variant.depth * depth_coefficient), 1)
+    heads = scaled(variant.heads, width_coefficient)
+    depth = scaled(variant.depth, depth_coefficient)
     return ViT(variant._replace(heads=heads, depth=depth), **fields)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
-from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, same_padding
+from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, Norm, same_padding
 
 
 class Block(NamedTuple):
@@ -53,30 +53,24 @@ class XceptionBlock(nn.Module):
 
     block: Block
     same_max_pool: bool
-    bn_momentum: float
-    bn_epsilon: float
-    dtype: jnp.dtype = jnp.float32
-    bn_group_size: int | None = None
+    norm: Norm
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         """See the class."""
 
         def norm(y: jax.Array, name: str) -> jax.Array:
-            layer = BatchNorm(
-                self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size, name=name
-            )
-            return layer(y, train=train, weight=weight)
+            return BatchNorm(*self.norm, name=name)(y, train=train, weight=weight)
 
-        features, stride = self.block.channels[-1], self.block.stride
+        features, stride, dtype = self.block.channels[-1], self.block.stride, self.norm.dtype
         skip = x
         if stride != 1 or x.shape[-1] != features:
-            conv = Conv(features, kernel_size=1, stride=stride, dtype=self.dtype, name="skip_conv")
+            conv = Conv(features, kernel_size=1, stride=stride, dtype=dtype, name="skip_conv")
             skip = norm(conv(x), "skip_bn")
         for i, channels in enumerate(self.block.channels):
             if i > 0 or self.block.starts_with_relu:
                 x = nn.relu(x)
-            x = norm(SeparableConv(channels, self.dtype, name=f"conv_{i}")(x), f"bn_{i}")
+            x = norm(SeparableConv(channels, dtype, name=f"conv_{i}")(x), f"bn_{i}")
         if stride != 1:
             x = max_pool(x, self.same_max_pool)
         return x + skip
@@ -89,20 +83,17 @@ class Xception(nn.Module):
 
     Attributes:
       same_max_pool: pads max-pools as TensorFlow's SAME does; Keras's weights were made so, with
-        `bn_epsilon` 1e-3.
+        an epsilon of 1e-3.
       remat: keeps only what goes from block to block, and computes the rest again.
-      bn_group_size: see `BatchNorm`, as for `weight` in the call.
+      norm: fields of the batch norms; for `weight` in the call see `BatchNorm`.
       stem_stride: of the first convolution.
       width: factor of all channels.
       middle_blocks: blocks of the middle flow, between the three that halve the image and the last.
     """
 
     same_max_pool: bool = False
-    bn_momentum: float = 0.9
-    bn_epsilon: float = 1e-5
+    norm: Norm = Norm()
     remat: bool = False
-    dtype: jnp.dtype = jnp.float32
-    bn_group_size: int | None = None
     stem_stride: int = 2
     width: float = 1.0
     middle_blocks: int = 8
@@ -126,19 +117,16 @@ class Xception(nn.Module):
 
     def setup(self) -> None:
         """Makes the submodules."""
-        valid = ((0, 0), (0, 0))
-        self.conv1 = Conv(
-            self._scaled(32), stride=self.stem_stride, padding=valid, dtype=self.dtype
-        )
-        self.conv2 = Conv(self._scaled(64), padding=valid, dtype=self.dtype)
+        valid, dtype = ((0, 0), (0, 0)), self.norm.dtype
+        self.conv1 = Conv(self._scaled(32), stride=self.stem_stride, padding=valid, dtype=dtype)
+        self.conv2 = Conv(self._scaled(64), padding=valid, dtype=dtype)
         block_type = nn.remat(XceptionBlock, static_argnums=(2,)) if self.remat else XceptionBlock
-        norms = (self.bn_momentum, self.bn_epsilon, self.dtype, self.bn_group_size)
         for i, block in enumerate(self.plan, start=1):
-            setattr(self, f"block{i}", block_type(block, self.same_max_pool, *norms))
-        self.conv3 = SeparableConv(self._scaled(1536), self.dtype)
-        self.conv4 = SeparableConv(self._scaled(2048), self.dtype)
+            setattr(self, f"block{i}", block_type(block, self.same_max_pool, self.norm))
+        self.conv3 = SeparableConv(self._scaled(1536), dtype)
+        self.conv4 = SeparableConv(self._scaled(2048), dtype)
         for i in (1, 2, 3, 4):
-            setattr(self, f"bn{i}", BatchNorm(*norms))
+            setattr(self, f"bn{i}", BatchNorm(*self.norm))
 
     def stem(self, images: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         """Images [B, H, W, C] -> "b0"."""
@@ -174,9 +162,12 @@ def _make(
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
     same_max_pool: bool = False,
+    dtype: jnp.dtype = jnp.float32,
+    bn_group_size: int | None = None,
     **fields: Any,
 ) -> Xception:
-    return Xception(same_max_pool, batch_norm_momentum, batch_norm_epsilon, **fields)
+    norm = Norm(batch_norm_momentum, batch_norm_epsilon, dtype, bn_group_size)
+    return Xception(same_max_pool, norm, **fields)
 
 
 XCEPTION = Backbone(

@@ -20,6 +20,8 @@ from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
 from matnet_jax.detectors.fields import (
     COUNT,
     IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     NOT_NEGATIVE,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -42,8 +44,8 @@ class CapsuleV1(Detector):
     """
 
     image_size: Annotated[int, IMAGE_SIZE] = 128
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = IMAGENET_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = IMAGENET_STD
     num_capsules: Annotated[int, COUNT] = 3
     noise: Annotated[float, NOT_NEGATIVE] = 0.01
     dropout_rate: Annotated[float, RATE] = 0.0

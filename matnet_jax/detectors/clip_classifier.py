@@ -19,6 +19,8 @@ from matnet_jax.detectors.classifier import CrossEntropy
 from matnet_jax.detectors.fields import (
     COUNT,
     IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     PIXEL_MEAN,
     PIXEL_STD,
     POSITIVE,
@@ -32,7 +34,7 @@ KINETICS: dict[str, Any] = {
     "mean": (110.63666788 / 255, 103.16065604 / 255, 96.29023126 / 255),
     "std": (38.7568578 / 255, 37.88248729 / 255, 40.02898126 / 255),
 }
-IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 CENTERED: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 AS_THEY_ARE: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
 """Pixels from 0 to 255."""

@@ -30,7 +30,7 @@ from matnet_jax.detectors.fields import (
 )
 from matnet_jax.nn.frequency import band, dct2, inverse_dct2, windowed_dct
 from matnet_jax.nn.initializers import ZEROS, Normal
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, Init
+from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, Init, Norm
 
 WINDOW, STRIDE, PADDING = 10, 2, 4
 LOCAL_BANDS = 6
@@ -214,7 +214,7 @@ class F3Net(Detector):
 
         def trunk(stride: int, name: str) -> Xception:
             return Xception(
-                dtype=self.dtype,
+                norm=Norm(dtype=self.dtype),
                 remat=self.remat,
                 stem_stride=stride,
                 width=self.width_coefficient,

@@ -18,7 +18,14 @@ import optax
 
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics, build
-from matnet_jax.detectors.fields import IMAGE_SIZE, NOT_NEGATIVE, PIXEL_MEAN, PIXEL_STD
+from matnet_jax.detectors.fields import (
+    IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    NOT_NEGATIVE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+)
 from matnet_jax.nn.layers import BatchNorm, Conv, Dense
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 from matnet_jax.nn.resize import adaptive_average_pool, resize_bilinear, resize_centred
@@ -55,8 +62,8 @@ class FaceXRay(BackboneDetector):
 
     backbone: str = "hrnet-w48"
     image_size: Annotated[int, IMAGE_SIZE] = 256
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = IMAGENET_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = IMAGENET_STD
     head: Literal["paper", "public"] = "paper"
 
     @property

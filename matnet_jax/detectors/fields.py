@@ -46,6 +46,9 @@ IMAGE_SIZE = Range(lambda v: v >= 32, "at least 32 pixels")
 PIXEL_MEAN = Range(lambda v: len(v) == 3, "three numbers, of pixels in [0, 1]")
 PIXEL_STD = Range(lambda v: len(v) == 3 and min(v) > 0, "three numbers above 0")
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB pixels in [0, 1], as networks of ImageNet see them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Derived:

@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
-from matnet_jax.detectors.fields import IMAGE_SIZE, NOT_NEGATIVE, PIXEL_MEAN, PIXEL_STD
+from matnet_jax.detectors.fields import (
+    IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    NOT_NEGATIVE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+)
 from matnet_jax.nn.initializers import ONES, Normal, Uniform
 from matnet_jax.nn.layers import BatchNorm, Conv, ConvTranspose
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
@@ -89,8 +96,8 @@ class MultiTask(Detector):
     """
 
     image_size: Annotated[int, IMAGE_SIZE] = 256
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = IMAGENET_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = IMAGENET_STD
 
     @nn.compact
     def __call__(

@@ -17,7 +17,16 @@ import optax
 
 from matnet_jax.detectors.base import Batch, Family, Forward, Metrics
 from matnet_jax.detectors.classifier import PlainClassifier, check_backbone
-from matnet_jax.detectors.fields import COUNT, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, POSITIVE, Range
+from matnet_jax.detectors.fields import (
+    COUNT,
+    IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    POSITIVE,
+    Range,
+)
 from matnet_jax.detectors.output import MATOutput
 from matnet_jax.nn.losses import correct, weighted_mean
 
@@ -40,8 +49,8 @@ class NTechLab(PlainClassifier):
 
     backbone: str = "efficientnet-b7"
     image_size: Annotated[int, IMAGE_SIZE] = 192
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = IMAGENET_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = IMAGENET_STD
     window: Annotated[tuple[int, int], _WINDOW] = (224, 192)
     temporal: bool = False
     clip_length: Annotated[int, COUNT] = 1

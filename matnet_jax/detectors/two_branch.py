@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from matnet_jax.backbones.densenet import DenseBlock, DenseNet, Transition, make_densenet
-from matnet_jax.backbones.resnet import Norm
 from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
 from matnet_jax.detectors.fields import (
     COUNT,
     IMAGE_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     NOT_NEGATIVE,
     PIXEL_MEAN,
     PIXEL_STD,
@@ -32,7 +33,7 @@ from matnet_jax.detectors.fields import (
 )
 from matnet_jax.nn.filters import laplacian_of_gaussian
 from matnet_jax.nn.initializers import Constant
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense
+from matnet_jax.nn.layers import BatchNorm, Conv, Dense, Norm
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 from matnet_jax.nn.norms import l2_norm
 from matnet_jax.nn.recurrent import BidirectionalLSTM
@@ -90,8 +91,8 @@ class TwoBranch(Detector):
 
     clip_length: Annotated[int, COUNT] = 1
     image_size: Annotated[int, IMAGE_SIZE] = 224
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.485, 0.456, 0.406)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.229, 0.224, 0.225)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = IMAGENET_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = IMAGENET_STD
     sigmas: Annotated[tuple[float, ...], _SIGMAS] = (0.8, 1.2, 1.6, 2.4)
     memory: Annotated[int, COUNT] = 256
     feature: Annotated[int, COUNT] = 128

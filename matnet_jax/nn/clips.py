@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.nn.initializers import CONV, ZEROS
-from matnet_jax.nn.layers import BatchNorm, Init, same_padding_of_axis
+from matnet_jax.nn.layers import BatchNorm, Init, Norm, same_padding_of_axis
 from matnet_jax.nn.product import matrix_product
 
 Triple = tuple[int, int, int]
@@ -72,7 +72,7 @@ class ConvNorm(nn.Module):
 
     Attributes:
       features, kernel_size, stride, padding: see `Conv3D`.
-      norm: momentum, epsilon, dtype and group size of the batch norm.
+      norm: fields of the batch norm.
       activate: whether a ReLU follows.
     """
 
@@ -80,7 +80,7 @@ class ConvNorm(nn.Module):
     kernel_size: Triple = (3, 3, 3)
     stride: Triple = (1, 1, 1)
     padding: Triple | str | None = None
-    norm: tuple[float, float, jnp.dtype, int | None] = (0.9, 1e-5, jnp.float32, None)
+    norm: Norm = Norm()
     activate: bool = True
 
     @nn.compact
@@ -91,7 +91,7 @@ class ConvNorm(nn.Module):
             self.kernel_size,
             self.stride,
             self.padding,
-            dtype=self.norm[2],
+            dtype=self.norm.dtype,
             name="conv",
         )
         x = BatchNorm(*self.norm, name="bn")(conv(x), train=train, weight=weight)

@@ -213,6 +213,15 @@ def _layer_norm(
     return (wide - mean) * lax.rsqrt(var + epsilon) * scale + bias
 
 
+class Norm(NamedTuple):
+    """Fields of every batch norm of a network, in the order of `BatchNorm`'s."""
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+    group_size: int | None = None
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last; statistics are float32.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
 from matnet_jax.pretrained import (
     capsule_names,
     clip_names,
@@ -29,7 +30,7 @@ from matnet_jax.pretrained import (
 from matnet_jax.pretrained.files import CheckpointFileError
 from matnet_jax.pretrained.keras_files import KerasWeights
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 _CLIP = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),

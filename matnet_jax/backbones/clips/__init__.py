@@ -8,10 +8,11 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from matnet_jax.backbones.base import scaled
 from matnet_jax.backbones.clips.i3d import I3D, MIXED
 from matnet_jax.backbones.clips.resnet3d import Kind, ResNet3D
 from matnet_jax.backbones.clips.slowfast import SlowFast
-from matnet_jax.backbones.resnet import Norm, scaled
+from matnet_jax.nn.layers import Norm
 
 
 def _slowfast(width: float, depth: float, dtype: jnp.dtype, remat: bool) -> nn.Module:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from matnet_jax.backbones.resnet import Norm
+from matnet_jax.backbones.base import scaled
 from matnet_jax.nn.clips import ConvNorm, Triple, max_pool
+from matnet_jax.nn.layers import Norm
 
 Widths = tuple[int, ...]
 
@@ -76,12 +75,14 @@ class I3D(nn.Module):
     def __call__(self, clips: jax.Array, train: bool, weight: jax.Array | None = None) -> jax.Array:
         """See the class."""
 
-        def scaled(features: int) -> int:
-            return max(math.ceil(features * self.width), 1)
-
         def unit(x: jax.Array, name: str, features: int, size: int, stride: int = 1) -> jax.Array:
             layer = ConvNorm(
-                scaled(features), (size,) * 3, (stride,) * 3, "same", self.norm, name=name
+                scaled(features, self.width),
+                (size,) * 3,
+                (stride,) * 3,
+                "same",
+                self.norm,
+                name=name,
             )
             return layer(x, train, weight)
 
@@ -94,7 +95,7 @@ class I3D(nn.Module):
             if name in _POOLS:
                 x = max_pool(x, _POOLS[name], (2, 2, 2), "same")
             if name in self.blocks:
-                narrow = tuple(scaled(features) for features in widths)
+                narrow = tuple(scaled(features, self.width) for features in widths)
                 x = block_type(narrow, self.norm, name=f"mixed_{name}")(x, train, weight)
         x = jnp.mean(x.astype(jnp.float32), axis=(2, 3))
         return (x[:, 1:] + x[:, :-1]) / 2 if x.shape[1] > 1 else x
