@@ -39,14 +39,14 @@ def step_of(config: Any, model: Any, mesh: Any) -> tuple[Any, Any]:
     from matnet_jax.config.build import build_objective
     from matnet_jax.detectors.variables import abstract_variables
     from matnet_jax.runtime.sharding import batch_sharded, replicated
-    from matnet_jax.train.plan import build_hold, build_optimizer
+    from matnet_jax.train.plan import build_optimizer, build_stop_frozen
     from matnet_jax.train.state import create_train_state
     from matnet_jax.train.step import make_train_step
 
     tx = build_optimizer(config, lambda step: 1e-4)
     objective = build_objective(config, model, lambda duration: 1000)
     step = jax.jit(
-        make_train_step(model, objective, tx, hold=build_hold(config)),
+        make_train_step(model, objective, tx, stop_frozen=build_stop_frozen(config)),
         donate_argnums=0,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),

@@ -29,7 +29,7 @@ from matnet_jax.nn.singular import merge, triplets
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
 from matnet_jax.train.optim import freeze_labels
-from matnet_jax.train.plan import build_hold, build_optimizer, frozen_in
+from matnet_jax.train.plan import build_optimizer, build_stop_frozen, frozen_in
 from matnet_jax.train.run import train
 from matnet_jax.train.state import create_train_state
 from matnet_jax.train.step import make_train_step
@@ -153,7 +153,10 @@ def test_a_tiny_one_learns_the_embedded_faces(name: str, steps: int) -> None:
     tx = build_optimizer(config, lambda step: 1e-2)
     step = jax.jit(
         make_train_step(
-            model, build_objective(config, model, lambda duration: 100), tx, hold=build_hold(config)
+            model,
+            build_objective(config, model, lambda duration: 100),
+            tx,
+            stop_frozen=build_stop_frozen(config),
         )
     )
     state, losses = create_train_state(model, tx, 0, variables=variables), []

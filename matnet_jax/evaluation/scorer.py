@@ -14,7 +14,7 @@ from data_pipeline.training.pipeline import Batch, eval_batches
 from data_pipeline.training.sources import Source
 from matnet_jax.detectors.base import Detector
 from matnet_jax.evaluation.engines import Run
-from matnet_jax.evaluation.step import make_eval_step, weighted_sums
+from matnet_jax.evaluation.step import loss_sum, make_eval_step
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.report.overlays import Overlay, joined_heatmaps
@@ -138,7 +138,7 @@ def _on_devices(model: Detector, mesh: Mesh) -> Step:
 
 
 def _by_engine(run: Run) -> Step:
-    sums = jax.jit(weighted_sums)
+    loss = jax.jit(loss_sum)
 
     def step(_: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         found = run(batch["image"])
@@ -147,7 +147,7 @@ def _by_engine(run: Run) -> Step:
             "index": batch["index"],
             "score": found.score,
             "heatmaps": found.heatmaps,
-            "loss_sum": sums(logits, labels, weight)["loss_sum"],
+            "loss_sum": loss(logits, labels, weight),
         }
 
     return step

@@ -165,7 +165,7 @@ def _trained(
     )
 
 
-def hold(params: Any, freeze: Sequence[str], unfreeze: Sequence[str] = ()) -> Any:
+def stop_frozen(params: Any, freeze: Sequence[str], unfreeze: Sequence[str] = ()) -> Any:
     """The same parameters, of which those that are frozen have no gradient to be computed."""
     if not freeze:
         return params

@@ -15,7 +15,7 @@ from matnet_jax.train.optim import (
     create_optimizer,
     create_schedule,
     frozen_paths,
-    hold,
+    stop_frozen,
 )
 
 
@@ -116,7 +116,7 @@ def frozen_in(config: ConfigDict, params: Any) -> list[str]:
     return frozen_paths(params, tuple(optimizer.freeze), tuple(optimizer.unfreeze))
 
 
-def build_hold(config: ConfigDict) -> Callable[[Any], Any]:
+def build_stop_frozen(config: ConfigDict) -> Callable[[Any], Any]:
     """Parameters as they are, of which the frozen ones have no gradient."""
     freeze, unfreeze = tuple(config.optimizer.freeze), tuple(config.optimizer.unfreeze)
-    return lambda params: hold(params, freeze, unfreeze)
+    return lambda params: stop_frozen(params, freeze, unfreeze)

@@ -45,9 +45,9 @@ from matnet_jax.train.loop import Loop, Metrics
 from matnet_jax.train.metrics_log import Mean, MetricsLog
 from matnet_jax.train.plan import (
     build_ascent,
-    build_hold,
     build_optimizer,
     build_plan,
+    build_stop_frozen,
     frozen_in,
 )
 from matnet_jax.train.profiling import profiler
@@ -125,7 +125,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
             group=examples_together(config),
             ascent=build_ascent(config),
             skip_nonfinite=config.train.on_nonfinite == "skip",
-            hold=build_hold(config),
+            stop_frozen=build_stop_frozen(config),
         ),
         donate_argnums=0,
         in_shardings=(replicated(mesh), batch_sharded(mesh), replicated(mesh)),

@@ -56,7 +56,7 @@ def make_train_step(
     group: int = 1,
     ascent: optax.GradientTransformation | None = None,
     skip_nonfinite: bool = False,
-    hold: Callable[[Any], Any] = lambda params: params,
+    stop_frozen: Callable[[Any], Any] = lambda params: params,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]:
     """Builds the training step; jit it with the state donated.
 
@@ -72,8 +72,8 @@ def make_train_step(
       skip_nonfinite: a step whose loss or gradient is NaN or infinite changes nothing but the step
         count, which the learning rate follows; the metric ``skipped`` is 1 then, and the others
         are 0.
-      hold: gives the parameters back, frozen ones without a gradient: none is computed for them,
-        and ``grad_norm`` is of the others.
+      stop_frozen: gives the parameters back, frozen ones without a gradient: none is computed for
+        them, and ``grad_norm`` is of the others.
 
     Returns:
       train_step(state, batch, key) -> (state, metrics). batch: image [B, H, W, 3] uint8, label [B]
@@ -87,10 +87,10 @@ def make_train_step(
     """
     if accumulate > 1 and getattr(objective, "reduction", "mean") == "sum":
         raise ValueError("accumulate > 1 averages the parts of a batch: not for a 'sum' over it")
-    free = make_loss(model, objective)
+    objective_loss = make_loss(model, objective)
 
     def loss(params: Any, *inputs: Any) -> Any:
-        return free(hold(params), *inputs)
+        return objective_loss(stop_frozen(params), *inputs)
 
     def whole(
         params: Any, collections: Mapping[str, Any], batch: Batch, key: jax.Array, step: jax.Array
