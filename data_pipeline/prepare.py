@@ -28,6 +28,7 @@ from data_pipeline.datasets.option_flags import (
     option_help,
 )
 from data_pipeline.detectors import DETECTORS, create_detector
+from data_pipeline.extract.again import forget_passed
 from data_pipeline.extract.crop import ALIGNMENTS, MARGIN
 from data_pipeline.extract.crops import (
     DENSE_LANDMARKS,
@@ -37,6 +38,7 @@ from data_pipeline.extract.crops import (
     extraction_path,
 )
 from data_pipeline.extract.extraction import Extraction
+from data_pipeline.extract.footage import box_files
 from data_pipeline.extract.locate import CHOICES
 from data_pipeline.files import locked, sha256_of
 from data_pipeline.landmarks.face_mesh import FaceMesh
@@ -118,7 +120,11 @@ def prepare(
             settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
         if settings.landmarks:
             FaceMesh(landmark_weights)  # likewise
-        done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
+        files = [extraction_path(out, v, settings) for v in listing.present]
+        own = settings.boxes_from == ORIGINALS
+        boxes = box_files(listing.present, settings, out) if own else {}
+        forget_passed(dict(zip(files, listing.present, strict=True)), boxes, masks=settings.masks)
+        done = sum(path.exists() for path in files)
         with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
             extract(
                 listing.present,
@@ -130,7 +136,6 @@ def prepare(
                 beam_options=beam_options,
                 progress=bar.update,
             )
-        files = [extraction_path(out, v, settings) for v in listing.present]
         extractions = [Extraction.load(path, crops=False) for path in files]
         failures = [
             (video, extraction.problem)

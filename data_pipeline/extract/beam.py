@@ -160,7 +160,7 @@ class _Extract(beam.DoFn):
                 )
             except Exception as error:  # one odd file must not end a run over thousands
                 reason = f"unexpected {type(error).__name__}: {error}"
-                extraction = failed(video, self._settings, reason)
+                extraction = failed(video, self._settings, reason, error)
             extraction.save(path)
 
 
