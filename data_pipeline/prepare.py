@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline.commands import Command
+from data_pipeline.commands import Command, ending_on_sigterm
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
 from data_pipeline.datasets import SPLITS, Listing, Video, open_data_set
 from data_pipeline.datasets.base import is_present
@@ -242,21 +242,22 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         margin=MARGIN if values.margin is None else values.margin,
         landmarks=values.landmarks or "",
     )
-    report = prepare(
-        values.dataset,
-        Path(values.root).expanduser().absolute(),
-        Path(values.out).expanduser().absolute(),
-        settings=settings,
-        options=given_options(values),
-        compression=values.compression,
-        splits=tuple(values.split or SPLITS),
-        weights=_file(values.detector_weights),
-        landmark_weights=_file(values.landmark_weights),
-        allow_missing=values.allow_missing,
-        file_format=values.format,
-        workers=values.workers,
-        beam_options=beam_options,
-    )
+    with ending_on_sigterm():
+        report = prepare(
+            values.dataset,
+            Path(values.root).expanduser().absolute(),
+            Path(values.out).expanduser().absolute(),
+            settings=settings,
+            options=given_options(values),
+            compression=values.compression,
+            splits=tuple(values.split or SPLITS),
+            weights=_file(values.detector_weights),
+            landmark_weights=_file(values.landmark_weights),
+            allow_missing=values.allow_missing,
+            file_format=values.format,
+            workers=values.workers,
+            beam_options=beam_options,
+        )
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
         where = Path(values.out) / "failures.csv"
