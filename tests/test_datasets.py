@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections import Counter
 from pathlib import Path
@@ -261,6 +262,21 @@ def test_the_embedded_set_goes_the_way_of_every_other(tmp_path: Path) -> None:
         {p for v in found.present if v.split == s for p in v.people} for s in ("train", "test")
     )
     assert not train & test
+
+
+def test_a_full_disk_leaves_no_empty_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    data_set = open_data_set("synthetic", identities=3, size=32)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("pathlib.Path.write_bytes", full)
+        patch.setattr("cv2.imwrite", lambda path, _: Path(path).touch() or False)
+        data_set.list(tmp_path, compression="", splits=("train",))
+    assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
+    [first, *_] = data_set.list(tmp_path, compression="", splits=("train",)).present
+    assert all(frame.stat().st_size for frame in first.path.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"folder", "synthetic"}))
