@@ -13,6 +13,7 @@ import trees
 from videos import write_clip
 
 from data_pipeline.datasets import DATA_SETS, SPLITS, DataSetError, open_data_set, options_of
+from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.datasets.leaks import find_leaks
 from data_pipeline.detectors.none import WholeImage
 from data_pipeline.extract.crops import Settings, extract_video
@@ -246,6 +247,15 @@ def test_a_csv_with_everything(tmp_path: Path) -> None:
     path.write_text("path,label\na b.mp4,0\na b.mp4,1\n")
     with pytest.raises(DataSetError, match=r"line 3: .*already on line 2"):
         open_data_set("folder").list(path, compression="", splits=SPLITS)
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x0cb", "a\x85b", "a\nb", "a\rb"])
+def test_a_csv_names_files_whatever_they_are_called(tmp_path: Path, name: str) -> None:
+    video = write_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / f"{name}.mp4")
+    write_test_list(tmp_path / "list.csv", [(video, 0, name, "", "", "", ())])
+    found = open_data_set("folder").list(tmp_path / "list.csv", compression="", splits=SPLITS)
+    assert [(v.path, v.video_id) for v in found.present] == [(video, name)]
+    assert found.missing == ()
 
 
 def test_the_embedded_set_goes_the_way_of_every_other(tmp_path: Path) -> None:

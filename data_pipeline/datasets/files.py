@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -22,18 +24,32 @@ _FRAME_LEVELS = ("images", "frames")
 
 
 def read_text(path: Path, hint: str) -> str:
-    """A text file's content.
+    """A text file's content, its newlines as they are.
 
     Raises:
       DataSetError: it cannot be read; the message ends with the hint.
     """
     try:
         # What of files' names is no UTF-8 comes back as `os` has it, which wrote it.
-        return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            return file.read()
     except FileNotFoundError as error:
         raise DataSetError(f"no {path}: {hint}") from error
     except OSError as error:
         raise DataSetError(f"cannot read {path}: {error}") from error
+
+
+def read_csv(path: Path, hint: str, **options: Any) -> csv.DictReader[str]:
+    """The rows of a CSV file, in whose names any character may be, a newline in quotes too.
+
+    Args:
+      path, hint: see `read_text`.
+      options: of the reader.
+
+    Raises:
+      DataSetError: it cannot be read; the message ends with the hint.
+    """
+    return csv.DictReader(io.StringIO(read_text(path, hint), newline=""), **options)
 
 
 def read_json(path: Path, hint: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections import Counter
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_pipeline.datasets.base import SPLITS, DataSet, DataSetError, Listing, Video
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_text
+from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_csv
 from data_pipeline.datasets.splits import drawn_split
 from data_pipeline.files import write_csv
 
@@ -109,8 +108,8 @@ class Folder(DataSet):
         return {i.relative_to(base).as_posix(): p for i, p in zip(ids, paths, strict=True)}
 
     def _from_csv(self, path: Path) -> tuple[Video, ...]:
-        lines = read_text(path, "--root is a folder, or a CSV file").splitlines()
-        reader = csv.DictReader(lines, restkey="more", restval="")
+        hint = "--root is a folder, or a CSV file"
+        reader = read_csv(path, hint, restkey="more", restval="")
         columns = reader.fieldnames or []
         unknown = sorted(set(columns) - {*_COLUMNS, *_OPTIONAL})
         if not set(_COLUMNS) <= set(columns) or unknown or len(set(columns)) < len(columns):
