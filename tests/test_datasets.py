@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,34 @@ def test_a_folder_of_frames_is_one_video(tmp_path: Path) -> None:
     tree.images("real/clip", ("1.jpg", "2.jpg"))
     tree.images("fake/clip", ("1.jpg", "2.jpg"))
     assert {v.path.name for v in listed(tree, "folder", frames=True).present} == {"clip"}
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    store, tree = trees.Tree(tmp_path / "store"), trees.Tree(tmp_path / "own")
+    store.videos("deep/a.mp4", "twice/b.mp4")
+    tree.videos("fake/c.mp4")
+    (tree.root / "real").symlink_to(store.root)
+    (store.root / "again").symlink_to(store.root / "twice")
+    (store.root / "deep" / "back").symlink_to(store.root)
+    ids = sorted(v.video_id for v in listed(tree, "folder").present)
+    assert ids == ["again/b", "c", "deep/a"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = trees.Tree(tmp_path / "own")
+    tree.videos("real/a.mp4", "real/closed/b.mp4", "fake/c.mp4")
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", guarded)
+    with pytest.raises(DataSetError, match=r"cannot read the folder .*closed \(Permission denied"):
+        listed(tree, "folder")
 
 
 def test_a_csv_with_everything(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,33 @@ def inside(root: Path, name: str, listed_in: Path) -> Path:
     if "\0" in name or not path.is_relative_to(os.path.normpath(root)) or path == root:
         raise DataSetError(f"{listed_in} names {name!r}, which is no file below {root}")
     return path
+
+
+def entries_below(folder: Path) -> Iterator[Path]:
+    """What is in a folder and below it, also behind links; none whose name begins with a dot.
+
+    A folder that several links lead to comes once, so that links may go round in circles.
+
+    Raises:
+      DataSetError: a folder may not be read.
+    """
+    seen = set()
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(where)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(where, name) for name in (*folders, *files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise DataSetError(
+            f"cannot read the folder {error.filename} ({error.strerror}): make it readable, or "
+            "move it elsewhere"
+        ) from error
 
 
 def first_present(*paths: Path) -> Path:

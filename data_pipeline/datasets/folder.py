@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_pipeline.datasets.base import SPLITS, DataSet, DataSetError, Listing, Video
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_csv
+from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries_below, read_csv
 from data_pipeline.datasets.splits import drawn_split
 from data_pipeline.files import write_csv
 
@@ -44,6 +44,8 @@ def write_test_list(
 @dataclasses.dataclass(frozen=True)
 class Folder(DataSet):
     """`<root>/[train|val|test/]{real,fake}/…`, files at any depth, or `<root>` a CSV file.
+
+    Links to folders are followed; what several of them lead to counts once.
 
     The id of a video is its path below the split folder's real/ or fake/, after the split's name.
     Without split folders, a video's split is drawn by its name: 80 % train, 10 % val, 10 % test,
@@ -98,7 +100,7 @@ class Folder(DataSet):
     def _names(self, base: Path) -> dict[str, Path]:
         """Id -> path; endings are part of an id only where files differ in nothing else."""
         suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-        paths = [p for p in sorted(base.rglob("[!.]*")) if p.suffix.lower() in suffixes]
+        paths = [p for p in sorted(entries_below(base)) if p.suffix.lower() in suffixes]
         if self.frames:
             images = {p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.parent != base}
             paths = sorted({p.parent if p in images else p for p in paths})
