@@ -42,7 +42,7 @@ from data_pipeline.extract.footage import box_files
 from data_pipeline.extract.locate import CHOICES
 from data_pipeline.files import locked, sha256_of
 from data_pipeline.landmarks.face_mesh import FaceMesh
-from data_pipeline.pack import FORMATS, pack
+from data_pipeline.pack import FORMATS, held_splits, pack
 from data_pipeline.progress import Progress
 
 _SHOWN = 10
@@ -101,7 +101,7 @@ def prepare(
 
     Raises:
       PrepareError: videos are missing and `allow_missing` is not set, masks are asked for and there
-        are none, or there is not one face.
+        are none, there is not one face, or the records that are there hold other splits too.
       DataSetError, DetectorError, LandmarkError: the data set, the detector or what finds dense
         landmarks cannot be opened.
       InUseError: another process writes to `out`.
@@ -110,7 +110,9 @@ def prepare(
 
     data_set = open_data_set(dataset, **(options or {}))
     listing = data_set.list(root, compression=compression, splits=splits)
+    name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
     with locked(out):
+        _check_splits(held_splits(out, name), splits, out / name)
         _check_missing(listing, root, out, allow_missing)
         maskless: list[Video] = []
         if settings.masks:
@@ -146,7 +148,6 @@ def prepare(
         faces = [len(extraction) for extraction in extractions]
         write_failures(out / "failures.csv", failures)
         write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
-        name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
         records = pack(
             files,
             out,
@@ -180,6 +181,16 @@ def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool)
         raise PrepareError(f"{message}\nComplete the data set, or go on with --allow_missing.")
     write_missing(out / "missing.txt", listing.missing)
     print(f"warning: {message}\nAll are listed in {out / 'missing.txt'}.", file=sys.stderr)
+
+
+def _check_splits(held: Sequence[str], splits: Sequence[str], records: Path) -> None:
+    """Refuses to replace records by those of fewer splits."""
+    if lost := [split for split in held if split not in splits]:
+        every = " ".join(f"--split={split}" for split in SPLITS if split in {*held, *splits})
+        raise PrepareError(
+            f"{records} holds {' and '.join(lost)} too, which would be lost: name all splits "
+            f"({every}), or give another --out"
+        )
 
 
 def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:

@@ -202,6 +202,20 @@ def test_one_run_at_a_time_writes_to_a_folder(
     assert COMMAND(command) == 0
 
 
+def test_records_of_another_split_are_not_replaced(
+    ffpp: Any, tmp_path: Path, fake_workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["--dataset=ffpp", f"--root={ffpp}", f"--out={out}", "--allow_missing"]
+    assert COMMAND([*command, "--split=train"]) == 0
+    assert COMMAND([*command, "--split=test"]) == 1
+    said = capsys.readouterr().err
+    assert "ffpp_c23 holds train too" in said and "(--split=train --split=test)" in said
+    assert len(RecordSource(out, "train"))
+    assert COMMAND([*command, "--split=train", "--split=test"]) == 0
+    assert len(RecordSource(out, "train")) == len(RecordSource(out, "test"))
+
+
 def test_nothing_at_all_is_an_error(tmp_path: Path, fake_workers: Any) -> None:
     root = tmp_path / "own"
     (root / "real").mkdir(parents=True)
