@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
 import warnings
@@ -21,6 +22,24 @@ from data_pipeline.extras import what_brings
 
 TOLD_ABOVE = "See the text above."  # of a flag that a command's text tells of
 _HELP = ("--help", "-h", "-help", "--helpfull")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Raises `Terminated` in the block when SIGTERM comes, so that it ends in good order."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _UsageError(Exception):
@@ -76,9 +95,11 @@ class Command:
             return _complain(str(error), self.usage_status)
         try:
             return self.run(values, rest) or 0
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
             return _complain(
-                "interrupted; what is done is kept, and the same command continues from there", 130
+                "interrupted; what is done is kept, and the same command continues from there",
+                128 + number,
             )
         except ModuleNotFoundError as error:
             if values.traceback or not what_brings(error.name):

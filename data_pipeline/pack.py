@@ -91,6 +91,16 @@ def pack(
     return target
 
 
+def held_splits(out: Path, name: str) -> list[str]:
+    """The splits of the build that is there, which `pack` replaces as a whole; see there."""
+    target = out / name / VERSION
+    return [split for split in SPLITS if (target / _columns_file(split)).exists()]
+
+
+def _columns_file(split: str) -> str:
+    return f"columns-{split}.npz"
+
+
 def _pictures(size: int, image_format: str, *, masks: bool) -> dict[str, dict[str, Any]]:
     """The features that are images, by name."""
     crop = {"image": {"shape": (size, size, 3), "encoding_format": image_format}}
@@ -144,7 +154,7 @@ def _write(
     for split, paths in by_split.items():
         parts = [_columns(Extraction.load(path, crops=False)) for path in paths]
         columns: dict[str, Any] = {k: np.concatenate([part[k] for part in parts]) for k in COLUMNS}
-        np.savez(building / name / VERSION / f"columns-{split}.npz", **columns)
+        np.savez(building / name / VERSION / _columns_file(split), **columns)
 
 
 class _Examples:

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline.commands import Command
+from data_pipeline.commands import Command, ending_on_sigterm
 from data_pipeline.coverage import write_coverage, write_failures, write_missing
 from data_pipeline.datasets import SPLITS, Listing, Video, open_data_set
 from data_pipeline.datasets.base import is_present
@@ -28,6 +28,7 @@ from data_pipeline.datasets.option_flags import (
     option_help,
 )
 from data_pipeline.detectors import DETECTORS, create_detector
+from data_pipeline.extract.again import forget_passed
 from data_pipeline.extract.crop import ALIGNMENTS, MARGIN
 from data_pipeline.extract.crops import (
     DENSE_LANDMARKS,
@@ -37,10 +38,11 @@ from data_pipeline.extract.crops import (
     extraction_path,
 )
 from data_pipeline.extract.extraction import Extraction
+from data_pipeline.extract.footage import box_files
 from data_pipeline.extract.locate import CHOICES
-from data_pipeline.files import sha256_of
+from data_pipeline.files import locked, sha256_of
 from data_pipeline.landmarks.face_mesh import FaceMesh
-from data_pipeline.pack import FORMATS, pack
+from data_pipeline.pack import FORMATS, held_splits, pack
 from data_pipeline.progress import Progress
 
 _SHOWN = 10
@@ -99,58 +101,64 @@ def prepare(
 
     Raises:
       PrepareError: videos are missing and `allow_missing` is not set, masks are asked for and there
-        are none, or there is not one face.
+        are none, there is not one face, or the records that are there hold other splits too.
       DataSetError, DetectorError, LandmarkError: the data set, the detector or what finds dense
         landmarks cannot be opened.
+      InUseError: another process writes to `out`.
     """
     from data_pipeline.extract.beam import extract  # seconds to import: not for --help or a typo
 
     data_set = open_data_set(dataset, **(options or {}))
     listing = data_set.list(root, compression=compression, splits=splits)
-    _check_missing(listing, root, out, allow_missing)
-    maskless: list[Video] = []
-    if settings.masks:
-        listing, maskless = _with_masks(listing, dataset)
-    create_detector(settings.detector, weights)  # says what is wrong before any work starts
-    if settings.detector == "retinaface" and weights is not None:  # others have one file alone
-        settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
-    if settings.landmarks:
-        FaceMesh(landmark_weights)  # likewise
-    done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
-    with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
-        extract(
-            listing.present,
-            settings,
-            out,
-            weights=weights,
-            landmark_weights=landmark_weights,
-            workers=workers,
-            beam_options=beam_options,
-            progress=bar.update,
-        )
-    files = [extraction_path(out, v, settings) for v in listing.present]
-    extractions = [Extraction.load(path, crops=False) for path in files]
-    failures = [
-        (video, extraction.problem)
-        for video, extraction in zip(listing.present, extractions, strict=True)
-        if extraction.problem
-    ]
-    failures += [(video, f"no mask: {video.mask or 'none of its subset'}") for video in maskless]
-    faces = [len(extraction) for extraction in extractions]
-    write_failures(out / "failures.csv", failures)
-    write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
     name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
-    records = pack(
-        files,
-        out,
-        name=name,
-        crop_size=settings.crop_size,
-        image_format=settings.image_format,
-        file_format=file_format,
-        masks=settings.masks,
-        num_dense=DENSE_LANDMARKS[settings.landmarks],
-        protocol=settings.protocol,
-    )
+    with locked(out):
+        _check_splits(held_splits(out, name), splits, out / name)
+        _check_missing(listing, root, out, allow_missing)
+        maskless: list[Video] = []
+        if settings.masks:
+            listing, maskless = _with_masks(listing, dataset)
+        create_detector(settings.detector, weights)  # says what is wrong before any work starts
+        if settings.detector == "retinaface" and weights is not None:  # others have one file alone
+            settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
+        if settings.landmarks:
+            FaceMesh(landmark_weights)  # likewise
+        files = [extraction_path(out, v, settings) for v in listing.present]
+        own = settings.boxes_from == ORIGINALS
+        boxes = box_files(listing.present, settings, out) if own else {}
+        forget_passed(dict(zip(files, listing.present, strict=True)), boxes, masks=settings.masks)
+        done = sum(path.exists() for path in files)
+        with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
+            extract(
+                listing.present,
+                settings,
+                out,
+                weights=weights,
+                landmark_weights=landmark_weights,
+                workers=workers,
+                beam_options=beam_options,
+                progress=bar.update,
+            )
+        extractions = [Extraction.load(path, crops=False) for path in files]
+        failures = [
+            (video, extraction.problem)
+            for video, extraction in zip(listing.present, extractions, strict=True)
+            if extraction.problem
+        ]
+        failures += [(v, f"no mask: {v.mask or 'none of its subset'}") for v in maskless]
+        faces = [len(extraction) for extraction in extractions]
+        write_failures(out / "failures.csv", failures)
+        write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
+        records = pack(
+            files,
+            out,
+            name=name,
+            crop_size=settings.crop_size,
+            image_format=settings.image_format,
+            file_format=file_format,
+            masks=settings.masks,
+            num_dense=DENSE_LANDMARKS[settings.landmarks],
+            protocol=settings.protocol,
+        )
     if records is None:
         raise PrepareError(
             f"not one face in {len(files)} videos: see {out / 'failures.csv'}; another --detector "
@@ -173,6 +181,16 @@ def _check_missing(listing: Listing, root: Path, out: Path, allow_missing: bool)
         raise PrepareError(f"{message}\nComplete the data set, or go on with --allow_missing.")
     write_missing(out / "missing.txt", listing.missing)
     print(f"warning: {message}\nAll are listed in {out / 'missing.txt'}.", file=sys.stderr)
+
+
+def _check_splits(held: Sequence[str], splits: Sequence[str], records: Path) -> None:
+    """Refuses to replace records by those of fewer splits."""
+    if lost := [split for split in held if split not in splits]:
+        every = " ".join(f"--split={split}" for split in SPLITS if split in {*held, *splits})
+        raise PrepareError(
+            f"{records} holds {' and '.join(lost)} too, which would be lost: name all splits "
+            f"({every}), or give another --out"
+        )
 
 
 def _with_masks(listing: Listing, dataset: str) -> tuple[Listing, list[Video]]:
@@ -235,21 +253,22 @@ def _run(values: flags.FlagValues, beam_options: list[str]) -> int:
         margin=MARGIN if values.margin is None else values.margin,
         landmarks=values.landmarks or "",
     )
-    report = prepare(
-        values.dataset,
-        Path(values.root).expanduser().absolute(),
-        Path(values.out).expanduser().absolute(),
-        settings=settings,
-        options=given_options(values),
-        compression=values.compression,
-        splits=tuple(values.split or SPLITS),
-        weights=_file(values.detector_weights),
-        landmark_weights=_file(values.landmark_weights),
-        allow_missing=values.allow_missing,
-        file_format=values.format,
-        workers=values.workers,
-        beam_options=beam_options,
-    )
+    with ending_on_sigterm():
+        report = prepare(
+            values.dataset,
+            Path(values.root).expanduser().absolute(),
+            Path(values.out).expanduser().absolute(),
+            settings=settings,
+            options=given_options(values),
+            compression=values.compression,
+            splits=tuple(values.split or SPLITS),
+            weights=_file(values.detector_weights),
+            landmark_weights=_file(values.landmark_weights),
+            allow_missing=values.allow_missing,
+            file_format=values.format,
+            workers=values.workers,
+            beam_options=beam_options,
+        )
     print(f"{report.faces} faces of {report.videos} videos in {report.records}")
     if report.failures:
         where = Path(values.out) / "failures.csv"

@@ -18,7 +18,7 @@ from test_prepare import video
 from videos import write_clip
 
 from data_pipeline.extract import beam
-from data_pipeline.extract.attempts import LIMIT, attempt, attempts, forget_last_attempts
+from data_pipeline.extract.attempts import LIMIT, attempt, attempts, settle_attempts
 from data_pipeline.extract.beam import ExtractionError, extract
 from data_pipeline.extract.crops import ORIGINALS, Settings, extraction_path
 from data_pipeline.extract.extraction import Extraction
@@ -117,9 +117,49 @@ def test_videos_that_others_died_beside_are_not_blamed(tmp_path: Path) -> None:
         crashed.wait()
         ended = beam._end([psutil.Process(slow.pid)])
         assert ended == {slow.pid} and beam._end([]) == set()
-        forget_last_attempts(tmp_path, ended)
+        settle_attempts(tmp_path, ended)
         assert [attempts(file) for file in files] == [lives, 0]
         crashed.stdout.close(), slow.stdout.close(), slow.wait()
+
+
+def test_a_run_that_was_killed_blames_no_video(tmp_path: Path) -> None:
+    [v] = clips(tmp_path / "in", 1)
+    file = extraction_path(tmp_path / "out", v, SETTINGS)
+    cut_off = []
+    for _ in range(LIMIT):
+        settle_attempts(file.parent)  # as every run begins
+        cut_off.append(attempt(file))
+        cut_off[-1].__enter__()  # and no exit: worker and run are killed
+        assert attempts(file) == 1
+    for deaths in range(2, LIMIT + 1):
+        settle_attempts(file.parent, set())  # these the run saw
+        cut_off.append(attempt(file))
+        cut_off[-1].__enter__()
+        assert attempts(file) == deaths
+    extract([v], SETTINGS, tmp_path / "out", workers=1)
+    assert len(Extraction.load(file)) == 2  # the last was not seen
+
+
+def test_sigterm_blames_no_video_and_ends_as_ctrl_c_does(tmp_path: Path) -> None:
+    write_clip(tmp_path / "in" / "real" / "a.mp4", 8)
+    code = (
+        "import os, signal, sys\n"
+        "from data_pipeline.extract import beam\n"
+        "from data_pipeline.extract.attempts import attempt\n"
+        "from data_pipeline.prepare import COMMAND\n"
+        "held = []\n"
+        "def run(pipeline, *, watched, tick, files):\n"
+        "    held.append(attempt(files / 'a.npz'))\n"
+        "    held[0].__enter__()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "beam._run = run\n"
+        "os._exit(COMMAND(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "out"
+    command = ["--dataset=folder", f"--root={tmp_path / 'in'}", f"--out={out}"]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert done.returncode == 143 and "the same command continues" in done.stderr
+    assert list((out / "videos").iterdir()) == []
 
 
 def test_what_beam_refuses_is_said_in_a_line(tmp_path: Path) -> None:

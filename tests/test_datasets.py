@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import trees
 from videos import write_clip
 
 from data_pipeline.datasets import DATA_SETS, SPLITS, DataSetError, open_data_set, options_of
+from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.datasets.leaks import find_leaks
 from data_pipeline.detectors.none import WholeImage
 from data_pipeline.extract.crops import Settings, extract_video
@@ -231,6 +234,34 @@ def test_a_folder_of_frames_is_one_video(tmp_path: Path) -> None:
     assert {v.path.name for v in listed(tree, "folder", frames=True).present} == {"clip"}
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    store, tree = trees.Tree(tmp_path / "store"), trees.Tree(tmp_path / "own")
+    store.videos("deep/a.mp4", "twice/b.mp4")
+    tree.videos("fake/c.mp4")
+    (tree.root / "real").symlink_to(store.root)
+    (store.root / "again").symlink_to(store.root / "twice")
+    (store.root / "deep" / "back").symlink_to(store.root)
+    ids = sorted(v.video_id for v in listed(tree, "folder").present)
+    assert ids == ["again/b", "c", "deep/a"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = trees.Tree(tmp_path / "own")
+    tree.videos("real/a.mp4", "real/closed/b.mp4", "fake/c.mp4")
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", guarded)
+    with pytest.raises(DataSetError, match=r"cannot read the folder .*closed \(Permission denied"):
+        listed(tree, "folder")
+
+
 def test_a_csv_with_everything(tmp_path: Path) -> None:
     write_clip(tmp_path / "a b.mp4", 3)
     path = tmp_path / "list.csv"
@@ -247,6 +278,15 @@ def test_a_csv_with_everything(tmp_path: Path) -> None:
         open_data_set("folder").list(path, compression="", splits=SPLITS)
 
 
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x0cb", "a\x85b", "a\nb", "a\rb"])
+def test_a_csv_names_files_whatever_they_are_called(tmp_path: Path, name: str) -> None:
+    video = write_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / f"{name}.mp4")
+    write_test_list(tmp_path / "list.csv", [(video, 0, name, "", "", "", ())])
+    found = open_data_set("folder").list(tmp_path / "list.csv", compression="", splits=SPLITS)
+    assert [(v.path, v.video_id) for v in found.present] == [(video, name)]
+    assert found.missing == ()
+
+
 def test_the_embedded_set_goes_the_way_of_every_other(tmp_path: Path) -> None:
     data_set = open_data_set("synthetic", identities=3, size=32)
     found = data_set.list(tmp_path / "drawn", compression="", splits=("train", "test"))
@@ -261,6 +301,21 @@ def test_the_embedded_set_goes_the_way_of_every_other(tmp_path: Path) -> None:
         {p for v in found.present if v.split == s for p in v.people} for s in ("train", "test")
     )
     assert not train & test
+
+
+def test_a_full_disk_leaves_no_empty_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    data_set = open_data_set("synthetic", identities=3, size=32)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("pathlib.Path.write_bytes", full)
+        patch.setattr("cv2.imwrite", lambda path, _: Path(path).touch() or False)
+        data_set.list(tmp_path, compression="", splits=("train",))
+    assert [p for p in tmp_path.rglob("*") if not p.is_dir()] == []
+    [first, *_] = data_set.list(tmp_path, compression="", splits=("train",)).present
+    assert all(frame.stat().st_size for frame in first.path.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(set(DATA_SETS) - {"folder", "synthetic"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.datasets.base import DataSet, DataSetError, Listing, Video
-from data_pipeline.datasets.files import inside, located, read_table, read_text, videos_in
+from data_pipeline.datasets.files import inside, located, read_csv, read_table, videos_in
 
 LAST_PARTS = {"train": 34, "val": 39, "test": 49}
 """The usual split: the last part of each."""
@@ -115,7 +114,7 @@ def _unlisted(folder: Path, table: dict[str, Any]) -> Iterator[str]:
 
 def _test_videos(labels: Path) -> Iterator[Video]:
     folder = labels.parent if labels.parent.name == "test" else labels.parent / "test"
-    reader = csv.DictReader(read_text(labels, "it comes with DFDC's test set").splitlines())
+    reader = read_csv(labels, "it comes with DFDC's test set")
     if not {"filename", "label"} <= set(reader.fieldnames or ()):
         held = ", ".join(reader.fieldnames or ["none"])
         raise DataSetError(f"{labels} needs the columns filename and label; it has {held}")

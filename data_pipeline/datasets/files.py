@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +25,32 @@ _FRAME_LEVELS = ("images", "frames")
 
 
 def read_text(path: Path, hint: str) -> str:
-    """A text file's content.
+    """A text file's content, its newlines as they are.
 
     Raises:
       DataSetError: it cannot be read; the message ends with the hint.
     """
     try:
         # What of files' names is no UTF-8 comes back as `os` has it, which wrote it.
-        return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            return file.read()
     except FileNotFoundError as error:
         raise DataSetError(f"no {path}: {hint}") from error
     except OSError as error:
         raise DataSetError(f"cannot read {path}: {error}") from error
+
+
+def read_csv(path: Path, hint: str, **options: Any) -> csv.DictReader[str]:
+    """The rows of a CSV file, in whose names any character may be, a newline in quotes too.
+
+    Args:
+      path, hint: see `read_text`.
+      options: of the reader.
+
+    Raises:
+      DataSetError: it cannot be read; the message ends with the hint.
+    """
+    return csv.DictReader(io.StringIO(read_text(path, hint), newline=""), **options)
 
 
 def read_json(path: Path, hint: str) -> Any:
@@ -71,6 +88,33 @@ def inside(root: Path, name: str, listed_in: Path) -> Path:
     if "\0" in name or not path.is_relative_to(os.path.normpath(root)) or path == root:
         raise DataSetError(f"{listed_in} names {name!r}, which is no file below {root}")
     return path
+
+
+def entries_below(folder: Path) -> Iterator[Path]:
+    """What is in a folder and below it, also behind links; none whose name begins with a dot.
+
+    A folder that several links lead to comes once, so that links may go round in circles.
+
+    Raises:
+      DataSetError: a folder may not be read.
+    """
+    seen = set()
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(where)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(where, name) for name in (*folders, *files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise DataSetError(
+            f"cannot read the folder {error.filename} ({error.strerror}): make it readable, or "
+            "move it elsewhere"
+        ) from error
 
 
 def first_present(*paths: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections import Counter
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_pipeline.datasets.base import SPLITS, DataSet, DataSetError, Listing, Video
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_text
+from data_pipeline.datasets.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries_below, read_csv
 from data_pipeline.datasets.splits import drawn_split
 from data_pipeline.files import write_csv
 
@@ -45,6 +44,8 @@ def write_test_list(
 @dataclasses.dataclass(frozen=True)
 class Folder(DataSet):
     """`<root>/[train|val|test/]{real,fake}/…`, files at any depth, or `<root>` a CSV file.
+
+    Links to folders are followed; what several of them lead to counts once.
 
     The id of a video is its path below the split folder's real/ or fake/, after the split's name.
     Without split folders, a video's split is drawn by its name: 80 % train, 10 % val, 10 % test,
@@ -99,7 +100,7 @@ class Folder(DataSet):
     def _names(self, base: Path) -> dict[str, Path]:
         """Id -> path; endings are part of an id only where files differ in nothing else."""
         suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-        paths = [p for p in sorted(base.rglob("[!.]*")) if p.suffix.lower() in suffixes]
+        paths = [p for p in sorted(entries_below(base)) if p.suffix.lower() in suffixes]
         if self.frames:
             images = {p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.parent != base}
             paths = sorted({p.parent if p in images else p for p in paths})
@@ -109,8 +110,8 @@ class Folder(DataSet):
         return {i.relative_to(base).as_posix(): p for i, p in zip(ids, paths, strict=True)}
 
     def _from_csv(self, path: Path) -> tuple[Video, ...]:
-        lines = read_text(path, "--root is a folder, or a CSV file").splitlines()
-        reader = csv.DictReader(lines, restkey="more", restval="")
+        hint = "--root is a folder, or a CSV file"
+        reader = read_csv(path, hint, restkey="more", restval="")
         columns = reader.fieldnames or []
         unknown = sorted(set(columns) - {*_COLUMNS, *_OPTIONAL})
         if not set(_COLUMNS) <= set(columns) or unknown or len(set(columns)) < len(columns):

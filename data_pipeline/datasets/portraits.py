@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_pipeline.datasets.base import DataSet, DataSetError, Listing, Video
-from data_pipeline.datasets.files import inside, read_text
+from data_pipeline.datasets.files import inside, read_csv
 from data_pipeline.datasets.splits import SHARES, drawn_split
 
 _MANIFEST = "manifest.csv"
@@ -71,8 +70,8 @@ def _shares(splits: list[str]) -> dict[str, float]:
 
 
 def _rows(manifest: Path) -> Iterator[dict[str, str]]:
-    text = read_text(manifest, "--root is a folder with portraits and their manifest.csv")
-    reader = csv.DictReader(text.splitlines(), restval="")
+    hint = "--root is a folder with portraits and their manifest.csv"
+    reader = read_csv(manifest, hint, restval="")
     have = reader.fieldnames or []
     if not set(_COLUMNS) <= set(have):
         raise DataSetError(

@@ -69,9 +69,15 @@ class Synthetic(DataSet):
 
 
 def _draw(folder: Path, images: np.ndarray, numbers: np.ndarray) -> None:
-    """A folder of frames, whole or not at all."""
+    """A folder of frames, whole or not at all.
+
+    Raises:
+      OSError: it cannot be written.
+    """
     if folder.is_dir():
         return
     with atomic_folder(folder) as building:
         for image, number in zip(images, numbers, strict=True):
-            cv2.imwrite(str(building / f"{number:04d}.png"), image[..., ::-1])
+            encoded = cv2.imencode(".png", image[..., ::-1])[1]
+            # Not by OpenCV, which says nothing of a full disk.
+            (building / f"{number:04d}.png").write_bytes(encoded.tobytes())

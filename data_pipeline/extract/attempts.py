@@ -1,6 +1,7 @@
 """Which videos a worker process died on: a note is there while a video is in a worker's hands.
 
-It says how many workers have begun, and the last one's process.
+It says how many workers have begun, and the last one's process, or 0 once its run has seen it die.
+One that nobody saw die went with its run, and the video is not to blame.
 """
 
 from __future__ import annotations
@@ -38,16 +39,20 @@ def forget_attempts(folder: Path) -> None:
         note.unlink(missing_ok=True)
 
 
-def forget_last_attempts(folder: Path, processes: Collection[int]) -> None:
-    """For processes that were ended from outside: what these had in hand did not kill them."""
+def settle_attempts(folder: Path, ended: Collection[int] | None = None) -> None:
+    """For the end of a run's processes: what those of `ended` had in hand did not kill them.
+
+    Args:
+      folder: of the outputs.
+      ended: processes that were ended from outside; None for all: a run that was killed had them.
+    """
     for note in folder.glob(f"*{_SUFFIX}"):
         count, process = _read(note)
-        if process not in processes:
-            continue
-        if count > 1:
-            _write(note, count - 1, 0)
-        else:
+        innocent = process and (ended is None or process in ended)
+        if innocent and count == 1:
             note.unlink(missing_ok=True)
+        elif process:
+            _write(note, count - 1 if innocent else count, 0)
 
 
 def _read(note: Path) -> tuple[int, int]:

@@ -32,7 +32,7 @@ from data_pipeline.extract.attempts import (
     attempt,
     attempts,
     forget_attempts,
-    forget_last_attempts,
+    settle_attempts,
 )
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path, failed
 from data_pipeline.extract.footage import box_files, stored_boxes
@@ -86,6 +86,7 @@ def extract(
     boxes = box_files(files.values(), settings, out)
     waiting = {path: video for path, video in files.items() if not path.exists()}
     (out / "videos").mkdir(parents=True, exist_ok=True)
+    settle_attempts(out / "videos")  # what an earlier run had in hand when it was killed
     counter = _Counter(out, progress)
     fruitless = 0
     while waiting:
@@ -160,7 +161,7 @@ class _Extract(beam.DoFn):
                 )
             except Exception as error:  # one odd file must not end a run over thousands
                 reason = f"unexpected {type(error).__name__}: {error}"
-                extraction = failed(video, self._settings, reason)
+                extraction = failed(video, self._settings, reason, error)
             extraction.save(path)
 
 
@@ -216,7 +217,7 @@ def _run(pipeline: beam.Pipeline, *, watched: bool, tick: Callable[[], None], fi
                         raise _WorkerDied
     finally:
         tick()
-        forget_last_attempts(files, _end(_workers()))
+        settle_attempts(files, _end(_workers()))
     if failure:
         # Beam may notice a dead worker itself. What a worker raised comes with its traceback.
         if watched and "Traceback" not in str(failure[0]):

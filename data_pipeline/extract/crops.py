@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, Face
+from data_pipeline.extract.again import passes, state_of
 from data_pipeline.extract.crop import (
     ALIGNMENTS,
     MARGIN,
@@ -21,7 +22,7 @@ from data_pipeline.extract.crop import (
     crop_matrix,
     crop_points,
 )
-from data_pipeline.extract.extraction import FORMAT, Extraction
+from data_pipeline.extract.extraction import FORMAT, Extraction, State
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.locate import Boxes, Located, locate, place
 from data_pipeline.extract.masks import Masks, encode_mask
@@ -160,6 +161,8 @@ def extract_video(
       mesh: finds the dense landmarks, where the settings ask for them.
     """
     problems: list[str] = []
+    state = state_of(video, masks=settings.masks)
+    broken: Exception | None
     crops = _Crops(settings, mesh)
     read = 0
     try:
@@ -169,11 +172,16 @@ def extract_video(
             read += 1
             crops.add(one, masks)
         problems += [frames.problem, masks.problem if masks else ""]
+        broken = frames.error
     except ValueError as error:  # VideoError, and boxes of other footage
         problems.append(str(error))
+        broken = error
     if crops.faceless:
         problems.append(f"no face in {crops.faceless} of {read} frames")
-    return crops.extraction(video, "; ".join(filter(None, problems)))
+    problem = "; ".join(filter(None, problems))
+    if not problem or passes(broken) or state != state_of(video, masks=settings.masks):
+        state = None
+    return crops.extraction(video, problem, state)
 
 
 def find(frames: Iterable[Frame], detector: Detector, settings: Settings) -> Iterator[Located]:
@@ -214,9 +222,12 @@ def _geometry(settings: Settings) -> dict[str, Any]:
     }
 
 
-def failed(video: Video, settings: Settings, problem: str) -> Extraction:
-    """What is kept of a video that gave nothing, and why."""
-    return _Crops(settings).extraction(video, problem)
+def failed(
+    video: Video, settings: Settings, problem: str, error: Exception | None = None
+) -> Extraction:
+    """What is kept of a video that gave nothing, and why; `error` is what it was raised as."""
+    state = None if passes(error) else state_of(video, masks=settings.masks)
+    return _Crops(settings).extraction(video, problem, state)
 
 
 class _Crops:
@@ -249,7 +260,7 @@ class _Crops:
                 self._masks.append(encode_mask(cut_mask(mask, face, self._settings)))
             self._rows.append((frame.number, frame.timestamp, track, face))
 
-    def extraction(self, video: Video, problem: str) -> Extraction:
+    def extraction(self, video: Video, problem: str, state: State | None) -> Extraction:
         meta = {
             name: getattr(video, name)
             for name in (
@@ -270,6 +281,7 @@ class _Crops:
             score=np.array([face.score for face in faces], np.float32),
             size=np.array(self._size, np.int32),
             problem=problem,
+            state=state,
             masks=self._masks,
             landmarks_dense=np.array(self._dense, np.float32).reshape(-1, count, 2)
             if count

@@ -15,8 +15,14 @@ from data_pipeline.files import atomic_file
 FORMAT = 2
 """Of the files; another one makes other file names, so old files are not mistaken for new."""
 
+State = list[list[int]]
+"""Of each file that a video was read from: its bytes, and its last change in ns."""
 
 _BULK = ("crops", "masks", "landmarks_dense")
+
+
+class DamagedError(ValueError):
+    """A stored file cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Extraction:
       problem: why frames or faces are missing, or "".
       masks: encoded PNGs, one a crop, or [] where none were asked for.
       landmarks_dense: [n, K, 2] in pixels of the crops; None where none were asked for.
+      state: of the video's files where the problem is theirs; None where it may pass, and of files
+        of an older version.
     """
 
     meta: dict[str, Any]
@@ -45,6 +53,7 @@ class Extraction:
     problem: str
     masks: list[bytes] = dataclasses.field(default_factory=list)
     landmarks_dense: np.ndarray | None = None
+    state: State | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -64,7 +73,7 @@ class Extraction:
         with atomic_file(path, "wb") as file:
             np.savez(
                 file,
-                meta=json.dumps({**self.meta, "problem": self.problem}),
+                meta=json.dumps({**self.meta, "problem": self.problem, "state": self.state}),
                 **_joined("crops", "lengths", self.crops),
                 **extras,
                 frame=self.frame,
@@ -86,21 +95,21 @@ class Extraction:
             `landmarks_dense` empty.
 
         Raises:
-          ValueError: the file is damaged.
+          DamagedError: the file is damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
                 wanted = [name for name in stored.files if crops or name not in _BULK]
                 fields = {name: stored[name] for name in wanted}
             meta = json.loads(str(fields.pop("meta")))
-            problem = meta.pop("problem")
+            problem, state = meta.pop("problem"), meta.pop("state", None)
             images, masks = (
                 _split(fields.pop(name, None), fields.pop(lengths, None))
                 for name, lengths in (("crops", "lengths"), ("masks", "mask_lengths"))
             )
-            return cls(meta=meta, crops=images, problem=problem, masks=masks, **fields)
+            return cls(meta=meta, crops=images, problem=problem, masks=masks, state=state, **fields)
         except Exception as error:  # zipfile, NumPy and JSON each raise their own
-            raise ValueError(f"{path} is damaged ({error}): delete it and rerun") from error
+            raise DamagedError(f"{path} is damaged ({error}): delete it and rerun") from error
 
 
 def _joined(name: str, lengths_name: str, images: list[bytes]) -> dict[str, Any]:

@@ -38,11 +38,13 @@ class FrameStream:
 
     Attributes:
       problem: after the last frame: why some are missing, or "".
+      error: what the file broke off with, or None.
     """
 
     def __init__(self, path: Path, wanted: list[int], read: Callable[[], Iterator[Frame]]) -> None:
         self._path, self.wanted, self._read = path, wanted, read
         self.problem = ""
+        self.error: Broken | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises VideoError where not one frame can be read."""
@@ -52,9 +54,9 @@ class FrameStream:
                 count += 1
                 yield frame
         except Broken as error:
-            why = str(error)
+            why, self.error = str(error), error
         if not count:
-            raise VideoError(f"{self._path}: no frame decodes ({why})")
+            raise VideoError(f"{self._path}: no frame decodes ({why})") from self.error
         missing = len(self.wanted) - count
         if missing > 0:
             self.problem = f"{missing} of {len(self.wanted)} frames missing: {why}"

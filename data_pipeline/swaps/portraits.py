@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_pipeline.datasets.files import IMAGE_SUFFIXES, read_text
+from data_pipeline.datasets.files import IMAGE_SUFFIXES, read_csv
 from data_pipeline.landmarks.find import Find
 from data_pipeline.training.blend.regions import LAYOUTS
 
@@ -86,7 +85,7 @@ def sources_of_manifest(root: Path, groups: Sequence[str]) -> list[Source]:
       SwapError: no manifest, one without a column, or no image of these groups.
     """
     path = root / "manifest.csv"
-    reader = csv.DictReader(read_text(path, "--portraits names a folder with it").splitlines())
+    reader = read_csv(path, "--portraits names a folder with it")
     missing = sorted(set(_COLUMNS) - set(reader.fieldnames or ()))
     if missing:
         raise SwapError(f"{path} has no column {', '.join(missing)}; it needs {_COLUMNS}")
