@@ -222,6 +222,51 @@ def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
         predict_files(other, paths, out, resume=True)
 
 
+def test_a_rerun_scores_what_had_an_error_and_what_changed(stub: Any, tmp_path: Path) -> None:
+    names = ("same", "replaced", "truncated", "missing", "scored and gone")
+    same, replaced, truncated, missing, gone = (str(tmp_path / f"{name}.jpg") for name in names)
+    dark, bright = jpeg(moving_square(5)), jpeg(moving_square(60))
+    for path in (same, replaced, gone):
+        Path(path).write_bytes(dark)
+    Path(truncated).write_bytes(bright[:40])
+    paths, out = [same, replaced, truncated, missing, gone], tmp_path / "out"
+    before = {p.input: p for p in predict_files(stub.predictor, paths, out)}
+    assert before[truncated].error and before[missing].error
+    for path in (replaced, truncated, missing):
+        Path(path).write_bytes(bright)
+    Path(gone).unlink()
+    stub.sizes.clear()
+    after = {p.input: p for p in predict_files(stub.predictor, paths, out, resume=True)}
+    assert sum(stub.sizes) == sum(after[path].faces for path in (replaced, truncated, missing)) > 0
+    assert after[same] == before[same] and after[gone] == before[gone]
+    assert not any(p.error for p in after.values())
+    assert after[replaced].score == after[truncated].score == after[missing].score
+    assert after[replaced].score != before[replaced].score
+
+
+def test_a_raised_limit_is_tried_again(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    low = dataclasses.replace(stub.predictor, limits=Limits(max_pixels=100))
+    [refused] = predict_files(low, [str(path)], out)
+    assert "--max_pixels" in refused.error
+    [scored] = predict_files(stub.predictor, [str(path)], out, resume=True)
+    assert scored.score is not None and not scored.error
+
+
+def test_a_log_without_sizes_is_resumed(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    done = predict_files(stub.predictor, [str(path)], out)
+    log = out / "predictions.jsonl"
+    about, line = map(json.loads, log.read_text().splitlines())
+    del line["size"], line["mtime_ns"]
+    log.write_text(f"{json.dumps(about)}\n{json.dumps(line)}\n")
+    stub.sizes.clear()
+    assert predict_files(stub.predictor, [str(path)], out, resume=True) == done
+    assert stub.sizes == []
+
+
 def test_an_interrupted_run_keeps_what_is_done(
     stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from matnet_jax.predict.results import (
     Log,
     Prediction,
     append_prediction,
+    stamp_of,
     write_predictions,
 )
 
@@ -44,8 +45,9 @@ def predict_files(
       out: folder, made when it is not there.
       overlay: also writes annotated copies into ``<out>/overlays``, and ``predictions.html``, which
         shows them.
-      resume: takes what an earlier run with the same network and settings finished; with `overlay`
-        files that it left without a copy are scored again.
+      resume: takes what an earlier run with the same network and settings finished without an
+        error, unless the file has changed since; with `overlay` files that it left without a copy
+        are scored again.
 
     Returns:
       The predictions, in the order of the inputs; after an interruption those that were done.
@@ -59,8 +61,9 @@ def predict_files(
     if overlay:
         predictor = dataclasses.replace(predictor, keep_attention=True)
     reasons = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
-    log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
     media = [path for path, reason in reasons.items() if not reason]
+    stamps = {path: stamp_of(path) for path in media}
+    log = Log(out / "predictions.jsonl", predictor.about, resume=resume, stamps=stamps)
     left = [
         path
         for path in media
