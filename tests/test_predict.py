@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +357,38 @@ def test_copies_are_made_within_the_limits_of_scoring(stub: Any, tmp_path: Path)
     with pytest.raises(ValueError, match="no frame decodes"):
         write_overlay(predictions[0], tmp_path / "out", limits=Limits(max_seconds=0.0))
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_copy_that_the_disk_has_no_room_for_is_not_there(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(60)))
+    prediction = Predictor(stub.network, settings=SETTINGS, keep_attention=True)(path)
+    with file_size_limit(4096), pytest.raises(OSError, match="too large"):
+        write_overlay(prediction, out)
+    assert not list(tmp_path.glob("*out*"))
+    assert write_overlay(prediction, out).stat().st_size > 4096
+
+
+def test_a_copy_that_is_cut_off_is_not_on_the_page(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(60)))
+    predict_files(stub.predictor, [str(path)], out, overlay=True)
+    [copy] = (out / "overlays").iterdir()
+    copy.write_bytes(copy.read_bytes()[:4096])
+    [done] = predict_files(stub.predictor, [str(path)], out, overlay=True, resume=True)
+    page = (out / "predictions.html").read_text(encoding="utf-8")
+    assert f"{done.score:.4f}" in page and "data:image" not in page
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Writes end at so many bytes of a file, part of them written, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_predictions_by_other_boxes_are_not_mixed(stub: Any, tmp_path: Path) -> None:
