@@ -20,6 +20,7 @@ from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
+from matnet_jax.runtime.preemption import Preempted
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Blended, Fitted, Released, Run, Sweep
 from matnet_jax.sweep.networks import checkpoint_of, make_network
@@ -91,7 +92,7 @@ def run_sweep(
 
     A run that ended is not trained again, one that was interrupted continues, and an evaluation
     whose files are there is kept, unless its config was another. Runs that fail do not keep the
-    others from running.
+    others from running, whatever they fail of.
 
     Args:
       sweep: what to run.
@@ -140,8 +141,12 @@ def run_sweep(
                 _blend(sweep, run, workdir)
             else:
                 _make_and_evaluate(sweep, run, configs[run.name], workdir, datasets, released)
+        except Preempted:
+            raise
         except (ValueError, OSError) as error:  # what a user can put right; see commands.py
             failed[run.name] = str(error)
+        except Exception as error:  # whatever it is, such as a device that ran out of memory
+            failed[run.name] = f"{type(error).__name__}: {error}"
     return failed
 
 
@@ -199,9 +204,11 @@ def _evaluation(workdir: Path, run: str, data: str) -> Path:
 
 def _is_done(path: Path, config: ConfigDict, *, but_for: tuple[str, ...] = ()) -> bool:
     """Whether a file is of this config; fields that begin with `but_for` may be others."""
-    if not path.exists():
+    try:
+        made_by = read_metrics(path)["config"]
+    except (OSError, ValueError, KeyError):  # not there, or cut off
         return False
-    changed = changes(comparable(read_metrics(path)["config"]), comparable(config))
+    changed = changes(comparable(made_by), comparable(config))
     return all(field.startswith(but_for) for field in changed)
 
 
