@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and the folder of what is kept for later.
+"""Files and folders that are there whole or not at all, and folders that one process writes to.
 
 A reader, or a rerun after a kill, sees the old file or the new one, never a part.
 """
@@ -7,15 +7,62 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # as Lustre without its option flock
+
+
+class InUseError(OSError):
+    """Another process holds the folder.
+
+    Attributes:
+      owner: which one, for messages.
+    """
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        super().__init__(
+            f"{folder} is in use by {owner}; wait for it, stop it, or give another folder"
+        )
+        self.owner = owner
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike) -> Iterator[None]:
+    """Makes `folder` and holds it against every other process that asks for it in this way.
+
+    The lock ends with the process, however it ends; nothing has to be cleaned up after a kill. A
+    file system that knows no locks holds nothing.
+
+    Raises:
+      InUseError: another process holds it.
+      OSError: the folder can't be made or written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise InUseError(folder, lock.read().strip() or "another process") from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+        yield
 
 
 @contextlib.contextmanager

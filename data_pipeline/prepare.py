@@ -38,7 +38,7 @@ from data_pipeline.extract.crops import (
 )
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.extract.locate import CHOICES
-from data_pipeline.files import sha256_of
+from data_pipeline.files import locked, sha256_of
 from data_pipeline.landmarks.face_mesh import FaceMesh
 from data_pipeline.pack import FORMATS, pack
 from data_pipeline.progress import Progress
@@ -102,55 +102,57 @@ def prepare(
         are none, or there is not one face.
       DataSetError, DetectorError, LandmarkError: the data set, the detector or what finds dense
         landmarks cannot be opened.
+      InUseError: another process writes to `out`.
     """
     from data_pipeline.extract.beam import extract  # seconds to import: not for --help or a typo
 
     data_set = open_data_set(dataset, **(options or {}))
     listing = data_set.list(root, compression=compression, splits=splits)
-    _check_missing(listing, root, out, allow_missing)
-    maskless: list[Video] = []
-    if settings.masks:
-        listing, maskless = _with_masks(listing, dataset)
-    create_detector(settings.detector, weights)  # says what is wrong before any work starts
-    if settings.detector == "retinaface" and weights is not None:  # others have one file alone
-        settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
-    if settings.landmarks:
-        FaceMesh(landmark_weights)  # likewise
-    done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
-    with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
-        extract(
-            listing.present,
-            settings,
+    with locked(out):
+        _check_missing(listing, root, out, allow_missing)
+        maskless: list[Video] = []
+        if settings.masks:
+            listing, maskless = _with_masks(listing, dataset)
+        create_detector(settings.detector, weights)  # says what is wrong before any work starts
+        if settings.detector == "retinaface" and weights is not None:  # others have one file alone
+            settings = dataclasses.replace(settings, detector_sha256=sha256_of(weights))
+        if settings.landmarks:
+            FaceMesh(landmark_weights)  # likewise
+        done = sum(extraction_path(out, v, settings).exists() for v in listing.present)
+        with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
+            extract(
+                listing.present,
+                settings,
+                out,
+                weights=weights,
+                landmark_weights=landmark_weights,
+                workers=workers,
+                beam_options=beam_options,
+                progress=bar.update,
+            )
+        files = [extraction_path(out, v, settings) for v in listing.present]
+        extractions = [Extraction.load(path, crops=False) for path in files]
+        failures = [
+            (video, extraction.problem)
+            for video, extraction in zip(listing.present, extractions, strict=True)
+            if extraction.problem
+        ]
+        failures += [(v, f"no mask: {v.mask or 'none of its subset'}") for v in maskless]
+        faces = [len(extraction) for extraction in extractions]
+        write_failures(out / "failures.csv", failures)
+        write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
+        name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
+        records = pack(
+            files,
             out,
-            weights=weights,
-            landmark_weights=landmark_weights,
-            workers=workers,
-            beam_options=beam_options,
-            progress=bar.update,
+            name=name,
+            crop_size=settings.crop_size,
+            image_format=settings.image_format,
+            file_format=file_format,
+            masks=settings.masks,
+            num_dense=DENSE_LANDMARKS[settings.landmarks],
+            protocol=settings.protocol,
         )
-    files = [extraction_path(out, v, settings) for v in listing.present]
-    extractions = [Extraction.load(path, crops=False) for path in files]
-    failures = [
-        (video, extraction.problem)
-        for video, extraction in zip(listing.present, extractions, strict=True)
-        if extraction.problem
-    ]
-    failures += [(video, f"no mask: {video.mask or 'none of its subset'}") for video in maskless]
-    faces = [len(extraction) for extraction in extractions]
-    write_failures(out / "failures.csv", failures)
-    write_coverage(out / "coverage.json", listing, faces, without_mask=maskless)
-    name = "_".join(filter(None, (dataset, compression if dataset == "ffpp" else "")))
-    records = pack(
-        files,
-        out,
-        name=name,
-        crop_size=settings.crop_size,
-        image_format=settings.image_format,
-        file_format=file_format,
-        masks=settings.masks,
-        num_dense=DENSE_LANDMARKS[settings.landmarks],
-        protocol=settings.protocol,
-    )
     if records is None:
         raise PrepareError(
             f"not one face in {len(files)} videos: see {out / 'failures.csv'}; another --detector "

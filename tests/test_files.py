@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import stat
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 from data_pipeline.files import (
+    InUseError,
     atomic_file,
     atomic_folder,
     atomic_path,
     cache_folder,
+    locked,
     write_csv,
     write_json,
 )
@@ -121,3 +124,24 @@ def test_one_folder_holds_what_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert cache_folder() == tmp_path / "matnet_jax"
     monkeypatch.setenv("MATNET_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path / "a" / "b"):
+        with pytest.raises(InUseError, match=rf"b is in use by process {os.getpid()} on ") as held:
+            with locked(tmp_path / "a" / "b"):
+                pass
+        assert held.value.owner.startswith(f"process {os.getpid()} on ")
+    with locked(tmp_path / "a" / "b"):
+        pass  # free again
+
+
+def test_a_file_system_without_locks_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path), locked(tmp_path):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from data_pipeline.detectors import DetectorError, Face, create_detector
 from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.extraction import Extraction
+from data_pipeline.files import locked
 from data_pipeline.pack import pack
 from data_pipeline.prepare import COMMAND, PrepareError, prepare
 from data_pipeline.training.sources import DataError, RecordSource, find_build
@@ -186,6 +188,18 @@ def test_failures_and_coverage_are_written(tmp_path: Path, fake_workers: Any) ->
     coverage = json.loads((out / "coverage.json").read_text())
     assert coverage["without_face"][0]["video_id"] == "empty"
     assert coverage["faces"] == 4
+
+
+def test_one_run_at_a_time_writes_to_a_folder(
+    ffpp: Any, tmp_path: Path, fake_workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["--dataset=ffpp", f"--root={ffpp}", f"--out={out}", "--allow_missing"]
+    with locked(out):
+        assert COMMAND(command) == 1
+        assert f"{out} is in use by process {os.getpid()} on " in capsys.readouterr().err
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    assert COMMAND(command) == 0
 
 
 def test_nothing_at_all_is_an_error(tmp_path: Path, fake_workers: Any) -> None:

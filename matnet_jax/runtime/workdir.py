@@ -1,14 +1,15 @@
 """What a run leaves in its workdir beside checkpoints and metrics, and who may write there."""
 
 import contextlib
-import fcntl
 import importlib.metadata
-import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+
+from data_pipeline.files import InUseError
+from data_pipeline.files import locked as locked_folder
 
 _PACKAGES = ("matnet-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -26,26 +27,18 @@ def locked(workdir: Path) -> Iterator[None]:
     Raises:
       WorkdirError: if another process trains there, or nothing can be written there.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "a+")  # noqa: SIM115 (held open as long as the lock)
-    except OSError as error:
-        raise WorkdirError(
-            f"cannot write to the workdir {workdir} ({error.strerror}); give another --workdir"
-        ) from error
-    with lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
+            stack.enter_context(locked_folder(workdir))
+        except InUseError as error:
             raise WorkdirError(
-                f"{workdir} is in use: {owner} trains there; wait for it, stop it, or give another "
-                "--workdir"
+                f"{workdir} is in use: {error.owner} trains there; wait for it, stop it, or give "
+                "another --workdir"
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
+        except OSError as error:
+            raise WorkdirError(
+                f"cannot write to the workdir {workdir} ({error.strerror}); give another --workdir"
+            ) from error
         yield
 
 
