@@ -1,7 +1,6 @@
 """Runs a sweep: trains what is not trained, scores what is not scored."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from matnet_jax.runtime.config_files import load_config
 from matnet_jax.runtime.preemption import Preempted
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Blended, Fitted, Released, Run, Sweep
-from matnet_jax.sweep.networks import checkpoint_of, make_network
+from matnet_jax.sweep.networks import NOTE, checkpoint_of, make_network
 from matnet_jax.train.run import MAY_CHANGE
 
 _COSTS = "costs.json"
@@ -130,10 +129,7 @@ def run_sweep(
     failed: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         progress(f"run {number} of {len(runs)}: {run.name}")
-        if (
-            run.starts_from is not None
-            and not (workdir / run.starts_from / "trained.json").exists()
-        ):
+        if run.starts_from is not None and not (workdir / run.starts_from / NOTE).exists():
             failed[run.name] = f"starts from {run.starts_from}, which is not trained"
             continue
         try:
@@ -174,10 +170,8 @@ def _make_and_evaluate(
     folder = workdir / run.name
     # A training goes on where its end was moved; what was fitted or read has no end.
     kept = MAY_CHANGE if isinstance(run, (Fitted, Released)) else ()
-    if not _is_done(folder / "trained.json", config, but_for=kept):
-        result = make_network(run, config, folder, released=released)
-        if jax.process_index() == 0:
-            write_json(folder / "trained.json", {"config": _plain(config), **result})
+    if not _is_done(folder / NOTE, config, but_for=kept):
+        make_network(run, config, folder, released=released)
     checkpoint = checkpoint_of(run)
     for data in sweep.scored_on(run.name):
         scored = config.copy_and_resolve_references()
@@ -210,7 +204,3 @@ def _is_done(path: Path, config: ConfigDict, *, but_for: tuple[str, ...] = ()) -
         return False
     changed = changes(comparable(made_by), comparable(config))
     return all(field.startswith(but_for) for field in changed)
-
-
-def _plain(config: ConfigDict) -> dict[str, Any]:
-    return json.loads(config.to_json_best_effort())
