@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.frames import VideoError
 from data_pipeline.extract.limits import Limits
+from data_pipeline.files import InUseError, locked
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo
@@ -268,6 +270,17 @@ def test_a_log_without_sizes_is_resumed(stub: Any, tmp_path: Path) -> None:
     stub.sizes.clear()
     assert predict_files(stub.predictor, [str(path)], out, resume=True) == done
     assert stub.sizes == []
+
+
+def test_one_run_at_a_time_writes_to_a_folder(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    predict_files(stub.predictor, [str(path)], out)
+    before = {file: file.read_bytes() for file in out.glob("predictions.*")}
+    other = dataclasses.replace(stub.predictor, threshold=0.9)
+    with locked(out), pytest.raises(InUseError, match=f"is in use by process {os.getpid()} on "):
+        predict_files(other, [str(path)], out)
+    assert {file: file.read_bytes() for file in out.glob("predictions.*")} == before
 
 
 def test_an_interrupted_run_keeps_what_is_done(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.extract.limits import Limits
+from data_pipeline.files import locked
 from data_pipeline.progress import Progress
 from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
@@ -54,9 +55,22 @@ def predict_files(
 
     Raises:
       DetectorError: the detector cannot be set up.
+      InUseError: another process writes to `out`.
       KeyboardInterrupt: after the files are written.
       ValueError: see `Log`.
     """
+    with locked(out):
+        return _predict_files(predictor, inputs, out, overlay=overlay, resume=resume)
+
+
+def _predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str] | Mapping[str, str],
+    out: Path,
+    *,
+    overlay: bool,
+    resume: bool,
+) -> list[Prediction]:
     annotated = out / "overlays"
     if overlay:
         predictor = dataclasses.replace(predictor, keep_attention=True)
