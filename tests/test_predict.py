@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import av
 import jax
 import numpy as np
 import pytest
+from disk import file_size_limit
 from PIL import Image
 from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
@@ -391,17 +389,6 @@ def test_a_copy_that_is_cut_off_is_not_on_the_page(stub: Any, tmp_path: Path) ->
     [done] = predict_files(stub.predictor, [str(path)], out, overlay=True, resume=True)
     page = (out / "predictions.html").read_text(encoding="utf-8")
     assert f"{done.score:.4f}" in page and "data:image" not in page
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Writes end at so many bytes of a file, part of them written, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_predictions_by_other_boxes_are_not_mixed(stub: Any, tmp_path: Path) -> None:
