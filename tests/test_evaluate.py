@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,26 @@ def test_the_protocol_is_the_configs(sources: Any, tmp_path: Path) -> None:
     assert metrics["protocol"]["aggregation"] == "max" and metrics["protocol"]["threshold"] == 0.4
     assert metrics["protocol"]["log_loss_epsilon"] == 1e-7
     assert metrics["intervals"] and metrics["fitted"]
+
+
+@pytest.mark.parametrize("cut_off", ["write_report", "write_model_card"])
+def test_metrics_are_there_only_with_all_else(
+    sources: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: str
+) -> None:
+    """A sweep, or whoever looks, takes metrics.json for an evaluation that is done."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = tiny_config()
+    workdir(tmp_path, config)
+    (tmp_path / "eval" / "test").mkdir(parents=True)
+    (tmp_path / "eval" / "test" / "metrics.json").write_text("{}")  # of an earlier one
+    monkeypatch.setattr(matnet_jax.evaluation.run, cut_off, full)
+    with pytest.raises(OSError, match="No space left"):
+        evaluate(config, tmp_path)
+    assert (tmp_path / "eval" / "test" / "scores.csv").is_file()
+    assert not (tmp_path / "eval" / "test" / "metrics.json").exists()
 
 
 def test_data_sets_are_scored_together() -> None:

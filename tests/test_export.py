@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from disk import file_size_limit
 
 from matnet_jax.checkpoints.export import (
     PLATFORMS,
@@ -161,6 +162,14 @@ def test_savedmodel_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:
     folder = export_savedmodel(model, variables, tmp_path / "out")
     assert json.loads((folder / "preprocess.json").read_text())["image_size"] == 64
     compare(run_elsewhere(_RUN_SAVEDMODEL, folder, tmp_path), want)
+
+
+def test_a_savedmodel_that_the_disk_has_no_room_for_is_not_there(mat: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    model, variables, _ = mat
+    with file_size_limit(20_000), pytest.raises(OSError, match=r"cannot write .*out: .*too large"):
+        export_savedmodel(model, variables, tmp_path / "out", platforms=("cpu",))
+    assert not list(tmp_path.iterdir())
 
 
 def test_onnx_in_a_fresh_process(mat: Any, tmp_path: Path) -> None:

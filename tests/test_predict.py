@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import av
 import jax
 import numpy as np
 import pytest
+from disk import file_size_limit
 from PIL import Image
 from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
@@ -23,6 +25,7 @@ from data_pipeline.extract.crop import template
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.frames import VideoError
 from data_pipeline.extract.limits import Limits
+from data_pipeline.files import InUseError, locked
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo
@@ -222,6 +225,62 @@ def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
         predict_files(other, paths, out, resume=True)
 
 
+def test_a_rerun_scores_what_had_an_error_and_what_changed(stub: Any, tmp_path: Path) -> None:
+    names = ("same", "replaced", "truncated", "missing", "scored and gone")
+    same, replaced, truncated, missing, gone = (str(tmp_path / f"{name}.jpg") for name in names)
+    dark, bright = jpeg(moving_square(5)), jpeg(moving_square(60))
+    for path in (same, replaced, gone):
+        Path(path).write_bytes(dark)
+    Path(truncated).write_bytes(bright[:40])
+    paths, out = [same, replaced, truncated, missing, gone], tmp_path / "out"
+    before = {p.input: p for p in predict_files(stub.predictor, paths, out)}
+    assert before[truncated].error and before[missing].error
+    for path in (replaced, truncated, missing):
+        Path(path).write_bytes(bright)
+    Path(gone).unlink()
+    stub.sizes.clear()
+    after = {p.input: p for p in predict_files(stub.predictor, paths, out, resume=True)}
+    assert sum(stub.sizes) == sum(after[path].faces for path in (replaced, truncated, missing)) > 0
+    assert after[same] == before[same] and after[gone] == before[gone]
+    assert not any(p.error for p in after.values())
+    assert after[replaced].score == after[truncated].score == after[missing].score
+    assert after[replaced].score != before[replaced].score
+
+
+def test_a_raised_limit_is_tried_again(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    low = dataclasses.replace(stub.predictor, limits=Limits(max_pixels=100))
+    [refused] = predict_files(low, [str(path)], out)
+    assert "--max_pixels" in refused.error
+    [scored] = predict_files(stub.predictor, [str(path)], out, resume=True)
+    assert scored.score is not None and not scored.error
+
+
+def test_a_log_without_sizes_is_resumed(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    done = predict_files(stub.predictor, [str(path)], out)
+    log = out / "predictions.jsonl"
+    about, line = map(json.loads, log.read_text().splitlines())
+    del line["size"], line["mtime_ns"]
+    log.write_text(f"{json.dumps(about)}\n{json.dumps(line)}\n")
+    stub.sizes.clear()
+    assert predict_files(stub.predictor, [str(path)], out, resume=True) == done
+    assert stub.sizes == []
+
+
+def test_one_run_at_a_time_writes_to_a_folder(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(5)))
+    predict_files(stub.predictor, [str(path)], out)
+    before = {file: file.read_bytes() for file in out.glob("predictions.*")}
+    other = dataclasses.replace(stub.predictor, threshold=0.9)
+    with locked(out), pytest.raises(InUseError, match=f"is in use by process {os.getpid()} on "):
+        predict_files(other, [str(path)], out)
+    assert {file: file.read_bytes() for file in out.glob("predictions.*")} == before
+
+
 def test_an_interrupted_run_keeps_what_is_done(
     stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +368,27 @@ def test_copies_are_made_within_the_limits_of_scoring(stub: Any, tmp_path: Path)
     with pytest.raises(ValueError, match="no frame decodes"):
         write_overlay(predictions[0], tmp_path / "out", limits=Limits(max_seconds=0.0))
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_copy_that_the_disk_has_no_room_for_is_not_there(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(60)))
+    prediction = Predictor(stub.network, settings=SETTINGS, keep_attention=True)(path)
+    with file_size_limit(4096), pytest.raises(OSError, match="too large"):
+        write_overlay(prediction, out)
+    assert not list(tmp_path.glob("*out*"))
+    assert write_overlay(prediction, out).stat().st_size > 4096
+
+
+def test_a_copy_that_is_cut_off_is_not_on_the_page(stub: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.jpg", tmp_path / "out"
+    path.write_bytes(jpeg(moving_square(60)))
+    predict_files(stub.predictor, [str(path)], out, overlay=True)
+    [copy] = (out / "overlays").iterdir()
+    copy.write_bytes(copy.read_bytes()[:4096])
+    [done] = predict_files(stub.predictor, [str(path)], out, overlay=True, resume=True)
+    page = (out / "predictions.html").read_text(encoding="utf-8")
+    assert f"{done.score:.4f}" in page and "data:image" not in page
 
 
 def test_predictions_by_other_boxes_are_not_mixed(stub: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,19 @@ def test_statistics_find_a_data_set_that_is_its_class(tiny_sources: Any, tmp_pat
     scores = read_scores(tmp_path / "scores.csv")
     assert len(scores["score"]) == 12
     assert "Linear probe of image statistics: test" in (tmp_path / "report.html").read_text()
+
+
+def test_metrics_are_there_only_with_the_report(
+    tiny_sources: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "write_report", full)
+    (tmp_path / "metrics.json").write_text("{}")  # of an earlier one
+    with pytest.raises(OSError, match="No space left"):
+        probe(tiny_config(), tmp_path, features="statistics", frames_per_video=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
 
 
 def test_a_trained_workdirs_features(tiny_sources: Any, tmp_path: Path) -> None:

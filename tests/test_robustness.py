@@ -128,3 +128,26 @@ def test_an_interrupted_measurement_continues(tmp_path: Path) -> None:
     # Of another checkpoint, nothing kept counts.
     measure_robustness(score, clip_source(), ["contrast"], **options | {"identity": {"step": 2}})
     assert calls == 16
+
+
+def test_points_of_other_records_are_measured_again(tmp_path: Path) -> None:
+    options = {"kept": tmp_path / "robustness.json", "identity": {"step": 1}}
+    sources: list[Any] = []
+
+    def score(source: Any) -> Any:
+        sources.append(source)
+        return edges(source)
+
+    first = clip_source()
+    curves = measure_robustness(score, first, ["contrast"], **options)
+    assert measure_robustness(score, first, ["contrast"], **options) == curves
+    assert len(sources) == 4
+    recut = ArraySource(np.stack(read_images(first))[:, ::-1], first.columns)
+    measure_robustness(score, recut, ["contrast"], **options)
+    assert len(sources) == 8
+    other = ArraySource(
+        np.stack(read_images(first)), {**first.columns, "label": 1 - first.columns["label"]}
+    )
+    inverted = measure_robustness(score, other, ["contrast"], **options)["contrast"]
+    assert [p["video_auc"] for p in inverted] == [1 - p["video_auc"] for p in curves["contrast"]]
+    assert json.loads(options["kept"].read_text())["of"]["step"] == 1

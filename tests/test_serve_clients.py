@@ -130,6 +130,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 STUB = """
+import signal
 import sys
 import serving
 from matnet_jax.predict import Predictor
@@ -138,19 +139,22 @@ from matnet_jax.predict.serve import command, worker
 worker.create_detector = lambda *_: serving.Squares()
 predictor = Predictor(serving.Gated().network, settings=serving.SETTINGS)
 command._predictor = lambda values: predictor
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 sys.exit(command.COMMAND(["--port=0"]))
 """
 REAL = ["--port=0", "--detector=none", "--batch_size=8", "--num_frames=4"]
 
 
-@pytest.mark.parametrize("network", ["real", "stub"])
+@pytest.mark.parametrize(
+    ("network", "ended_by"),
+    [("real", signal.SIGTERM), ("stub", signal.SIGINT), ("stub", signal.SIGHUP)],
+)
 def test_the_command_serves_until_it_is_told_to_end(
-    network: str, trained: Path, tmp_path: Path
+    network: str, ended_by: signal.Signals, trained: Path, tmp_path: Path
 ) -> None:
     command = ["-m", "matnet_jax", "serve", f"--workdir={trained}", *REAL]
-    ended_by = signal.SIGTERM
     if network == "stub":
-        command, ended_by = ["-c", STUB], signal.SIGINT
+        command = ["-c", STUB]
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT if network == "real" else ROOT / "tests",

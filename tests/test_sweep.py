@@ -25,6 +25,7 @@ from matnet_jax.config.schema import ConfigError, default_config
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.metrics.scores import write_metrics
 from matnet_jax.runtime.config_files import load_config
+from matnet_jax.runtime.preemption import Preempted
 from matnet_jax.runtime.sharding import data_mesh
 from matnet_jax.sweep import Cell, Row, Run, Sweep
 from matnet_jax.sweep.command import COMMAND, load_sweep
@@ -227,7 +228,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def train(config: Any, folder: Any) -> Any:
         if folder.name == "ril-none":
-            raise ValueError("the loss became NaN")
+            raise RuntimeError("the loss became NaN")
         made.append(f"train {folder.name}")
         return {"step": 2, "best_step": 2}
 
@@ -268,13 +269,35 @@ def test_a_run_that_fails_leaves_the_others(tmp_path: Path, calls: Any) -> None:
     _, sweep = load_sweep("figures")
     options = {"base": toy_config(), "datasets": Embedded(), "progress": lambda text: None}
     failed = run_sweep(sweep, tmp_path, only=["ril-none", "mat"], **options)
-    assert failed == {"ril-none": "the loss became NaN"}
+    assert failed == {"ril-none": "RuntimeError: the loss became NaN"}
     assert calls == ["train mat", "evaluate mat on ffpp-c23"]
     table = as_markdown(sweep, read_sweep(sweep, tmp_path), description="toy", failed=failed)
     lines = {line.split(" | ")[0]: line for line in table.splitlines()}
     assert "failed" in lines["| Figure 5: RIL alone"]
     assert "not run" in lines["| Figure 4: no RIL, no AGDA"]
-    assert "ril-none failed: the loss became NaN" in table
+    assert "ril-none failed: RuntimeError: the loss became NaN" in table
+
+
+def test_a_run_that_is_asked_to_end_ends_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any) -> None:
+        raise Preempted("saved at step 1")
+
+    monkeypatch.setattr(matnet_jax.sweep.networks, "train", train)
+    options = {"base": toy_config(), "datasets": Embedded(), "progress": lambda text: None}
+    with pytest.raises(Preempted, match="saved at step 1"):
+        run_sweep(small_sweep(), tmp_path, **options)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"config": {'])
+def test_a_note_that_says_nothing_is_written_again(tmp_path: Path, calls: Any, text: str) -> None:
+    options = {"base": toy_config(), "datasets": Embedded(), "progress": lambda text: None}
+    for note in ("first/trained.json", "first/eval/a/metrics.json"):
+        (tmp_path / note).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / note).write_text(text)
+    assert run_sweep(small_sweep(), tmp_path, only=["first"], **options) == {}
+    assert calls == ["train first", "evaluate first on a"]
 
 
 def test_what_is_wrong_is_said_before_training(tmp_path: Path) -> None:

@@ -177,6 +177,8 @@ def test_what_was_cut_off_is_made_again_and_what_differs_is_kept(tmp_path: Path)
     partial.mkdir(parents=True)
     made = make_network(steg, config, folder, released=None)
     assert made["c"] > 0 and not partial.exists()
+    # With the network itself: what is cut off between the two would be taken for another config's.
+    assert read_metrics(folder / "trained.json")["c"] == made["c"]
     assert load_trained(folder, "best").model.description
     with pytest.raises(FileExistsError, match=r"steg_features has .* another config: delete it"):
         make_network(steg, config, folder, released=None)

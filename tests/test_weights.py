@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
@@ -120,6 +121,26 @@ def test_without_calibration_and_beyond_float16_nothing_is_packed(
     monkeypatch.setattr("matnet_jax.pretrained.pack.flatten", lambda _: huge)
     with pytest.raises(WeightsError, match=rf"{head} has values up to 100000, .* ends at 65504"):
         pack(calibrated, "small", tmp_path / "out")
+
+
+def test_weights_beside_the_manifest_of_others_are_refused(
+    calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    other = workdir(tmp_path / "other", tiny_config(seed=1))
+    write_operating_point(other, POINT, step=3)
+    pack(calibrated, "small", tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("matnet_jax.pretrained.pack.write_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            pack(other, "small", tmp_path)
+    manifest = tmp_path / "small-experimental.json"
+    with pytest.raises(WeightsError, match=r"sha256 .* run `matnet pack` again"):
+        read_manifest(manifest).load()
+    assert pack(other, "small", tmp_path) == read_manifest(manifest)
+    assert read_manifest(manifest).load().step == 3
 
 
 def test_damage_is_found(calibrated: Path, tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a checkpoint and writes what people read.
 
-    ``scores.csv``, ``metrics.json``, ``report.html`` and ``model-card.md``; and the operating point
-    into the workdir, where one is fitted.
+    ``scores.csv``, ``report.html``, ``model-card.md``, and, once these are there, ``metrics.json``;
+    and the operating point into the workdir, where one is fitted.
 
     Args:
       config: its recipe and model must be the checkpoint's; its data may be another data set.
@@ -152,9 +152,9 @@ def evaluate(
         variables, source, most_wrong_rows(scores, protocol.aggregation, protocol.top_k)
     )
     if jax.process_index() == 0:
+        (out / "metrics.json").unlink(missing_ok=True)  # written last: with it all else is there
         keep_operating_point(metrics, workdir, step=step)
         write_scores(out / "scores.csv", scores)
-        write_metrics(out / "metrics.json", metrics)
         write_report(
             out / "report.html",
             title=f"{workdir.name}: {split}",
@@ -172,6 +172,7 @@ def evaluate(
             metrics=metrics,
             scores=scores,
         )
+        write_metrics(out / "metrics.json", metrics)
     return metrics
 
 

@@ -33,7 +33,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "overlay", False, "Also write annotated copies, and a page of them.", flag_values=values
     )
     flags.DEFINE_bool(
-        "resume", False, "Skip inputs that an earlier run finished.", flag_values=values
+        "resume", False, "Skip inputs that an earlier run scored.", flag_values=values
     )
     flags.DEFINE_bool(
         "only_media", False, "Say nothing of other files in folders.", flag_values=values

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.extract.limits import Limits
+from data_pipeline.files import locked
 from data_pipeline.progress import Progress
 from matnet_jax.predict.inputs import shown
 from matnet_jax.predict.overlay import write_overlay
@@ -18,6 +19,7 @@ from matnet_jax.predict.results import (
     Log,
     Prediction,
     append_prediction,
+    stamp_of,
     write_predictions,
 )
 
@@ -44,23 +46,38 @@ def predict_files(
       out: folder, made when it is not there.
       overlay: also writes annotated copies into ``<out>/overlays``, and ``predictions.html``, which
         shows them.
-      resume: takes what an earlier run with the same network and settings finished; with `overlay`
-        files that it left without a copy are scored again.
+      resume: takes what an earlier run with the same network and settings finished without an
+        error, unless the file has changed since; with `overlay` files that it left without a copy
+        are scored again.
 
     Returns:
       The predictions, in the order of the inputs; after an interruption those that were done.
 
     Raises:
       DetectorError: the detector cannot be set up.
+      InUseError: another process writes to `out`.
       KeyboardInterrupt: after the files are written.
       ValueError: see `Log`.
     """
+    with locked(out):
+        return _predict_files(predictor, inputs, out, overlay=overlay, resume=resume)
+
+
+def _predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str] | Mapping[str, str],
+    out: Path,
+    *,
+    overlay: bool,
+    resume: bool,
+) -> list[Prediction]:
     annotated = out / "overlays"
     if overlay:
         predictor = dataclasses.replace(predictor, keep_attention=True)
     reasons = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
-    log = Log(out / "predictions.jsonl", predictor.about, resume=resume)
     media = [path for path, reason in reasons.items() if not reason]
+    stamps = {path: stamp_of(path) for path in media}
+    log = Log(out / "predictions.jsonl", predictor.about, resume=resume, stamps=stamps)
     left = [
         path
         for path in media

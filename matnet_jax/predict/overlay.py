@@ -1,7 +1,9 @@
 """An annotated copy of a file: boxes with scores, the score over time, the attention maps."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from data_pipeline.extract.kinds import kind_of
 from data_pipeline.extract.limits import Limits
 from data_pipeline.extract.locate import Boxes
 from data_pipeline.extract.video import every_frame, open_frames
-from data_pipeline.files import atomic_path
+from data_pipeline.files import atomic_file, atomic_path
 from matnet_jax.predict.results import LABELS, UNCERTAIN, FaceScore, Prediction, Track
 from matnet_jax.report.overlays import laid_over
 
@@ -34,6 +36,7 @@ def write_overlay(prediction: Prediction, out: Path, *, limits: Limits | None = 
 
     Raises:
       ValueError: the file can no longer be read.
+      OSError: the copy can't be written.
     """
     source = Path(prediction.input)
     still = kind_of(source) == "image" and not is_moving(source, limits)
@@ -41,14 +44,12 @@ def write_overlay(prediction: Prediction, out: Path, *, limits: Limits | None = 
     if still:
         [frame] = open_frames(source, 1, limits=limits)
         target = out.with_name(out.name + ".jpg")
-        with atomic_path(target) as temporary:
-            Image.fromarray(artist.draw(frame.image, frame.number)).save(temporary, quality=92)
+        _write_picture(artist.draw(frame.image, frame.number), target, "JPEG", quality=92)
         return target
     target = out.with_name(out.name + ".mp4")
     with atomic_path(target) as temporary:
         _write_video(artist, source, temporary, limits)
-    with atomic_path(out.with_name(out.name + ".png")) as temporary:
-        Image.fromarray(score_plot(prediction, 960, 320)).save(temporary)
+    _write_picture(score_plot(prediction, 960, 320), out.with_name(out.name + ".png"), "PNG")
     return target
 
 
@@ -189,6 +190,14 @@ def _plot_area(width: int, height: int) -> tuple[float, float, float, float]:
     """Left, bottom, width, height of the axes, as shares of the figure."""
     left, below = 36 / width, (44 if height >= 200 else 20) / height
     return left, below, 1 - left - 8 / width, 1 - below - 8 / height
+
+
+def _write_picture(image: np.ndarray, target: Path, kind: str, **options: Any) -> None:
+    """Writes uint8 RGB [H, W, 3], encoded before: on a full disk Pillow cuts off, and is silent."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, kind, **options)
+    with atomic_file(target, "wb") as file:
+        file.write(encoded.getvalue())
 
 
 def _write_video(artist: _Artist, source: Path, target: Path, limits: Limits | None) -> None:

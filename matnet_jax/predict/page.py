@@ -24,11 +24,12 @@ def write_page(
     Args:
       path: of the page.
       predictions: of media; what was left out is not on it.
-      pictures: where an input's annotated copy or plot is; the first 100 are shown.
+      pictures: where an input's annotated copy or plot is; the first 100 are shown, but
+        for those that cannot be read.
       title: the network's name.
 
     Raises:
-      OSError: a file can't be read or written.
+      OSError: the page can't be written.
     """
     from matnet_jax.report.render import environment  # with what draws charts: seconds to import
 
@@ -57,7 +58,11 @@ def write_page(
 
 
 def _small(path: Path) -> str:
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    """The picture as a data URI; "" where it cannot be read: the row is there without it."""
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError:
+        return ""
     picture.thumbnail((_WIDTH, 4 * _WIDTH))
     return data_uri(picture)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,19 @@ class Prediction:
         )
 
 
+Stamp = tuple[int, int]
+"""Of a file: bytes, and the time of its last change in nanoseconds."""
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The stamp of a file as it is now; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # a name with a null byte
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 class Log:
     """Finished files, one a line as they come, so that an interrupted run loses none.
 
@@ -180,29 +194,50 @@ class Log:
       path: of the log; its first line says with which network and settings.
       about: those.
       resume: keeps what an earlier run with the same `about` finished; else the log begins anew.
+      stamps: of the files that are asked for, from before they are read. One of these that the log
+        has with an error, or with another stamp, is not done. One that is gone keeps its score, as
+        does one without a stamp in the log: version 0.1 kept none.
 
     Raises:
       ValueError: the earlier run was another network's, or had other settings.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        about: Mapping[str, Any],
+        *,
+        resume: bool,
+        stamps: Mapping[str, Stamp | None] | None = None,
+    ) -> None:
+        self._path, self._stamps = path, stamps or {}
         self.done: dict[str, Prediction] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and path.exists():
-            self.done = _read(path, about)
-        lines = [about, *(prediction.as_json() for prediction in self.done.values())]
+        lines = [json.dumps(about) + "\n"]
+        for prediction, stamp in _read(path, about) if resume and path.exists() else ():
+            now = self._stamps.get(prediction.input)
+            changed = None not in (stamp, now) and stamp != now
+            if changed or (prediction.error and prediction.input in self._stamps):
+                continue
+            self.done[prediction.input] = prediction
+            lines.append(_line(prediction, stamp))
         with atomic_file(path) as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.writelines(lines)
 
     def add(self, prediction: Prediction) -> None:
         """Keeps one more file."""
         self.done[prediction.input] = prediction
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(prediction.as_json(), allow_nan=False) + "\n")
+            file.write(_line(prediction, self._stamps.get(prediction.input)))
 
 
-def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
+def _line(prediction: Prediction, stamp: Stamp | None) -> str:
+    size, mtime_ns = stamp or (None, None)
+    values = {**prediction.as_json(), "size": size, "mtime_ns": mtime_ns}
+    return json.dumps(values, allow_nan=False) + "\n"
+
+
+def _read(path: Path, about: Mapping[str, Any]) -> list[tuple[Prediction, Stamp | None]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     try:
         before = json.loads(lines[0])
@@ -219,14 +254,17 @@ def _read(path: Path, about: Mapping[str, Any]) -> dict[str, Prediction]:
             f"{path} is of a run that differs:\n  " + "\n  ".join(different) + "\ntake another "
             "--out, or go without --resume"
         )
-    done = {}
+    done = {}  # of a file with several lines the last one holds
     for line in lines[1:]:
         try:
-            prediction = Prediction.from_json(json.loads(line))
+            values = json.loads(line)
+            prediction = Prediction.from_json(values)
         except (ValueError, KeyError, TypeError):
             break  # cut off in the middle of a line
-        done[prediction.input] = prediction
-    return done
+        size, mtime_ns = values.get("size"), values.get("mtime_ns")
+        stamp = None if size is None or mtime_ns is None else (size, mtime_ns)
+        done[prediction.input] = prediction, stamp
+    return list(done.values())
 
 
 def _bool(value: bool) -> str:

@@ -93,7 +93,8 @@ class Manifest:
             arrays = read_file(self.path)
         except (FetchError, CheckpointFileError) as error:
             raise WeightsError(
-                f"{error}; {self.name} is damaged or of another version: install the package again"
+                f"{error}; {self.name} is damaged or of another version: install the package "
+                "again, or run `matnet pack` again where that made it"
             ) from error
         metadata = {"config": self.config, "preprocess": self.preprocess, "crops": self.crops}
         assert isinstance(arrays, dict)  # a Keras file has another hash

@@ -68,6 +68,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
     from data_pipeline.files import atomic_file
     from matnet_jax.runtime.preemption import STATUS, Preempted
     from matnet_jax.sweep.data import DataSets, Embedded, Records
+    from matnet_jax.sweep.networks import NOTE
     from matnet_jax.sweep.runner import read_sweep, run_sweep
     from matnet_jax.sweep.table import as_csv, as_markdown
 
@@ -95,7 +96,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> int:
         except Preempted as preempted:
             print(f"{preempted}; the same command continues", file=sys.stderr)
             return STATUS
-    trained = [run for run in sweep.pictures if (workdir / run / "trained.json").exists()]
+    trained = [run for run in sweep.pictures if (workdir / run / NOTE).exists()]
     if trained and not values.list:
         from matnet_jax.sweep.figures import draw_attention
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+from data_pipeline.files import write_json
 from matnet_jax.checkpoints.network import has_checkpoints
 from matnet_jax.evaluation.probe.run import probe
 from matnet_jax.pretrained.convert import convert
 from matnet_jax.sweep.definition import Fitted, Released, Run
 from matnet_jax.train.run import train
+
+NOTE = "trained.json"
+"""In the workdir of a run whose network is made: the config that made it, and what came of it."""
 
 FRAMES_PER_VIDEO = 10
 """Of what a line is fitted on, spread over each video."""
@@ -21,7 +27,7 @@ FRAMES_PER_VIDEO = 10
 def make_network(
     run: Run, config: ConfigDict, folder: Path, *, released: Path | None
 ) -> dict[str, Any]:
-    """Makes the workdir of a run, or goes on with it.
+    """Makes the workdir of a run, or goes on with it; at the end it has its `NOTE`.
 
     Args:
       run: of any kind but an ensemble.
@@ -49,9 +55,18 @@ def make_network(
             made = _read(run, config, partial, released)
         else:
             made = _fitted(config, partial)
+        _write_note(partial, config, made)
         partial.rename(folder)
         return made
-    return train(config, folder)
+    made = train(config, folder)
+    if jax.process_index() == 0:
+        _write_note(folder, config, made)
+    return made
+
+
+def _write_note(folder: Path, config: ConfigDict, made: dict[str, Any]) -> None:
+    plain = json.loads(config.to_json_best_effort())
+    write_json(folder / NOTE, {"config": plain, **made})
 
 
 def checkpoint_of(run: Run) -> str:

@@ -1,7 +1,6 @@
 """Runs a sweep: trains what is not trained, scores what is not scored."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from matnet_jax.evaluation.run import evaluate
 from matnet_jax.metrics.scores import read_metrics
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.config_files import load_config
+from matnet_jax.runtime.preemption import Preempted
 from matnet_jax.sweep.data import DataSets
 from matnet_jax.sweep.definition import Blended, Fitted, Released, Run, Sweep
-from matnet_jax.sweep.networks import checkpoint_of, make_network
+from matnet_jax.sweep.networks import NOTE, checkpoint_of, make_network
 from matnet_jax.train.run import MAY_CHANGE
 
 _COSTS = "costs.json"
@@ -91,7 +91,7 @@ def run_sweep(
 
     A run that ended is not trained again, one that was interrupted continues, and an evaluation
     whose files are there is kept, unless its config was another. Runs that fail do not keep the
-    others from running.
+    others from running, whatever they fail of.
 
     Args:
       sweep: what to run.
@@ -129,10 +129,7 @@ def run_sweep(
     failed: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         progress(f"run {number} of {len(runs)}: {run.name}")
-        if (
-            run.starts_from is not None
-            and not (workdir / run.starts_from / "trained.json").exists()
-        ):
+        if run.starts_from is not None and not (workdir / run.starts_from / NOTE).exists():
             failed[run.name] = f"starts from {run.starts_from}, which is not trained"
             continue
         try:
@@ -140,8 +137,12 @@ def run_sweep(
                 _blend(sweep, run, workdir)
             else:
                 _make_and_evaluate(sweep, run, configs[run.name], workdir, datasets, released)
+        except Preempted:
+            raise
         except (ValueError, OSError) as error:  # what a user can put right; see commands.py
             failed[run.name] = str(error)
+        except Exception as error:  # whatever it is, such as a device that ran out of memory
+            failed[run.name] = f"{type(error).__name__}: {error}"
     return failed
 
 
@@ -169,10 +170,8 @@ def _make_and_evaluate(
     folder = workdir / run.name
     # A training goes on where its end was moved; what was fitted or read has no end.
     kept = MAY_CHANGE if isinstance(run, (Fitted, Released)) else ()
-    if not _is_done(folder / "trained.json", config, but_for=kept):
-        result = make_network(run, config, folder, released=released)
-        if jax.process_index() == 0:
-            write_json(folder / "trained.json", {"config": _plain(config), **result})
+    if not _is_done(folder / NOTE, config, but_for=kept):
+        make_network(run, config, folder, released=released)
     checkpoint = checkpoint_of(run)
     for data in sweep.scored_on(run.name):
         scored = config.copy_and_resolve_references()
@@ -199,11 +198,9 @@ def _evaluation(workdir: Path, run: str, data: str) -> Path:
 
 def _is_done(path: Path, config: ConfigDict, *, but_for: tuple[str, ...] = ()) -> bool:
     """Whether a file is of this config; fields that begin with `but_for` may be others."""
-    if not path.exists():
+    try:
+        made_by = read_metrics(path)["config"]
+    except (OSError, ValueError, KeyError):  # not there, or cut off
         return False
-    changed = changes(comparable(read_metrics(path)["config"]), comparable(config))
+    changed = changes(comparable(made_by), comparable(config))
     return all(field.startswith(but_for) for field in changed)
-
-
-def _plain(config: ConfigDict) -> dict[str, Any]:
-    return json.loads(config.to_json_best_effort())

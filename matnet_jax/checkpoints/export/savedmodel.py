@@ -34,6 +34,7 @@ def export_savedmodel(
 
     Raises:
       ModuleNotFoundError: TensorFlow is not installed.
+      OSError: the files can't be written; there is nothing of them then.
     """
     try:
         import tensorflow as tf
@@ -58,7 +59,13 @@ def export_savedmodel(
     )
     described = interface(model, variables) | {"platforms": list(platforms), **(about or {})}
     with export_folder(out, described) as folder, _readable_by_tensorflow():
-        tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
+        try:
+            tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
+        except tf.errors.OpError as error:  # as on a full disk
+            raise OSError(
+                f"TensorFlow cannot write the SavedModel {out}: {error.message}; make room there, "
+                "or give another folder"
+            ) from error
     return Path(out)
 
 

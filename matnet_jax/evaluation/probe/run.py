@@ -57,7 +57,7 @@ def probe(
 
     With `folds` it fits on `split` too, without the people that are scored (`cross_validated`).
 
-    Writes ``scores.csv``, ``metrics.json`` and ``report.html``, as `evaluate` does.
+    Writes ``scores.csv``, ``report.html`` and, last, ``metrics.json``, as `evaluate` does.
 
     Args:
       config: says where the data are, and, without `workdir`, what the network is.
@@ -168,14 +168,15 @@ def probe(
         "config": json.loads(config.to_json_best_effort()),
         "versions": versions(),
     }
+    (out / "metrics.json").unlink(missing_ok=True)  # written last: with it all else is there
     write_scores(out / "scores.csv", scores)
-    write_metrics(out / "metrics.json", metrics)
     write_report(
         out / "report.html",
         title=f"Linear probe of {about['of']}: {split}",
         metrics=metrics,
         scores=scores,
     )
+    write_metrics(out / "metrics.json", metrics)
     return metrics
 
 

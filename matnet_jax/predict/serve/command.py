@@ -5,7 +5,7 @@
 The page is at http://HOST:PORT/, the interface's description at /openapi.json. Only this machine
 can reach it, unless --host says otherwise. The variable MATNET_TOKEN may hold the token, which a
 command line would show to others. Uploads lie in a private folder ($TMPDIR) until they are scored.
-Ctrl-C, or SIGTERM, ends it and deletes what there is.
+Ctrl-C, SIGTERM, or closing the terminal ends it and deletes what there is.
 """
 
 import contextlib
@@ -91,8 +91,7 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
             f"warning: whoever reaches {values.host} can use this: --token=TOKEN asks for one",
             file=sys.stderr,
         )
-    # Uvicorn closes on either signal and hands it on: then the service closes too.
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen_to_signals()
     with contextlib.suppress(KeyboardInterrupt), Service(predictor, allowed) as service:
         config = uvicorn.Config(
             create_app(service),
@@ -109,6 +108,14 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         )
         Server(config, service).run()
     return 0
+
+
+def _listen_to_signals() -> None:
+    """SIGTERM, and SIGHUP of a terminal that is closed, end it as Ctrl-C does."""
+    # Uvicorn closes on SIGINT and SIGTERM and hands them on: then the service closes too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _interrupt(*_: Any) -> None:
