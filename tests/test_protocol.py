@@ -19,8 +19,8 @@ from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.pack import pack
 from data_pipeline.synthetic import synthetic_source
 from data_pipeline.training.errors import DataError
+from data_pipeline.training.joined import Joined, Rows
 from data_pipeline.training.sources import RecordSource
-from matnet_jax.config.data import Joined
 
 PROTOCOL = Settings(crop_size=48).protocol
 
@@ -120,6 +120,7 @@ def test_faces_cut_in_different_ways_are_not_joined(tmp_path: Path) -> None:
     )
     joined = Joined([first, same])
     assert joined.crop_protocol == PROTOCOL and joined.fields == ("landmarks", "box")
+    assert str(Rows(joined, np.arange(1))) == f"1 rows of {first} and {same}"
     assert Joined([first, older]).crop_protocol is None
     with pytest.raises(DataError) as raised:
         Joined([older, first, other])

@@ -73,6 +73,9 @@ class Disturbed:
     def __len__(self) -> int:
         return len(self._source)
 
+    def __str__(self) -> str:
+        return str(self._source)
+
     def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
         """See `Source.read`."""
         names = tuple(fields)

@@ -49,6 +49,10 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __str__(self) -> str:
+        """What it is, in a few words, for messages."""
+        ...
+
     def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
         """The examples at `indices`.
 

@@ -1,18 +1,17 @@
 """Data sources and batches by config: where training and evaluation meet `data_pipeline`."""
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.blend import CHANGES, PAIRS, BlendedSource, PairOp, Pairs
 from data_pipeline.training.blend.pairs import VALIDATION_MARGIN
 from data_pipeline.training.clips import ClipSource
-from data_pipeline.training.example import Example
+from data_pipeline.training.joined import Joined
 from data_pipeline.training.mixture import RECORDS, Mixture, Share
 from data_pipeline.training.narrow import Narrowed
 from data_pipeline.training.ops import PRESETS
@@ -139,59 +138,6 @@ def open_evaluation(
     ]
     joined = Joined(sources, check_crops=config.data.check_crops)
     return _clips(joined, clip_length, every=clip_length)
-
-
-class Joined:
-    """Several sources, one after the other, as one.
-
-    Args:
-      sources: of equal columns.
-      check_crops: False: faces that were cut in different ways are joined all the same.
-
-    Raises:
-      DataError: their faces were cut in different ways.
-    """
-
-    def __init__(self, sources: Sequence[Source], *, check_crops: bool = True) -> None:
-        self._sources = sources
-        self.crop_protocol = _common_protocol(sources) if check_crops else None
-        self.fields = tuple(
-            field for field in sources[0].fields if all(field in s.fields for s in sources)
-        )
-        self._starts = np.cumsum([0, *map(len, sources)])
-        names = sources[0].columns
-        self.columns = {
-            name: np.concatenate([source.columns[name] for source in sources]) for name in names
-        }
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
-        """See `Source.read`."""
-        indices = np.asarray(indices)
-        owners = np.searchsorted(self._starts, indices, side="right") - 1
-        examples: dict[int, Example] = {}
-        for owner in np.unique(owners):
-            where = np.flatnonzero(owners == owner)
-            read = self._sources[owner].read(indices[where] - self._starts[owner], fields)
-            examples.update(zip(where.tolist(), read, strict=True))
-        return [examples[i] for i in range(len(indices))]
-
-
-def _common_protocol(sources: Sequence[Source]) -> CropProtocol | None:
-    """None where that of any source is not known; of older records nothing can be said."""
-    protocols = [source.crop_protocol for source in sources]
-    known = [(s, p) for s, p in zip(sources, protocols, strict=True) if p is not None]
-    for source, protocol in known[1:]:
-        first_source, first = known[0]
-        if differences := first.differences(protocol):
-            raise DataError(
-                f"faces of {first_source} and of {source} were cut in different ways "
-                f"({'; '.join(differences)}):\n  {first}\n  {protocol}\n"
-                "Prepare one of them again with the settings of the other"
-            )
-    return protocols[0] if len(known) == len(protocols) else None
 
 
 def read_coverage(config: ConfigDict, split: str) -> dict[str, Any] | None:

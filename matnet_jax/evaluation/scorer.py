@@ -1,6 +1,6 @@
 """From a data source to scores of its examples, on all devices of all processes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data_pipeline.training.clips import ClipSource, frames_of
-from data_pipeline.training.example import Example
+from data_pipeline.training.joined import Rows
 from data_pipeline.training.pipeline import Batch, eval_batches
 from data_pipeline.training.sources import Source
 from matnet_jax.detectors.base import Detector
@@ -175,22 +175,6 @@ def sample_rows(columns: Mapping[str, np.ndarray], count: int = SAMPLE_FACES) ->
         chosen.append(rows[first[spread.astype(int)]])
     longest = max(map(len, chosen))
     return np.array([part[i] for i in range(longest) for part in chosen if i < len(part)], np.int64)
-
-
-class Rows:
-    """Some rows of a source, as a source."""
-
-    def __init__(self, source: Source, rows: np.ndarray) -> None:
-        self._source, self._rows = source, rows
-        self.fields, self.crop_protocol = source.fields, source.crop_protocol
-        self.columns = {name: column[rows] for name, column in source.columns.items()}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def read(self, indices: np.ndarray, fields: Sequence[str] = ()) -> list[Example]:
-        """See `Source.read`."""
-        return self._source.read(self._rows[np.asarray(indices)], fields)
 
 
 def _title(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_pipeline.training.joined import Rows
 from data_pipeline.training.sources import Source
 from matnet_jax.checkpoints.crops import check_crops, crops_of
 from matnet_jax.checkpoints.network import check_empty, save_network
@@ -25,7 +26,6 @@ from matnet_jax.evaluation.probe.folds import cross_validated
 from matnet_jax.evaluation.probe.linear import CLASSIFIERS, LinearProbe, fit_probe
 from matnet_jax.evaluation.probe.save import check_scores, with_line
 from matnet_jax.evaluation.run import NothingToScoreError, fits_on_validation, protocol_arguments
-from matnet_jax.evaluation.scorer import Rows
 from matnet_jax.metrics import summarise
 from matnet_jax.metrics.gate import PERSON
 from matnet_jax.metrics.scores import PERSON_COLUMN, write_metrics, write_scores
