@@ -32,6 +32,8 @@ from matnet_jax.pretrained.pack import pack
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import still_left_in_file, train
 
+pytestmark = pytest.mark.usefixtures("no_charts")
+
 FILE = "clip.safetensors"
 
 
