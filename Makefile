@@ -30,7 +30,8 @@ demo: setup
 	@echo "open in a browser: $(CURDIR)/$(DEMO)/report.html"
 	@echo "             and: $(CURDIR)/$(DEMO)/faces/predictions.html"
 
-# Fixtures of a file train and build records once: a file stays with one worker.
+# Fixtures of a file train and build records once: a file stays with one worker, but for those that
+# tests/conftest.py shares out.
 test: setup
 	@$(RUN) -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # Before JAX starts: eight fake devices let sharded steps run on any machine.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -42,6 +43,25 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 _SHARED = _ROOT / ".." / "shared"
+
+
+_BY_PARAMETER = ("tests/test_families.py", "tests/test_parity.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under ``--dist loadfile`` workers share the longest files, each parameter's tests together.
+
+    Marks of ``--dist loadgroup`` would say it, but xdist 3.8 loses them under pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, parameter = nodeid.split("::")[0], nodeid.partition("[")[2]
+            return f"{file}[{parameter}" if file in _BY_PARAMETER else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 _MUCH = 3e9  # bytes
@@ -94,16 +114,19 @@ def two_devices() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def no_charts() -> Iterator[None]:
-    """Reports without what matplotlib draws, which takes longer than evaluating a tiny network."""
+def no_charts() -> Iterator[Any]:
+    """Reports without what matplotlib draws, which takes longer than evaluating a tiny network.
+
+    Its value is the function that draws.
+    """
     from markupsafe import Markup
 
     import matnet_jax.report.drawing
 
     with pytest.MonkeyPatch.context() as patch:
-        empty = Markup("<svg></svg>")
+        drawing, empty = matnet_jax.report.drawing._inline_svg, Markup("<svg></svg>")
         patch.setattr(matnet_jax.report.drawing, "_inline_svg", lambda *_: empty)
-        yield
+        yield drawing
 
 
 def _directory(variable: str, default: Path) -> Path:

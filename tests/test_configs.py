@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import matnet_jax.train.plan
 from matnet_jax.config.build import build_model, build_objective
 from matnet_jax.config.check import validate
 from matnet_jax.config.legacy import upgraded
@@ -19,7 +20,7 @@ from matnet_jax.detectors.durations import duration_in_steps
 from matnet_jax.detectors.mat.agda import RELEASED, AGDAOptions
 from matnet_jax.detectors.mat.objective import LossOptions
 from matnet_jax.model import MAT, PlainClassifier
-from matnet_jax.train.plan import build_optimizer, build_plan
+from matnet_jax.train.plan import build_ascent, build_optimizer, build_plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,13 +102,42 @@ def test_overrides_reach_the_model() -> None:
     assert model.bn_group_size == 8
 
 
-def test_the_optimizer_takes_every_field() -> None:
+def test_the_optimizer_and_the_schedule_take_every_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"name": "sgd", "learning_rate": 0.3}
+    of_optimizer = {"weight_decay": 0.1, "b1": 0.8, "b2": 0.95, "eps": 1e-3, "momentum": 0.7}
+    of_optimizer |= {"nesterov": True, "clip_norm": 2.0}
+    paths = {"freeze": ("features",), "unfreeze": ("features/*norm*",)}
+    of_schedule = {"decay_rate": 0.25, "final_fraction": 0.125, "power": 2.0}
+    in_words = {"schedule": "step", "warmup": "3 steps", "decay_every": "2 epochs"}
+    in_words |= {"decay_at": ("1 epoch", "25 steps"), "hold": "4 steps"}
+    given = names | of_optimizer | paths | of_schedule | in_words | {"sam_rho": 0.05}
     config = runnable()
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.freeze = ("features",)
-    for name in ("adam", "adamw", "sgd"):
-        config.optimizer.name = name
-        build_optimizer(config, build_plan(config, 10).learning_rate)
+    default = config.optimizer.to_dict()
+    assert given.keys() == default.keys()
+    assert all(value != default[name] for name, value in given.items())
+    config.optimizer.update(given)
+    config.train.duration = "5 epochs"
+    calls: dict[str, Any] = {}
+
+    def recorded(name: str) -> Any:
+        def record(*args: Any, **kwargs: Any) -> str:
+            calls[name] = args, kwargs
+            return name
+
+        return record
+
+    for name in ("create_schedule", "create_optimizer", "create_ascent"):
+        monkeypatch.setattr(matnet_jax.train.plan, name, recorded(name))
+    rates = build_plan(config, steps_per_epoch=10).learning_rate
+    assert build_optimizer(config, rates) == "create_optimizer"
+    assert build_ascent(config) == "create_ascent"
+    in_steps = {"total_steps": 50, "warmup_steps": 3, "decay_steps": 20, "hold_steps": 4}
+    in_steps |= {"decay_at": (10, 25)}
+    assert calls == {
+        "create_schedule": (("step", 0.3), of_schedule | in_steps),
+        "create_optimizer": (("sgd", "create_schedule"), of_optimizer | paths),
+        "create_ascent": ((0.05,), paths),
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_train import tiny_source
+from tiny_source import tiny_source
 from workdirs import tiny_config
 
 import matnet_jax.evaluation.run
@@ -25,6 +25,8 @@ from matnet_jax.predict.predictor import settings_for
 from matnet_jax.pretrained import export
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import train
+
+pytestmark = pytest.mark.usefixtures("no_charts")
 
 BOX = Settings(detector="none", alignment="box", crop_size=64).protocol
 BOX = dataclasses.replace(BOX, alignment="box", margin=1.3, crop_version="b1", detector="yunet")

@@ -63,7 +63,7 @@ def test_two_processes_of_two_devices_are_one_of_four_and_one_of_one(
     job: Any, tmp_path: Path
 ) -> None:
     for name, processes, devices in (("2x2", 2, 2), ("1x4", 1, 4), ("1x1", 1, 1)):
-        assert wait(job(name, processes, devices, family="mat")) == 0
+        assert wait(job(name, processes, devices, (*FIELDS, "--evaluate"), family="mat")) == 0
     runs = {name: tmp_path / name for name in ("2x2", "1x4", "1x1")}
     for other in ("1x4", "1x1"):
         # Adam divides by the root of tiny squares: what differs in the last bits, differs there.
@@ -78,7 +78,8 @@ def test_two_processes_of_two_devices_are_one_of_four_and_one_of_one(
         scores = [read_scores(runs[name] / "eval/test/scores.csv") for name in ("2x2", other)]
         assert len(scores[0]["score"]) == 12  # each face once, whoever scored it
         np.testing.assert_array_equal(scores[0]["frame"], scores[1]["frame"])
-        np.testing.assert_allclose(scores[0]["score"], scores[1]["score"], atol=0.02)
+        assert np.ptp(scores[0]["score"]) > 1e-3
+        np.testing.assert_allclose(scores[0]["score"], scores[1]["score"], atol=1e-4)
     assert not list((runs["2x2"] / ".processes").iterdir())
 
 
@@ -157,17 +158,26 @@ def test_the_launcher_restarts_a_job_that_lost_a_process(tmp_path: Path) -> None
     assert done.returncode == 128 + 9
 
 
-def test_a_job_that_is_asked_to_end_while_it_starts_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(75)); time.sleep(60)"
+def test_a_job_that_is_asked_to_end_while_it_starts_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "signal.signal(15, lambda *_: sys.exit(75))\n"
+        "pathlib.Path(sys.argv[1], os.environ['JAX_PROCESS_ID']).touch()\n"
+        "time.sleep(60)\n"
+    )
 
     def slowly(command: Any, count: int) -> Any:
-        started = start(["-c", code], count)
-        time.sleep(3)  # they can be asked now
+        started = start(command, count)
+        while len(list(tmp_path.iterdir())) < count:  # until they can be asked
+            assert all(process.poll() is None for process in started)
+            time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGTERM)
         return started
 
     monkeypatch.setattr("matnet_jax.runtime.launch.start", slowly)
-    assert launch([], processes=2, restarts=3) == STATUS
+    assert launch(["-c", code, str(tmp_path)], processes=2, restarts=3) == STATUS
 
 
 @pytest.mark.parametrize(

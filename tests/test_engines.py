@@ -35,6 +35,8 @@ from matnet_jax.pretrained.trained import load_trained
 
 pytest.importorskip("onnxruntime")
 
+pytestmark = pytest.mark.usefixtures("no_charts")
+
 ROOT = Path(__file__).parents[1]
 
 

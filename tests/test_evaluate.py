@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 from records import read_images
-from test_train import tiny_source
+from tiny_source import tiny_source
 from workdirs import tiny_config, workdir
 
 import matnet_jax.evaluation.run
+import matnet_jax.report.drawing
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError
 from matnet_jax.config import ConfigError
@@ -28,7 +29,13 @@ from matnet_jax.runtime.sharding import data_mesh, replicate
 
 
 @pytest.fixture
-def sources(monkeypatch: pytest.MonkeyPatch, two_devices: Any) -> Any:
+def charts(no_charts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report with its charts after all."""
+    monkeypatch.setattr(matnet_jax.report.drawing, "_inline_svg", no_charts)
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch, two_devices: Any, no_charts: Any) -> Any:
     """What `evaluate` opens: split -> source, to be filled."""
     table = {split: tiny_source(split) for split in ("train", "val", "test")}
     for name in ("open_source", "open_evaluation"):
@@ -82,7 +89,7 @@ def test_data_sets_are_scored_together() -> None:
         assert joined.columns["split"][row] == source.columns["split"][own]
 
 
-def test_files_and_metrics(sources: Any, tmp_path: Path) -> None:
+def test_files_and_metrics(sources: Any, charts: None, tmp_path: Path) -> None:
     config = tiny_config()
     workdir(tmp_path, config, steps=(3, 6))
     returned = evaluate(config, tmp_path)
@@ -99,6 +106,7 @@ def test_files_and_metrics(sources: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores["frame"], sources["test"].columns["frame"])
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg") >= 3 * (1 + 2)  # three videos' faces, two maps each
+    assert page.count("<path") > page.count("<svg") > 2  # each chart is drawn
 
     elsewhere = evaluate(config, tmp_path, checkpoint="latest", split="val", out=tmp_path / "x")
     assert elsewhere["checkpoint"]["step"] == 6
@@ -158,7 +166,9 @@ def test_the_model_card_has_the_figures(sources: Any, tmp_path: Path) -> None:
     assert "\n\n\n" not in card
 
 
-def test_robustness_is_in_the_metrics_and_the_report(sources: Any, tmp_path: Path) -> None:
+def test_robustness_is_in_the_metrics_and_the_report(
+    sources: Any, charts: None, tmp_path: Path
+) -> None:
     config = tiny_config(**{"eval.robustness": ("jpeg_quality",)})
     workdir(tmp_path, config)
     points = evaluate(config, tmp_path)["robustness"]["jpeg_quality"]

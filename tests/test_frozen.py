@@ -32,6 +32,8 @@ from matnet_jax.pretrained.pack import pack
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import still_left_in_file, train
 
+pytestmark = pytest.mark.usefixtures("no_charts")
+
 FILE = "clip.safetensors"
 
 
@@ -94,7 +96,8 @@ def test_evaluation_prediction_export_and_weights_have_the_whole_network(
     assert EXPORT([f"--workdir={runs / 'part'}", f"--out={out}", "--platforms=cpu"]) == 0
     # In bfloat16, in which merged kernels are rounded otherwise.
     exported, _ = exported_network(out, batch_size=8)(crops)
-    np.testing.assert_allclose(exported, wanted, atol=0.02)
+    assert np.ptp(wanted) > 0.05
+    np.testing.assert_allclose(exported, wanted, atol=0.01)
     step = load_trained(runs / "part").step
     write_operating_point(runs / "part", OperatingPoint(0.5, (0.4, 0.6)), step=step)
     handed_out = pack(runs / "part", "own", tmp_path).load()

@@ -126,6 +126,13 @@ def run(tmp_path: Path) -> Any:
     return run
 
 
+def set_aside(folder: Path) -> bytes:
+    """Lets the next run start anew; what the metrics were."""
+    for leftover in ("checkpoints", "metrics.csv"):
+        (folder / leftover).rename(folder / f"old_{leftover}")
+    return (folder / "old_metrics.csv").read_bytes()
+
+
 class AskedAt:
     def __init__(self, step: Any) -> None:
         self._step = step
@@ -139,13 +146,13 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(
 ) -> None:
     with pytest.raises(Preempted, match="step 5 is saved"):
         run(18, preemption=AskedAt(5))
-    done = run(18)
-    assert done.first == 5
-    rows = [(row["step"], row["loss"]) for row in read_table(tmp_path / "metrics.csv").rows]
-    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        steps = checkpoints.steps
-    (tmp_path / "whole").mkdir()
-    assert steps[-1] == 18 and [int(step) for step, _ in rows][:3] == [3, 6, 8]
+    continued = run(18)
+    assert continued.first == 5
+    asked = set_aside(tmp_path)
+    whole = run(18)
+    assert whole.first == 0
+    assert (tmp_path / "metrics.csv").read_bytes() == asked
+    np.testing.assert_array_equal(continued.state.params, whole.state.params)
 
 
 def test_periods(run: Any, tmp_path: Path) -> None:
@@ -163,16 +170,12 @@ def test_periods(run: Any, tmp_path: Path) -> None:
     assert list((tmp_path / "tb").glob("events*"))
 
 
-def test_an_interrupted_run_continues_to_the_same_bytes(
-    run: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_an_interrupted_run_continues_to_the_same_bytes(run: Any, tmp_path: Path) -> None:
     with pytest.raises(StopIteration):  # the data ends: as good as a kill between two steps
         run(18, stop_after=14)
     continued = run(18)
     assert continued.first == 12
-    interrupted = (tmp_path / "metrics.csv").read_bytes()
-    for leftover in ("checkpoints", "metrics.csv"):
-        (tmp_path / leftover).rename(tmp_path / f"old_{leftover}")
+    interrupted = set_aside(tmp_path)
     whole = run(18)
     assert whole.first == 0
     assert (tmp_path / "metrics.csv").read_bytes() == interrupted
@@ -182,8 +185,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(
 def test_means_are_over_the_steps_since_the_last_log(run: Any, tmp_path: Path) -> None:
     run(6, log_every=3)
     loose = read_table(tmp_path / "metrics.csv").rows
-    for leftover in ("checkpoints", "metrics.csv"):
-        (tmp_path / leftover).rename(tmp_path / f"old_{leftover}")
+    set_aside(tmp_path)
     run(6, log_every=1)
     each = [
         float(row["loss"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
-from tiny import objective
+from tiny import QUICK_COMPILE, objective
 
 from matnet_jax.detectors.mat import agda, losses
 from matnet_jax.detectors.mat.objective import LossOptions
@@ -140,6 +141,11 @@ class Case:
         assert excess[worst] <= 0, f"{names[worst]}: {got[worst]} for {want[worst]}"
 
 
+def quick(name: str) -> dict[str, Any] | None:
+    """Options of the compiler: the largest networks as users compile them, others in less time."""
+    return QUICK_COMPILE if "efficientnet_b0" in name else None
+
+
 def close(got: Any, want: Any, what: str, relative: float = 1e-4) -> None:
     """Agreement relative to the largest entry of the tensor."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
@@ -157,7 +163,6 @@ def test_evaluation_and_training_pass(shared_parity: Path, name: Any) -> None:
     case = Case(shared_parity, name)
     model, golden = case.model, case.golden
 
-    @jax.jit
     def evaluate(variables: Any, images: Any) -> Any:
         texture = model.apply(
             variables,
@@ -172,7 +177,8 @@ def test_evaluation_and_training_pass(shared_parity: Path, name: Any) -> None:
         moments = {k: (v.mean((1, 2)), v.std((1, 2))) for k, v in stages.items()}
         return model.apply(variables, images), texture, moments
 
-    out, texture, moments = evaluate(case.variables, case.images)
+    jit = functools.partial(jax.jit, compiler_options=quick(name))
+    out, texture, moments = jit(evaluate)(case.variables, case.images)
     moments = {{"stem": "b0"}.get(k, k.replace("L", "b")): v for k, v in moments.items()}
     stages = [k.split("_")[1] for k in golden.files if k.startswith("stage_") and "mean" in k]
     assert len(stages) >= 8
@@ -217,7 +223,7 @@ def test_evaluation_and_training_pass(shared_parity: Path, name: Any) -> None:
         auxiliary = intra.mean() + inter
         return entropy + 0.5 * auxiliary, (entropy, auxiliary, out, new)
 
-    grads, (entropy, auxiliary, out, new) = jax.jit(jax.grad(loss, has_aux=True))(
+    grads, (entropy, auxiliary, out, new) = jit(jax.grad(loss, has_aux=True))(
         case.variables["params"], case.images
     )
     close(entropy, golden["train_ensemble_loss"], "cross entropy")
@@ -251,7 +257,8 @@ def test_two_pass_step(shared_parity: Path, name: Any, monkeypatch: pytest.Monke
         "weight": np.ones(len(case.labels), np.float32),
     }
     collections = {k: v for k, v in case.variables.items() if k != "params"}
-    (total, (new, metrics)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICK_COMPILE)
+    (total, (new, metrics)), grads = step(
         case.variables["params"], collections, batch, jax.random.key(0), 0
     )
     close(metrics["cross_entropy"], golden["ensemble_loss"], "first cross entropy")

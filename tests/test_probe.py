@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from test_train import tiny_source
 from tiny import images, tiny_classifier, tiny_model
+from tiny_source import tiny_source
 from workdirs import tiny_config, workdir
 
 import matnet_jax.evaluation.probe.run as run
@@ -26,6 +26,8 @@ from matnet_jax.evaluation.probe.linear import fit_probe
 from matnet_jax.evaluation.probe.run import probe, some_frames
 from matnet_jax.metrics.scores import read_scores
 from matnet_jax.model import init_variables
+
+pytestmark = pytest.mark.usefixtures("no_charts")
 
 
 @pytest.fixture

@@ -108,13 +108,17 @@ def test_the_end_answers_who_waits_and_deletes_the_folder(monkeypatch: pytest.Mo
             files = {"file": ("a.jpg", picture())}
             answers.append(httpx.post(f"{url}v1/predict?wait=60", files=files, timeout=PATIENCE))
 
+        def once_answered() -> None:
+            until(lambda: answers)
+            server.network.gate.set()
+
         thread = threading.Thread(target=wait)
         thread.start()
         until(lambda: len(server.service.jobs) == 1)
         folder = server.service.folder
         assert folder.stat().st_mode & 0o777 == 0o700
         server.shut = True
-        later = threading.Timer(2.0, server.network.gate.set)
+        later = threading.Thread(target=once_answered)
         later.start()
     thread.join()
     later.join()
@@ -185,6 +189,8 @@ def test_the_command_serves_until_it_is_told_to_end(
             assert len(list(tmp_path.glob("matnet-serve-*"))) == 1
             name = {"real": trained.name, "stub": "brightness"}[network]
             assert client.get("/v1/service").json()["network"] == name
+            assert client.get("/v1/service", headers={"Authorization": ""}).status_code == 401
+            assert client.get("/v1/service", headers={"Host": "evil.example"}).status_code == 421
         process.send_signal(ended_by)
         assert process.wait(PATIENCE) == 0, process.stderr.read()
     finally:

@@ -29,6 +29,8 @@ from matnet_jax.predict.network import trained_network
 from matnet_jax.pretrained import initialize
 from matnet_jax.pretrained.trained import load_trained
 
+pytestmark = pytest.mark.usefixtures("no_charts")
+
 
 def in_unit_range(pixels: np.ndarray) -> Any:
     """As the default mean and deviation normalise."""

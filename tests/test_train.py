@@ -12,48 +12,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import pytest
+from tiny_source import tiny_source
 from workdirs import fake_devices, tiny_config
 
 import matnet_jax.evaluation.run
 import matnet_jax.train.run
-from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointMismatchError, Checkpoints
+from matnet_jax.config.build import build_model
+from matnet_jax.detectors.variables import init_variables
 from matnet_jax.metrics.history import read_table
+from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.train.run import starting_weights, train
 
-ROOT = Path(__file__).parents[1]
-
-
-def tiny_source(split: Any) -> Any:
-    """Noise, with a grey patch on the fakes; one video has four frames."""
-    count = {"train": 24, "val": 20, "test": 12}[split]
-    rng = np.random.default_rng(count)
-    images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    label = (np.arange(count) // 4 % 2).astype(np.int32)
-    images[label == 1, 8:24, 8:24] = 128
-    video = np.array([f"{i // 4:03d}" for i in range(count)])
-    return ArraySource(
-        images,
-        {
-            "dataset": np.full(count, "tiny"),
-            "subset": np.where(label == 1, "patch", "real"),
-            "compression": np.full(count, "none"),
-            "split": np.full(count, split),
-            "video_id": video,
-            "source_id": video,
-            "frame": (np.arange(count) % 4).astype(np.int32),
-            "face": np.zeros(count, np.int32),
-            "label": label,
-            "timestamp": np.arange(count, dtype=np.float32),
-        },
-    )
+JOB = [sys.executable, str(Path(__file__).parent / "job.py"), "classifier"]
 
 
 @pytest.fixture
-def tiny_data(monkeypatch: pytest.MonkeyPatch, two_devices: None) -> None:
+def tiny_data(monkeypatch: pytest.MonkeyPatch, two_devices: None, no_charts: Any) -> None:
     for module, name in (
         (matnet_jax.train.run, "open_source"),
         (matnet_jax.evaluation.run, "open_evaluation"),
@@ -157,35 +136,76 @@ def test_a_field_that_an_older_version_had_not_counts_as_its_default(tmp_path: P
 
 def test_averaged_parameters_and_a_frozen_backbone(tiny_data: Any, tmp_path: Path) -> None:
     overrides = {"train.ema_decay": 0.5, "optimizer.freeze": ("features",)}
-    config = tiny_config("classifier", **overrides)
+    config = tiny_config("classifier", **overrides, **{"optimizer.learning_rate": 0.1})
     train(config, tmp_path)
-    metrics = matnet_jax.evaluation.run.evaluate(config, tmp_path, checkpoint="latest")
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        saved = checkpoints.read_model("latest")
+    params, average = saved["params"], saved["ema_params"]
+    start = init_variables(build_model(config), config.seed)["params"]
+    chex.assert_trees_all_equal(params["features"], average["features"], start["features"])
+    heads = [
+        [x for key in sorted(tree) if key != "features" for x in jax.tree.leaves(tree[key])]
+        for tree in (params, average, start)
+    ]
+    for trained, mean, initial in zip(*heads, strict=True):
+        assert not np.array_equal(mean, trained) and not np.array_equal(mean, initial)
+    loaded = load_trained(tmp_path, "latest")
+    assert loaded.step == 6
+    chex.assert_trees_all_equal(loaded.variables["params"], average)
+    asked = {"checkpoint": "latest", "split": "val", "engine": "jax"}
+    metrics = matnet_jax.evaluation.run.evaluate(config, tmp_path, **asked)
     assert metrics["checkpoint"]["step"] == 6
+    validated = read_table(tmp_path / "metrics.csv").rows[-1]
+    assert float(validated["loss"]) == pytest.approx(metrics["loss"], rel=1e-5)
     overrides = {"optimizer.freeze": ("backbone",)}
     with pytest.raises(ValueError, match="no parameter lies under 'backbone'; available: features"):
         train(tiny_config("classifier", **overrides), tmp_path / "other")
 
 
-COMMAND = """
-import sys
-sys.path.insert(0, {tests!r})
-import test_train, matnet_jax.train.run
-matnet_jax.train.run.open_source = lambda config, split, *sees: test_train.tiny_source(split)
-fields = {{"train.duration": "20 steps", "optimizer.schedule": "cosine"}}
-config = test_train.tiny_config("classifier", **fields)
-matnet_jax.train.run.train(config, sys.argv[1])
-"""
+def test_the_config_reaches_the_step_the_checkpoints_and_the_watchdog(
+    tiny_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: dict[str, tuple[Any, Any]] = {}
+
+    def recorded(name: str) -> None:
+        real = getattr(matnet_jax.train.run, name)
+
+        def record(*args: Any, **kwargs: Any) -> Any:
+            calls[name] = args, kwargs
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(matnet_jax.train.run, name, record)
+
+    for name in ("build_objective", "build_ascent", "build_hold"):
+        monkeypatch.setattr(matnet_jax.train.run, name, lambda *_, name=name: name)
+    for name in ("make_train_step", "Checkpoints", "Watchdog"):
+        recorded(name)
+    # What is recorded needs no step.
+    monkeypatch.setattr(matnet_jax.train.run.Loop, "run", lambda self, state, *_: state)
+    config = tiny_config("classifier")
+    config.train.update(accumulate=2, ema_decay=0.5, on_nonfinite="skip", hang_seconds=99.0)
+    config.checkpoint.update(keep=3, keep_best=4)
+    config.data.balance = "batch"
+    train(config, tmp_path)
+    (model, objective, _), options = calls["make_train_step"]
+    assert model == build_model(config) and objective == "build_objective"
+    assert options == {
+        "ema_decay": 0.5,
+        "accumulate": 2,
+        "group": 2,
+        "ascent": "build_ascent",
+        "skip_nonfinite": True,
+        "hold": "build_hold",
+    }
+    assert calls["Checkpoints"] == ((tmp_path / "checkpoints",), {"keep": 3, "keep_best": 4})
+    assert calls["Watchdog"] == ((tmp_path / ".processes", 0), {"seconds": 99.0})
 
 
 def start(workdir: Any) -> Any:
-    environment = dict(
-        os.environ,
-        PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]),
-        XLA_FLAGS=fake_devices(1),
-    )
+    fields = ('train.duration="20 steps"', 'optimizer.schedule="cosine"')
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND.format(tests=str(ROOT / "tests")), str(workdir)],
-        env=environment,
+        [*JOB, str(workdir), *fields],
+        env={**os.environ, "XLA_FLAGS": fake_devices(1)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -222,7 +242,7 @@ def test_killed_runs_end_as_an_uninterrupted_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_stops_with_a_message_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     """Files of a limited size, as on a disk that is full."""
-    job = [sys.executable, str(ROOT / "tests" / "job.py"), "classifier", str(tmp_path / "run")]
+    job = [*JOB, str(tmp_path / "run")]
     environment = {**os.environ, "XLA_FLAGS": fake_devices(1)}
     common = {"env": environment, "capture_output": True, "text": True, "check": False}
     done = subprocess.run([*job, 'train.duration="2 steps"'], **common)

@@ -37,7 +37,7 @@ PAIRED = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("two_devices")
+pytestmark = pytest.mark.usefixtures("two_devices", "no_charts")
 
 
 def config(**overrides: Any) -> Any:

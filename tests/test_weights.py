@@ -81,7 +81,8 @@ def test_packed_weights_are_the_network_in_half_the_space(calibrated: Path, tmp_
             packaged_network(tmp_path / "small-experimental.json", batch_size=8),
         )
     ]
-    np.testing.assert_allclose(scores[0], scores[1], atol=5e-3)
+    assert np.ptp(scores[0]) > 5e-3
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
 
 
 def test_a_manifest_names_no_folder_of_the_machine_that_made_it(
