@@ -359,7 +359,7 @@ def test_averaging_is_asked_of_step_and_state_together(decay: Any, ema: Any) -> 
 
 @pytest.mark.parametrize("field", ["auxiliary", "batch_reduction"])
 def test_wrong_loss_options(field: Any) -> None:
-    with pytest.raises(ValueError, match=f"unknown {field}.*'max'"):
+    with pytest.raises(ValueError, match=f"LossOptions.{field} must be one of .*'max'"):
         LossOptions(**{field: "max"})
 
 
