@@ -176,7 +176,7 @@ def test_the_config_reaches_the_step_the_checkpoints_and_the_watchdog(
 
         monkeypatch.setattr(matnet_jax.train.run, name, record)
 
-    for name in ("build_objective", "build_ascent", "build_hold"):
+    for name in ("build_objective", "build_ascent", "build_stop_frozen"):
         monkeypatch.setattr(matnet_jax.train.run, name, lambda *_, name=name: name)
     for name in ("make_train_step", "Checkpoints", "Watchdog"):
         recorded(name)
@@ -195,7 +195,7 @@ def test_the_config_reaches_the_step_the_checkpoints_and_the_watchdog(
         "group": 2,
         "ascent": "build_ascent",
         "skip_nonfinite": True,
-        "hold": "build_hold",
+        "stop_frozen": "build_stop_frozen",
     }
     assert calls["Checkpoints"] == ((tmp_path / "checkpoints",), {"keep": 3, "keep_best": 4})
     assert calls["Watchdog"] == ((tmp_path / ".processes", 0), {"seconds": 99.0})
