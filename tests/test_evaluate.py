@@ -16,11 +16,12 @@ from workdirs import tiny_config, workdir
 
 import matnet_jax.evaluation.run
 import matnet_jax.report.drawing
+from data_pipeline.training.joined import Joined
 from data_pipeline.training.sources import ArraySource
 from matnet_jax.checkpoints.orbax import CheckpointError, CheckpointMismatchError
 from matnet_jax.config import ConfigError
 from matnet_jax.config.build import build_model
-from matnet_jax.config.data import Joined, read_coverage
+from matnet_jax.config.data import read_coverage
 from matnet_jax.evaluation.run import NothingToScoreError, evaluate, most_wrong_rows
 from matnet_jax.evaluation.scorer import Scorer, sample_rows
 from matnet_jax.metrics.scores import read_scores

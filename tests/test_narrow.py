@@ -17,9 +17,10 @@ from data_pipeline.pack import pack
 from data_pipeline.training.blend import SelfBlend
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
+from data_pipeline.training.joined import Joined
 from data_pipeline.training.narrow import Narrowed, narrow
 from data_pipeline.training.sources import ArraySource, RecordSource
-from matnet_jax.config.data import Joined, open_evaluation, open_source
+from matnet_jax.config.data import open_evaluation, open_source
 from matnet_jax.config.schema import default_config
 
 BOX = np.array([70, 41, 131, 123], np.float32)

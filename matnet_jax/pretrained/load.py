@@ -170,10 +170,11 @@ def differing_fields(fields: Mapping[str, Any], model: Detector) -> dict[str, An
 
 
 def _has(model: Detector, field: str) -> Any:
-    own = {"batch_norm_epsilon": "bn_epsilon", "same_max_pool": "same_max_pool"}
-    if field in own and isinstance(model, BackboneDetector):
-        # None in the model is the backbone's own.
-        return getattr(model.make_backbone(), own[field], None)
+    if field in ("batch_norm_epsilon", "same_max_pool") and isinstance(model, BackboneDetector):
+        backbone = model.make_backbone()  # None in the model is the backbone's own
+        if field == "batch_norm_epsilon":
+            return getattr(getattr(backbone, "norm", None), "epsilon", None)
+        return getattr(backbone, field, None)
     return getattr(model, field, None)
 
 
