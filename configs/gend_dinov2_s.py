@@ -10,6 +10,7 @@ or timm save it.
 from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
 
 
 def get_config() -> ConfigDict:
@@ -18,6 +19,6 @@ def get_config() -> ConfigDict:
     config.data.dir = "data/ffpp-box"
     config.data.ops = "standard"
     config.model.backbone = "dinov2-vit-s-14"
-    config.model.mean = (0.485, 0.456, 0.406)
-    config.model.std = (0.229, 0.224, 0.225)
+    config.model.mean = IMAGENET_MEAN
+    config.model.std = IMAGENET_STD
     return config

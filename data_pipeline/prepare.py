@@ -125,9 +125,9 @@ def prepare(
         files = [extraction_path(out, v, settings) for v in listing.present]
         own = settings.boxes_from == ORIGINALS
         boxes = box_files(listing.present, settings, out) if own else {}
-        forget_passed(dict(zip(files, listing.present, strict=True)), boxes, masks=settings.masks)
-        done = sum(path.exists() for path in files)
-        with Progress(len(listing.present), done=done, unit="video", about="extract") as bar:
+        videos = dict(zip(files, listing.present, strict=True))
+        kept = forget_passed(videos, boxes, masks=settings.masks)
+        with Progress(len(listing.present), done=len(kept), unit="video", about="extract") as bar:
             extract(
                 listing.present,
                 settings,
@@ -138,7 +138,9 @@ def prepare(
                 beam_options=beam_options,
                 progress=bar.update,
             )
-        extractions = [Extraction.load(path, crops=False) for path in files]
+        extractions = [
+            kept[path] if path in kept else Extraction.load(path, crops=False) for path in files
+        ]
         failures = [
             (video, extraction.problem)
             for video, extraction in zip(listing.present, extractions, strict=True)

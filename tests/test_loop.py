@@ -133,6 +133,17 @@ def set_aside(folder: Path) -> bytes:
     return (folder / "old_metrics.csv").read_bytes()
 
 
+def continues_as_if_whole(run: Any, folder: Path, *, first: int) -> None:
+    """What continues at a step comes to what an uninterrupted run does, to the byte."""
+    continued = run(18)
+    assert continued.first == first
+    written = set_aside(folder)
+    whole = run(18)
+    assert whole.first == 0
+    assert (folder / "metrics.csv").read_bytes() == written
+    np.testing.assert_array_equal(continued.state.params, whole.state.params)
+
+
 class AskedAt:
     def __init__(self, step: Any) -> None:
         self._step = step
@@ -146,13 +157,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on_as_if_it_had_not(
 ) -> None:
     with pytest.raises(Preempted, match="step 5 is saved"):
         run(18, preemption=AskedAt(5))
-    continued = run(18)
-    assert continued.first == 5
-    asked = set_aside(tmp_path)
-    whole = run(18)
-    assert whole.first == 0
-    assert (tmp_path / "metrics.csv").read_bytes() == asked
-    np.testing.assert_array_equal(continued.state.params, whole.state.params)
+    continues_as_if_whole(run, tmp_path, first=5)
 
 
 def test_periods(run: Any, tmp_path: Path) -> None:
@@ -173,13 +178,7 @@ def test_periods(run: Any, tmp_path: Path) -> None:
 def test_an_interrupted_run_continues_to_the_same_bytes(run: Any, tmp_path: Path) -> None:
     with pytest.raises(StopIteration):  # the data ends: as good as a kill between two steps
         run(18, stop_after=14)
-    continued = run(18)
-    assert continued.first == 12
-    interrupted = set_aside(tmp_path)
-    whole = run(18)
-    assert whole.first == 0
-    assert (tmp_path / "metrics.csv").read_bytes() == interrupted
-    np.testing.assert_array_equal(continued.state.params, whole.state.params)
+    continues_as_if_whole(run, tmp_path, first=12)
 
 
 def test_means_are_over_the_steps_since_the_last_log(run: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from the authors' training: docs/systems.md.
 from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
 
 _USUAL = (15, 25, 35, 45)
 # Backbone, pixels, rate, thousands of steps after which it is halved, and at which training ends.
@@ -47,7 +48,7 @@ def get_config(network: str = "slowfast") -> ConfigDict:
     config.model.backbone, config.model.image_size = backbone, size
     config.model.mirrored = network in _MIRRORED
     if backbone != "xception":
-        config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        config.model.mean, config.model.std = IMAGENET_MEAN, IMAGENET_STD
     if backbone.startswith("efficientnet"):
         config.model.padding = "nominal"
     config.losses.class_weights = (1.8, 0.2)

@@ -15,6 +15,7 @@ docs/systems.md.
 from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
 
 
 def get_config(network: str = "i3d") -> ConfigDict:
@@ -31,7 +32,7 @@ def get_config(network: str = "i3d") -> ConfigDict:
     config.data.dir, config.data.ops = "data/dfdc-box", "strong"
     config.data.balance, config.data.real_repeat = "rarer", 1
     config.model.backbone, config.model.image_size = "se-resnext-50", 256
-    config.model.mean, config.model.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    config.model.mean, config.model.std = IMAGENET_MEAN, IMAGENET_STD
     config.optimizer.name, config.optimizer.learning_rate = "adamw", 1e-4
     config.optimizer.weight_decay = 5e-4
     config.optimizer.schedule, config.optimizer.warmup = "cosine", "3 epochs"

@@ -11,6 +11,7 @@ averages them. What differs from the author's training: docs/systems.md.
 from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
 
 
 def get_config() -> ConfigDict:
@@ -22,8 +23,8 @@ def get_config() -> ConfigDict:
     config.data.real_repeat = 1
     config.model.backbone = "efficientnet-b7"
     config.model.image_size = 380
-    config.model.mean = (0.485, 0.456, 0.406)
-    config.model.std = (0.229, 0.224, 0.225)
+    config.model.mean = IMAGENET_MEAN
+    config.model.std = IMAGENET_STD
     config.model.dropout_rate = 0.0
     config.losses.each_class = True
     config.losses.label_smoothing = 0.02

@@ -39,7 +39,9 @@ def passes(error: BaseException | None) -> bool:
     return False
 
 
-def forget_passed(files: Mapping[Path, Video], boxes: Mapping[Video, Path], *, masks: bool) -> None:
+def forget_passed(
+    files: Mapping[Path, Video], boxes: Mapping[Video, Path], *, masks: bool
+) -> dict[Path, Extraction]:
     """Deletes what is stored of videos whose problem may have passed, and of those cut by it.
 
     Args:
@@ -47,19 +49,23 @@ def forget_passed(files: Mapping[Path, Video], boxes: Mapping[Video, Path], *, m
       boxes: of a video, the file that its boxes came from.
       masks: see `state_of`.
 
+    Returns:
+      What is stored of the others, without the crops.
+
     Raises:
       ValueError: a file is damaged.
     """
-    forgotten = {path for path, video in files.items() if _has_passed(path, video, masks=masks)}
+    stored = {path: Extraction.load(path, crops=False) for path in files if path.exists()}
+    forgotten = {
+        path for path, found in stored.items() if _has_passed(found, files[path], masks=masks)
+    }
     forgotten |= {path for path, video in files.items() if boxes.get(video) in forgotten}
     for path in forgotten:
         path.unlink(missing_ok=True)
+    return {path: found for path, found in stored.items() if path not in forgotten}
 
 
-def _has_passed(path: Path, video: Video, *, masks: bool) -> bool:
-    if not path.exists():
-        return False
-    stored = Extraction.load(path, crops=False)
+def _has_passed(stored: Extraction, video: Video, *, masks: bool) -> bool:
     if not stored.problem:
         return False
     return stored.state is None or stored.state != state_of(video, masks=masks)

@@ -130,8 +130,7 @@ def threshold_at_false_alarm_rate(reals: np.ndarray, rate: float) -> float | Non
     Raises:
       ValueError: the rate is not in (0, 1).
     """
-    if not 0 < rate < 1:
-        raise ValueError(f"false_alarm_rate is {rate}, wanted a share in (0, 1)")
+    _check_share("false_alarm_rate", rate)
     reals = np.sort(np.asarray(reals, np.float64))[::-1]
     if not len(reals):
         return None
@@ -154,8 +153,7 @@ def fit_uncertain(
     Raises:
       ValueError: the risk is not in (0, 1).
     """
-    if not 0 < max_risk < 1:
-        raise ValueError(f"max_risk is {max_risk}, wanted a share in (0, 1)")
+    _check_share("max_risk", max_risk)
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
     values = np.unique(np.append(scores, threshold))
     edges = np.append((values[1:] + values[:-1]) / 2, threshold)
@@ -166,6 +164,11 @@ def fit_uncertain(
     if low == high and _share(labels[scores <= threshold] == 1) <= max_risk:
         return None
     return float(low), float(high)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"{name} is {value}, wanted a share in (0, 1)")
 
 
 def _share(wrong: np.ndarray) -> float:

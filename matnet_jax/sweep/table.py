@@ -1,10 +1,9 @@
 """A sweep's table: our figures beside the published ones."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline.files import csv_line
 from matnet_jax.sweep.definition import Cell, Sweep
 
 # Metrics that are no shares, and so are not printed in percent.
@@ -93,11 +92,8 @@ def as_csv(sweep: Sweep, metrics: Metrics, failed: Mapping[str, str] | None = No
     `ours_video` is the same metric of videos where `ours` is of frames. Undefined and missing
     figures are words.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ("row", "column", "published", "ours", "ours_video", "run", "data", "metric", "step")
-    )
+    header = ("row", "column", "published", "ours", "ours_video", "run", "data", "metric", "step")
+    rows: list[tuple[Any, ...]] = [header]
     for row in sweep.rows:
         for column, cell in zip(sweep.columns, row.cells, strict=True):
             if cell is None:
@@ -111,7 +107,7 @@ def as_csv(sweep: Sweep, metrics: Metrics, failed: Mapping[str, str] | None = No
                     of_videos = Cell(None, cell.run, cell.data, f"video.{metric}")
                     videos = our_figure(of_videos, metrics, failed)
             checkpoint = metrics.get((cell.run or "", cell.data), {}).get("checkpoint", {})
-            writer.writerow(
+            rows.append(
                 (
                     row.name,
                     column,
@@ -124,7 +120,7 @@ def as_csv(sweep: Sweep, metrics: Metrics, failed: Mapping[str, str] | None = No
                     checkpoint.get("step", ""),
                 )
             )
-    return text.getvalue()
+    return "".join(map(csv_line, rows))
 
 
 def _at(values: Any, path: str) -> Any:

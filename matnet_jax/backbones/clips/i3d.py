@@ -76,14 +76,8 @@ class I3D(nn.Module):
         """See the class."""
 
         def unit(x: jax.Array, name: str, features: int, size: int, stride: int = 1) -> jax.Array:
-            layer = ConvNorm(
-                scaled(features, self.width),
-                (size,) * 3,
-                (stride,) * 3,
-                "same",
-                self.norm,
-                name=name,
-            )
+            wide = scaled(features, self.width)
+            layer = ConvNorm(wide, (size,) * 3, (stride,) * 3, "same", self.norm, name=name)
             return layer(x, train, weight)
 
         block_type = nn.remat(Mixed, static_argnums=(2,)) if self.remat else Mixed

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data_pipeline.commands import Command
+from data_pipeline.commands import Command, ending_on_sigterm
 from matnet_jax.evaluation.command import define_engine
 from matnet_jax.runtime.commands import on_devices
 
@@ -91,8 +91,15 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
             f"warning: whoever reaches {values.host} can use this: --token=TOKEN asks for one",
             file=sys.stderr,
         )
-    _listen_to_signals()
-    with contextlib.suppress(KeyboardInterrupt), Service(predictor, allowed) as service:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        # Uvicorn closes on SIGINT and SIGTERM and hands them on: then the service closes too.
+        ending_on_sigterm(),
+        Service(predictor, allowed) as service,
+    ):
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+            # Of a terminal that is closed.
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         config = uvicorn.Config(
             create_app(service),
             host=values.host,
@@ -108,18 +115,6 @@ def run(values: flags.FlagValues, arguments: list[str]) -> int:
         )
         Server(config, service).run()
     return 0
-
-
-def _listen_to_signals() -> None:
-    """SIGTERM, and SIGHUP of a terminal that is closed, end it as Ctrl-C does."""
-    # Uvicorn closes on SIGINT and SIGTERM and hands them on: then the service closes too.
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _predictor(values: flags.FlagValues) -> "Predictor":
