@@ -17,6 +17,7 @@ from matnet_jax.config.build import build_objective
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.inference import infer
 from matnet_jax.model import MAT, create_model
+from matnet_jax.runtime.parts import images_at_once, in_parts
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicate, replicated
 from matnet_jax.train.plan import build_optimizer
 from matnet_jax.train.state import create_train_state
@@ -85,12 +86,15 @@ def inference(model: MAT) -> Any:
     return jax.jit(score)
 
 
-def scorer(model: Detector, variables: Any) -> Callable[[np.ndarray], tuple[Any, Any]]:
-    """Uint8 crops -> scores and heat maps, as prediction computes them by JAX."""
+def scorer(
+    model: Detector, variables: Any, *, batch_size: int
+) -> Callable[[np.ndarray], tuple[Any, Any]]:
+    """Up to a batch of uint8 crops -> scores and heat maps, as prediction computes them by JAX."""
     own, arrays = model.merged(variables)
     arrays = jax.device_put(arrays)
     step = jax.jit(lambda v, x: infer(own, v, own.preprocess.normalize(x))[:2])
-    return lambda crops: step(arrays, crops)
+    size = images_at_once(batch_size, frames=model.clip_length)
+    return in_parts(lambda crops: step(arrays, crops), size, pad=True)
 
 
 def initial_state(model: MAT, recipe: str = "paper") -> Any:

@@ -50,7 +50,7 @@ def network() -> Any:
         with tempfile.TemporaryDirectory() as folder:
             out = export_onnx(model, variables, Path(folder) / "out")
             return exported_network(out, batch_size=batch)
-    return Network(size, batch, {}, scorer(model, variables))
+    return Network(size, batch, {}, scorer(model, variables, batch_size=batch))
 
 
 def parts(path: Path, predictor: Any, cores: int) -> dict[str, Callable[[], object]]:

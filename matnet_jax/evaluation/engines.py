@@ -26,6 +26,7 @@ from matnet_jax.checkpoints.export import (
 from matnet_jax.checkpoints.network import TrainedNetwork
 from matnet_jax.detectors.base import Preprocess
 from matnet_jax.evaluation.converted import converted
+from matnet_jax.runtime.parts import images_at_once, in_parts
 
 ENGINES = ("auto", "jax", "onnx")
 """Of networks that are trained or handed out; an export is run by what its format is for."""
@@ -53,13 +54,11 @@ class Engine(NamedTuple):
 
     Attributes:
       name: what runs it, in words.
-      run: of crops, uint8.
-      any_batch: whether there may be another number of them each time; else one is compiled.
+      run: of any number of crops, uint8.
     """
 
     name: str
     run: Run
-    any_batch: bool
 
 
 def chosen(engine: str) -> str:
@@ -88,11 +87,14 @@ def chosen(engine: str) -> str:
     return engine
 
 
-def converted_engine(trained: TrainedNetwork, engine: str = "auto") -> Engine | str:
+def converted_engine(
+    trained: TrainedNetwork, engine: str = "auto", *, batch_size: int = 32
+) -> Engine | str:
     """What runs a trained network in place of JAX; or why JAX does, in words.
 
     Args:
       engine: one of `ENGINES`.
+      batch_size: most crops at once.
 
     Raises:
       ValueError, ModuleNotFoundError: see `chosen`.
@@ -105,10 +107,10 @@ def converted_engine(trained: TrainedNetwork, engine: str = "auto") -> Engine | 
     try:
         folder = converted(trained)
         with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or damaged
-            return exported_engine(folder, export_details(folder))
+            return exported_engine(folder, export_details(folder), batch_size=batch_size)
         shutil.rmtree(folder, ignore_errors=True)
         folder = converted(trained)
-        return exported_engine(folder, export_details(folder))
+        return exported_engine(folder, export_details(folder), batch_size=batch_size)
     except (UnsupportedError, OSError) as error:
         if engine == "onnx":
             raise
@@ -130,11 +132,12 @@ def export_details(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def exported_engine(folder: Path, details: Mapping[str, Any]) -> Engine:
+def exported_engine(folder: Path, details: Mapping[str, Any], *, batch_size: int = 32) -> Engine:
     """What runs the export in `folder`, in whichever format it is.
 
     Args:
       details: what its `preprocess.json` holds.
+      batch_size: most crops at once; on CPUs see `images_at_once`.
 
     Raises:
       FileNotFoundError: it holds no network.
@@ -143,7 +146,9 @@ def exported_engine(folder: Path, details: Mapping[str, Any]) -> Engine:
     """
     for file, load in _LOADERS.items():
         if (folder / file).is_file():
-            return load(folder / file, details)
+            engine, any_batch = load(folder / file, details)
+            size = images_at_once(batch_size, frames=details.get("clip_length", 1))
+            return engine._replace(run=in_parts(engine.run, size, pad=not any_batch))
     raise FileNotFoundError(
         f"no {' or '.join(FILES)} in {folder}; `matnet export --workdir=… --out=…` writes them"
     )
@@ -155,7 +160,7 @@ def heatmap_names(details: Mapping[str, Any]) -> list[str]:
     return details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
 
 
-def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
+def _stablehlo(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
     try:
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
     except Exception as error:  # flatbuffers' own kinds
@@ -173,10 +178,10 @@ def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
     def step(images: jax.Array) -> Found:
         return _found(exported.call(preprocess.normalize(images)), names)
 
-    return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops)), False)
+    return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops))), False
 
 
-def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
+def _onnx(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
     try:
         onnxruntime = onnx_runtime()
     except ModuleNotFoundError as error:
@@ -198,10 +203,10 @@ def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
         out = session.run(wanted, {"images": normalized(crops)})
         return _found(dict(zip(wanted, out, strict=True)), names)
 
-    return Engine(f"onnxruntime {onnxruntime.__version__}", run, True)
+    return Engine(f"onnxruntime {onnxruntime.__version__}", run), True
 
 
-def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
+def _savedmodel(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
     try:
         import tensorflow as tf
     except ModuleNotFoundError as error:
@@ -222,7 +227,7 @@ def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
 
     # The signature must live as long as what it belongs to.
     run.loaded = loaded  # type: ignore[attr-defined]
-    return Engine(f"tensorflow {tf.__version__}", run, False)
+    return Engine(f"tensorflow {tf.__version__}", run), False
 
 
 def _found(out: Mapping[str, Any], heatmaps: Sequence[str]) -> Found:
@@ -235,7 +240,8 @@ def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray
     return lambda crops: (crops.astype(np.float32) / np.float32(255) - mean) / std
 
 
-_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Engine]] = {
+# Each with whether there may be another number of crops each time; else one is compiled.
+_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], tuple[Engine, bool]]] = {
     STABLEHLO_FILE: _stablehlo,
     ONNX_FILE: _onnx,
     SAVEDMODEL_FILE: _savedmodel,

@@ -93,7 +93,7 @@ def evaluate(
         )
     run: Run | None = None
     variables: dict[str, Any] = {}
-    made = converted_engine(trained, engine)
+    made = converted_engine(trained, engine, batch_size=batch_size)
     if isinstance(made, str):
         engine, variables = made, replicate(trained.variables, mesh)
     else:

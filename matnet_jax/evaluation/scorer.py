@@ -18,6 +18,7 @@ from matnet_jax.evaluation.step import loss_sum, make_eval_step
 from matnet_jax.metrics.scores import Columns
 from matnet_jax.metrics.videos import VIDEO_IDENTITY
 from matnet_jax.report.overlays import Overlay, joined_heatmaps
+from matnet_jax.runtime.parts import images_at_once
 from matnet_jax.runtime.sharding import batch_sharded, global_batch, replicated
 
 SAMPLE_FACES = 8  # that are shown, half of them real
@@ -42,7 +43,7 @@ class Scorer:
         self, model: Detector, mesh: Mesh, *, batch_size: int, run: Run | None = None
     ) -> None:
         self._image_size, self._batch_size = model.image_size, batch_size
-        self._step = _on_devices(model, mesh) if run is None else _by_engine(run)
+        self._step = _on_devices(model, mesh, batch_size) if run is None else _by_engine(run)
 
     def score(self, variables: Mapping[str, Any], source: Source) -> tuple[Columns, float]:
         """Scores every example of `source` once.
@@ -122,8 +123,10 @@ class Scorer:
         return made
 
 
-def _on_devices(model: Detector, mesh: Mesh) -> Step:
-    step = make_eval_step(model)
+def _on_devices(model: Detector, mesh: Mesh, batch_size: int) -> Step:
+    # Of several devices each has its part of a batch, which parts of parts would tear apart.
+    at_once = images_at_once(batch_size, frames=model.clip_length) if mesh.size == 1 else batch_size
+    step = make_eval_step(model, at_once=at_once)
 
     def outputs(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         return {**step(variables, batch), "index": batch["index"]}

@@ -18,6 +18,7 @@ from matnet_jax.metrics.operating_point import OperatingPoint
 from matnet_jax.pretrained.manifest import LIMITS
 from matnet_jax.pretrained.packaged import find
 from matnet_jax.report.overlays import joined_heatmaps
+from matnet_jax.runtime.parts import images_at_once, in_parts
 from matnet_jax.runtime.sharding import (
     batch_sharded,
     data_mesh,
@@ -33,17 +34,14 @@ class Network:
 
     Attributes:
       image_size: pixels of the crops it takes.
-      batch_size: most crops at once; where one shape is compiled, of that, and a multiple of the
-        devices.
+      batch_size: most crops, or clips, that are given at once.
       about: what it is, as JSON values: checkpoint and step.
       crops: how the faces were cut that it was trained on; None where that is not known.
-      run: uint8 [batch_size, S, S, 3], or clips [batch_size, T, S, S, 3] -> scores [batch_size],
-        or of each frame of a clip [batch_size, T]; and heat maps [..., h, w, K] by name; fewer
-        crops where `any_batch`.
+      run: uint8 [n, S, S, 3], or clips [n, T, S, S, 3] -> scores [n], or of each frame of a clip
+        [n, T]; and heat maps [..., h, w, K] by name.
       operating_point: what an evaluation fitted for its scores; None where none did.
       limits: what the operating point does not help against, in words.
       clip_length: frames of a person's face that it takes at once.
-      any_batch: whether `run` takes fewer crops than `batch_size`.
       engine: what runs it, in words.
     """
 
@@ -55,7 +53,6 @@ class Network:
     operating_point: OperatingPoint | None = None
     limits: str = LIMITS
     clip_length: int = 1
-    any_batch: bool = False
     engine: str = "jax"
 
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -68,13 +65,8 @@ class Network:
           P(fake) float32 [n], and heat maps float32 [n, h, w, K]; None of a network without them.
           Where each frame of a clip is judged, [n, T] and [n, T, h, w, K].
         """
-        given = crops
-        if not self.any_batch:
-            given = np.zeros((self.batch_size, *crops.shape[1:]), np.uint8)
-            given[: len(crops)] = crops
-        scores, heatmaps = jax.device_get(self.run(given))
-        maps = joined_heatmaps(heatmaps)[: len(crops)] if heatmaps else None
-        return scores[: len(crops)], maps
+        scores, heatmaps = jax.device_get(self.run(crops))
+        return scores, joined_heatmaps(heatmaps) if heatmaps else None
 
 
 def trained_network(
@@ -135,7 +127,7 @@ def packaged_network(
 
 def _runnable(trained: TrainedNetwork, batch_size: int, engine: str, **fields: Any) -> Network:
     """A network run by an engine; `fields` are those of `Network` that loading it cannot tell."""
-    made = converted_engine(trained, engine)
+    made = converted_engine(trained, engine, batch_size=batch_size)
     if isinstance(made, str):
         return _compiled(trained, batch_size, engine=made, **fields)
     return Network(
@@ -162,11 +154,19 @@ def _compiled(trained: TrainedNetwork, batch_size: int, **fields: Any) -> Networ
         in_shardings=(replicated(mesh), batch_sharded(mesh)),
         out_shardings=replicated(mesh),
     )
+
+    def run(crops: np.ndarray) -> tuple[jax.Array, dict[str, jax.Array]]:
+        found: tuple[jax.Array, dict[str, jax.Array]] = step(
+            variables, global_batch({"image": crops}, mesh)["image"]
+        )
+        return found
+
+    at_once = images_at_once(batch_size, frames=model.clip_length)
     return Network(
         image_size=model.image_size,
         clip_length=model.clip_length,
-        batch_size=-(-batch_size // mesh.size) * mesh.size,
-        run=lambda crops: step(variables, global_batch({"image": crops}, mesh)["image"]),
+        batch_size=batch_size,
+        run=in_parts(run, -(-at_once // mesh.size) * mesh.size, pad=True),
         crops=crops_of(trained.metadata),
         **fields,
     )
@@ -191,7 +191,7 @@ def exported_network(folder: str | Path, *, batch_size: int = 32) -> Network:
         crops=crops_of(details),
         operating_point=None if point is None else OperatingPoint.from_json(point),
         limits=details.get("limits", LIMITS),
-        **_fields_of(exported_engine(folder, details)),
+        **_fields_of(exported_engine(folder, details, batch_size=batch_size)),
     )
 
 
@@ -200,4 +200,4 @@ def _fields_of(engine: Engine) -> dict[str, Any]:
         found = engine.run(crops)
         return found.score, found.heatmaps
 
-    return {"run": run, "any_batch": engine.any_batch, "engine": engine.name}
+    return {"run": run, "engine": engine.name}

@@ -17,6 +17,7 @@ from data_pipeline.training.statistics import image_statistics, sharpness_statis
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import Detector
 from matnet_jax.nn.layers import Dense
+from matnet_jax.runtime.parts import images_at_once, in_parts
 
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "statistics": image_statistics,
@@ -99,9 +100,11 @@ def features_of(
         return network_features(model, variables, model.preprocess.normalize(images))
 
     variables = jax.device_put(variables)
+    size = images_at_once(batch_size, frames=model.clip_length)
+    features = in_parts(lambda images: step(variables, jnp.asarray(images)), size, pad=True)
     found: np.ndarray | None = None
     for batch in eval_batches(source, batch_size=batch_size, image_size=model.image_size):
-        values = jax.device_get(step(variables, jnp.asarray(batch["image"])))
+        values: np.ndarray = features(batch["image"])
         if found is None:
             found = np.full((len(source), values.shape[1]), np.nan, np.float32)
         kept = batch["index"] >= 0
