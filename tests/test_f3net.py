@@ -32,7 +32,7 @@ from matnet_jax.detectors.variables import abstract_variables
 from matnet_jax.model import create_classifier, create_detector, init_variables
 from matnet_jax.nn.frequency import dct_matrix
 from matnet_jax.pretrained import initialize
-from matnet_jax.pretrained.families import Weights
+from matnet_jax.pretrained.weights import Weights
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "f3net.npz")
 SMALL: dict[str, Any] = {"image_size": 64, "width_coefficient": 0.02, "middle_blocks": 0}

@@ -17,7 +17,7 @@ from matnet_jax.model import create_classifier, create_detector
 from matnet_jax.nn.filters import laplacian_of_gaussian, phase_aware4, srm3, srm30
 from matnet_jax.nn.layers import Conv
 from matnet_jax.pretrained import initialize
-from matnet_jax.pretrained.families import Weights
+from matnet_jax.pretrained.weights import Weights
 
 FIELDS = {key: value for key, value in tiny.FIELDS.items() if key != "backbone"}
 

@@ -29,9 +29,9 @@ from matnet_jax.detectors.variables import init_variables
 from matnet_jax.model import create_detector
 from matnet_jax.pretrained import CheckpointFileError, initialize, read_weights
 from matnet_jax.pretrained.__main__ import main
-from matnet_jax.pretrained.families import join
 from matnet_jax.pretrained.multi_task_names import convert
 from matnet_jax.pretrained.trained import load_trained
+from matnet_jax.pretrained.weights import join
 from matnet_jax.train.optim import create_optimizer
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "multi_task.npz"))
@@ -265,5 +265,5 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         initialize(create_detector("meso4"), path)
     state = pattern.fill(layer_shapes("encoder"))
     del state["encoder.24.weight"]
-    with pytest.raises(CheckpointFileError, match="the authors' files of MesoNet, Multi-task"):
+    with pytest.raises(CheckpointFileError, match="the authors' Multi-task"):
         read_weights(pattern.save(tmp_path / "less.safetensors", state))

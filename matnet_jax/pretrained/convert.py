@@ -12,7 +12,6 @@ from matnet_jax.checkpoints.network import check_empty, save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.base import Detector
-from matnet_jax.pretrained.families import Weights, join
 from matnet_jax.pretrained.load import (
     default_prefixes,
     differing_fields,
@@ -20,6 +19,7 @@ from matnet_jax.pretrained.load import (
     left_at_random,
     read_weights,
 )
+from matnet_jax.pretrained.weights import Weights, join
 from matnet_jax.runtime.workdir import versions
 
 

@@ -14,9 +14,10 @@ from matnet_jax.detectors.assembly import assemble, is_under, variable_shapes
 from matnet_jax.detectors.backboned import BackboneDetector
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.classifier import PlainClassifier
-from matnet_jax.pretrained.families import Weights, own_weights, recognize
+from matnet_jax.pretrained.families import recognize
 from matnet_jax.pretrained.fetch import fetch
 from matnet_jax.pretrained.files import CheckpointFileError, read_file
+from matnet_jax.pretrained.weights import Weights, own_weights
 
 _log = logging.getLogger(__name__)
 
