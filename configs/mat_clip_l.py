@@ -10,6 +10,7 @@ See docs/transformers.md.
 from ml_collections import ConfigDict
 
 from matnet_jax.config import default_config
+from matnet_jax.detectors.fields import CLIP_MEAN, CLIP_STD
 
 
 def get_config() -> ConfigDict:
@@ -22,8 +23,7 @@ def get_config() -> ConfigDict:
     config.model.texture_dims = 64
     config.model.texture_pool = 2
     config.model.dtype = "bfloat16"
-    config.model.mean = (0.48145466, 0.4578275, 0.40821073)
-    config.model.std = (0.26862954, 0.26130258, 0.27577711)
+    config.model.mean, config.model.std = CLIP_MEAN, CLIP_STD
     config.train.batch_size = 32
     config.train.remat = True
     config.optimizer.name = "adamw"

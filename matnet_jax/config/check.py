@@ -16,15 +16,20 @@ from matnet_jax.config.schema import ConfigError, config_fields, flatten
 from matnet_jax.detectors.registry import FAMILIES
 
 
-def validate(config: ConfigDict) -> None:
+def validate(config: ConfigDict) -> ConfigDict:
     """Checks names, types and ranges of all fields.
+
+    Returns:
+      The config with the fields of this version; `config` stays as it is.
 
     Raises:
       ConfigError: with one line for each problem.
     """
-    problems = list(_problems(upgraded(config)))
+    config = upgraded(config)
+    problems = list(_problems(config))
     if problems:
         raise ConfigError("the config cannot be run:\n  " + "\n  ".join(problems))
+    return config
 
 
 def _problems(config: ConfigDict) -> Iterator[str]:

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from matnet_jax.backbones import BACKBONES, find_backbone
 from matnet_jax.backbones.vit import CLASS_ATTENTION, CLASS_TOKEN, VITS
 from matnet_jax.detectors.backboned import BackboneDetector
-from matnet_jax.detectors.fields import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, NumClasses
+from matnet_jax.detectors.fields import (
+    CLIP_MEAN,
+    CLIP_STD,
+    IMAGE_SIZE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    NumClasses,
+)
 from matnet_jax.nn.layers import Dense
 
 
@@ -27,8 +34,8 @@ class ClassTokenDetector(BackboneDetector):
 
     backbone: str = "clip-vit-l-14"
     image_size: Annotated[int, IMAGE_SIZE] = 224
-    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = (0.48145466, 0.4578275, 0.40821073)
-    std: Annotated[tuple[float, float, float], PIXEL_STD] = (0.26862954, 0.26130258, 0.27577711)
+    mean: Annotated[tuple[float, float, float], PIXEL_MEAN] = CLIP_MEAN
+    std: Annotated[tuple[float, float, float], PIXEL_STD] = CLIP_STD
     num_classes: NumClasses = 2
 
     def setup(self) -> None:

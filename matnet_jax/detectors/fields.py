@@ -49,6 +49,10 @@ PIXEL_STD = Range(lambda v: len(v) == 3 and min(v) > 0, "three numbers above 0")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB pixels in [0, 1], as networks of ImageNet see them."""
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of RGB pixels in [0, 1], as CLIP's image towers see them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Derived:

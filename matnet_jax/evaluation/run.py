@@ -16,7 +16,6 @@ from matnet_jax.checkpoints.operating_point import write_operating_point
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
-from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.registry import family
 from matnet_jax.evaluation.attributes import read_attributes
 from matnet_jax.evaluation.engines import Run, converted_engine
@@ -70,8 +69,7 @@ def evaluate(
       ModuleNotFoundError, UnsupportedError, ValueError: there is no such engine, it is not
         installed, or it cannot take the network.
     """
-    validate(config)
-    config = upgraded(config)
+    config = validate(config)
     workdir = Path(workdir).absolute()
     out = Path(out).absolute() if out is not None else workdir / "eval" / split
     mesh = data_mesh()

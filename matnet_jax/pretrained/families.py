@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from matnet_jax.detectors.fields import IMAGENET_MEAN, IMAGENET_STD
+from matnet_jax.detectors.fields import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from matnet_jax.pretrained import (
     capsule_names,
     clip_names,
@@ -31,10 +31,7 @@ from matnet_jax.pretrained.keras_files import KerasWeights
 from matnet_jax.pretrained.weights import Weights
 
 _IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-_CLIP = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-}
+_CLIP = {"mean": CLIP_MEAN, "std": CLIP_STD}
 _CENTERED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 # TensorFlow's preprocessing of EfficientNet-Lite: (pixel − 127) / 128.
 _LITE = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}

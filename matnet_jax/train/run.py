@@ -25,7 +25,6 @@ from matnet_jax.config.data import (
     open_source,
     training_batches,
 )
-from matnet_jax.config.legacy import upgraded
 from matnet_jax.config.schema import adopt_model_fields, changes
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.variables import abstract_variables, init_variables
@@ -91,8 +90,7 @@ def train(config: ConfigDict, workdir: str | Path, *, profile_steps: str = "") -
       NonFiniteError: a loss or gradient became NaN or infinite; the message has the step.
       Preempted: SIGTERM came, and everything up to the step in the message is saved.
     """
-    validate(config)
-    config = upgraded(config)
+    config = validate(config)
     mesh = data_mesh()
     check_divisible(
         config.train.batch_size,

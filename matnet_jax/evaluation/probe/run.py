@@ -17,7 +17,6 @@ from matnet_jax.checkpoints.network import check_empty, save_network
 from matnet_jax.config.build import build_model
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import open_evaluation, open_source, read_coverage
-from matnet_jax.config.legacy import upgraded
 from matnet_jax.detectors.base import Detector
 from matnet_jax.detectors.variables import init_variables
 from matnet_jax.evaluation.attributes import read_attributes
@@ -98,8 +97,7 @@ def probe(
                 "no such line"
             )
         check_empty(save)
-    validate(config)
-    config, out = upgraded(config), Path(out).absolute()
+    config, out = validate(config), Path(out).absolute()
     if folds and fits_on_validation(config):
         raise ValueError("config.eval asks for what is fitted on val, which folds do without")
     sees = build_model(config)
