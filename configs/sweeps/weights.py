@@ -18,10 +18,12 @@ PORTRAITS, CHOOSE, GATE = "portraits", "choose", "gate"
 SEEDS = (0, 1, 2)
 MAT = {"model.name": "mat"}
 SHORT = {"train.duration": "300 steps", "optimizer.warmup": "20 steps"}
+HALF = {"train.duration": "905 steps", "optimizer.warmup": "45 steps"}
 
+# Of equal length, half of the config's own.
 FINALISTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lite0": ("plain head", {}),
-    "mat-lite0": ("MAT head", MAT),
+    "half": ("plain head", HALF),
+    "half-mat": ("MAT head", HALF | MAT),
 }
 _OFF = {
     section: {
@@ -61,17 +63,24 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# What shipped first, half as long.
-EARLIER = Run(
-    "camera-0",
-    PORTRAITS,
-    _CAMERA | {"train.duration": "905 steps", "optimizer.warmup": "45 steps", "seed": 0},
-)
+# By name, of seed 0.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "camera-0": ("905 steps: plain head, with cameras, which ships", HALF | _CAMERA),
+    "lite0-0": ("1,800 steps: plain head", {}),
+}
 
 
-def finalist(name: str, seed: int) -> Run:
-    """A finalist's run of one seed, at full length."""
-    return Run(f"{name}-{seed}", PORTRAITS, FINALISTS[name][1] | {"seed": seed})
+def long_runs() -> dict[str, Run]:
+    """All but the ablations, by what they are."""
+    made = {
+        title: Run(name, PORTRAITS, changes | {"seed": 0})
+        for name, (title, changes) in OTHERS.items()
+    }
+    for name, (title, changes) in FINALISTS.items():
+        for seed in SEEDS:
+            run = Run(f"{name}-{seed}", PORTRAITS, changes | {"seed": seed})
+            made[f"905 steps: {title}, seed {seed}"] = run
+    return made
 
 
 _SUBSETS = {
@@ -94,17 +103,11 @@ SWEEP = Sweep(
     columns=("all", *_SUBSETS),
     runs=(
         *(Run(name, PORTRAITS, SHORT | changes) for name, (_, changes) in ABLATIONS.items()),
-        EARLIER,
-        *(finalist(name, seed) for seed in SEEDS for name in FINALISTS),
+        *long_runs().values(),
     ),
     rows=(
         *(Row(f"300 steps: {title}", _cells(name)) for name, (title, _) in ABLATIONS.items()),
-        Row("905 steps: plain head, with cameras, seed 0", _cells(EARLIER.name)),
-        *(
-            Row(f"{FINALISTS[name][0]}, seed {seed}", _cells(f"{name}-{seed}"))
-            for name in FINALISTS
-            for seed in SEEDS
-        ),
+        *(Row(title, _cells(run.name)) for title, run in long_runs().items()),
     ),
     note="In brackets: 95 % intervals of a bootstrap over photos with the fakes made of them.",
 )
