@@ -4,8 +4,8 @@ r"""Self-blended images with EfficientNet-B4, as their paper trains: no fakes ar
         --config.init.path=adv-efficientnet-b4-44fb3a87.pth
 
 Shiohara and Yamasaki, CVPR 2022. DIR holds records by `--alignment=box --margin=2.6
---landmarks=face_mesh`, of which the real ones are trained on. Without init.path it starts at
-random, which the paper does not. See docs/generalisation.md.
+--crop_size=800 --landmarks=face_mesh`, of which the real ones are trained on. Without init.path it
+starts at random, which the paper does not. See docs/generalisation.md.
 """
 
 from ml_collections import ConfigDict

@@ -3,8 +3,8 @@ r"""Self-blended images with EfficientNet-Lite0 at its own 224 px: a network for
     python run_train.py --config=configs/sbi_lite0.py --workdir=runs/sbi-lite0 \
         --config.data.dir=DIR --config.init.path=FILE
 
-The training of configs/sbi_b4.py. FILE is of ImageNet weights (docs/from-pytorch.md), whose mean
-and deviation of pixels the network takes over.
+The training of configs/sbi_b4.py; records of `--crop_size=512` are enough. FILE is of ImageNet
+weights (docs/from-pytorch.md), whose mean and deviation of pixels the network takes over.
 """
 
 from ml_collections import ConfigDict

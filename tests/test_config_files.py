@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,10 @@ def test_convert_takes_a_config_s_argument() -> None:
     command.CONVERT.define(values)
     values(["convert", "--config=ffpp:classifier"])
     assert command._config(values).model.name == "classifier"
+
+
+@pytest.mark.parametrize("module", ["train", "evaluation", "evaluation.probe", "sweep"])
+def test_every_command_takes_names(module: str) -> None:
+    values = flags.FlagValues()
+    importlib.import_module(f"matnet_jax.{module}.command").COMMAND.define(values)
+    assert values["config"].parser.parse("ffpp:meso4").model.name == "meso4"

@@ -14,9 +14,9 @@ In the paper the backbone stands still for the first 50,000 of these steps, with
         --config.train.duration="150000 steps" --config.optimizer.hold="100000 steps"
 
 Its forged faces are made of two real ones while it trains, with soft masks: no fakes are read. DIR
-holds records by `--alignment=box --margin=2.6 --landmarks=face_mesh`. To train it on forgeries with
-masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8` or so, since a
-hard mask has no X-ray. What differs from the paper: docs/systems.md.
+holds records by `--alignment=box --margin=2.6 --crop_size=540 --landmarks=face_mesh`. To train it
+on forgeries with masks instead, `--config.data.mixture="()"` and `--config.losses.soften_pixels=8`
+or so, since a hard mask has no X-ray. What differs from the paper: docs/systems.md.
 """
 
 from ml_collections import ConfigDict

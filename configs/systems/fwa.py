@@ -3,9 +3,10 @@ r"""FWA, trained with its paper's loss and optimiser.
     python run_train.py --config=configs/systems/fwa.py --workdir=runs/fwa --config.data.dir=DIR
 
 Its forged faces are real ones, warped out and back while it trains: no fakes are read. DIR holds
-records by `--alignment=box --margin=2.6 --landmarks=face_mesh`. The paper's second stage goes on
-with hard examples alone: `--config.init.path=runs/fwa --config.optimizer.learning_rate=1e-4
---config.losses.easy_above=0.9`. What differs from the paper: docs/systems.md.
+records by `--alignment=box --margin=2.6 --crop_size=512 --landmarks=face_mesh`. The paper's second
+stage goes on with hard examples alone: `--config.init.path=runs/fwa
+--config.optimizer.learning_rate=1e-4 --config.losses.easy_above=0.9`. What differs from
+the paper: docs/systems.md.
 """
 
 from ml_collections import ConfigDict

@@ -10,15 +10,13 @@ report.html; with --save also a workdir of the network with that line.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipeline.commands import Command
+from matnet_jax.runtime.config_files import define_config
 
 
 def _define(values: flags.FlagValues) -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file: the data, and the network.", flag_values=values
-    )
+    define_config(values, "Config file, or the name of one: the data, and the network.")
     flags.DEFINE_enum(
         "features",
         "network",
