@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from data_pipeline.cores import usable_cores
 
 _PACKAGES = (
     *("jax", "jaxlib", "libtpu", "flax", "numpy", "opencv-python", "av", "tensorflow-cpu"),
@@ -40,7 +41,7 @@ def emit(name: str, figure: float, unit: str, *, device: Any = None, **more: Any
 
 def cores(count: int | None = None) -> str:
     """So many of this machine's cores, or all that this process may use."""
-    return f"{count or len(os.sched_getaffinity(0))} cores of {platform.machine()}"
+    return f"{count or usable_cores()} cores of {platform.machine()}"
 
 
 def jax_devices() -> str:

@@ -9,7 +9,6 @@ on its weights. A warm predictor is called, as a service has it.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from absl import app, flags
 
 from benchmarks.lines import emit, peak_memory
 from benchmarks.timing import best_seconds
+from data_pipeline.cores import usable_cores
 
 _VIDEO = flags.DEFINE_string("video", None, "To score.", required=True)
 _PRETRAINED = flags.DEFINE_string("pretrained", None, "Weights in the package.")
@@ -89,7 +89,7 @@ def main(_: list[str]) -> None:
     from matnet_jax.predict import Predictor
     from matnet_jax.predict.predictor import settings_for
 
-    path, cores = Path(_VIDEO.value), len(os.sched_getaffinity(0))
+    path, cores = Path(_VIDEO.value), usable_cores()
     net = network()
     predictor = Predictor(
         net,

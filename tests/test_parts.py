@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import numpy as np
 import pytest
 import tiny
 
+from data_pipeline.cores import usable_cores
 from matnet_jax.evaluation.step import make_eval_step
 from matnet_jax.model import create_detector, init_variables
 from matnet_jax.runtime import parts
@@ -33,7 +36,7 @@ def test_every_image_is_given_once_in_its_order(count: int, *, pad: bool) -> Non
 
 
 def test_one_image_a_core_on_cpus_and_all_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(parts, "usable_cores", lambda: 8)
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert [images_at_once(n) for n in (1, 4, 32)] == [1, 4, 8]
     assert [images_at_once(32, frames=n) for n in (4, 8, 16)] == [2, 1, 1]
@@ -57,3 +60,9 @@ def test_an_evaluation_step_says_the_same_in_parts() -> None:
         )
         loops = str(jax.make_jaxpr(step)(variables, batch)).count("scan[")
         assert loops == (0 if at_once >= 6 else 1)
+
+
+def test_cores_where_the_system_does_not_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usable_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert usable_cores() == os.cpu_count()

@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from data_pipeline.cores import usable_cores
 from data_pipeline.datasets import Video
 from data_pipeline.detectors import Detector, create_detector
 from data_pipeline.extract.attempts import (
@@ -171,7 +172,7 @@ def _log(out: Path) -> Path:
 
 def _local(out: Path, workers: int | None, most: int) -> beam.Pipeline:
     """A process a core; what workers print goes to a file, away from the progress bar."""
-    count = min(workers or len(os.sched_getaffinity(0)), most)
+    count = min(workers or usable_cores(), most)
     command = f"{shlex.quote(sys.executable)} -m {_HARNESS} >> {shlex.quote(str(_log(out)))} 2>&1"
     environment = SubprocessSDKEnvironment.from_command_string(f"exec {command}")
     options = PipelineOptions([f"--direct_num_workers={count}"])

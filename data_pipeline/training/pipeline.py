@@ -15,7 +15,6 @@ Normalisation happens on the device.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from data_pipeline.cores import usable_cores
 from data_pipeline.training.blend.pairs import Pairs
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
@@ -255,7 +255,7 @@ def _own_part(batch_size: int, process_index: int, process_count: int) -> slice:
 def _in_order(
     source: Source, make: MakeBatch, steps: range, workers: int | None, names: tuple[str, ...]
 ) -> Generator[Batch]:
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or usable_cores()
     # The workers keep the cores busy: OpenCV's own threads would only fight them.
     cv2.setNumThreads(1)
     if isinstance(source, RecordSource):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipeline.cores import usable_cores
 from data_pipeline.onnx_runtime import onnx_runtime
 from matnet_jax.checkpoints.export import (
     ONNX_FILE,
@@ -189,7 +189,7 @@ def _onnx(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
             f"{path} needs ONNX Runtime: pip install 'matnet-jax[onnx]'", name=error.name
         ) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = usable_cores()
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]

@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_pipeline.cores import usable_cores
 from data_pipeline.detectors import create_detector
 from data_pipeline.extract.crops import Settings
 from data_pipeline.extract.limits import Limits
@@ -220,7 +220,7 @@ class Predictor:
             settings,
             image_size=self.network.image_size,
             make_detector=lambda: create_detector(settings.detector, self.detector_weights),
-            workers=self.workers or len(os.sched_getaffinity(0)),
+            workers=self.workers or usable_cores(),
             ahead=2 * size,
             limits=self.limits,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+from data_pipeline.cores import usable_cores
 
 Out = TypeVar("Out")
 
@@ -23,7 +24,7 @@ def images_at_once(batch_size: int, *, frames: int = 1) -> int:
     """
     if jax.default_backend() != "cpu":
         return batch_size
-    return max(1, min(batch_size, len(os.sched_getaffinity(0)) // frames))
+    return max(1, min(batch_size, usable_cores() // frames))
 
 
 def in_parts(

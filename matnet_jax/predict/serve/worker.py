@@ -1,7 +1,6 @@
 """One thread that owns the predictor and scores faces of all jobs, and threads that find them."""
 
 import dataclasses
-import os
 import queue
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from data_pipeline.cores import usable_cores
 from data_pipeline.detectors import Detector, Face, create_detector
 from data_pipeline.extract.frames import Frame
 from data_pipeline.extract.kinds import kind_of_bytes
@@ -71,7 +71,7 @@ class Worker:
         """
         predictor = self._predictor
         cv2.setNumThreads(1)  # a thread a file: OpenCV's own would only fight them
-        count = predictor.workers or len(os.sched_getaffinity(0))
+        count = predictor.workers or usable_cores()
         name, weights = predictor.used_settings.detector, predictor.detector_weights
         detectors = [create_detector(name, weights) for _ in range(count)]
         size, length = predictor.network.image_size, predictor.network.clip_length
