@@ -265,5 +265,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         initialize(create_detector("meso4"), path)
     state = pattern.fill(layer_shapes("encoder"))
     del state["encoder.24.weight"]
-    with pytest.raises(CheckpointFileError, match="the authors' Multi-task"):
+    with pytest.raises(
+        CheckpointFileError, match=r"the authors' Multi-task,.* the authors' MesoNet$"
+    ):
         read_weights(pattern.save(tmp_path / "less.safetensors", state))

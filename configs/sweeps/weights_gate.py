@@ -5,7 +5,7 @@ In the same workdir, so that nothing is trained again; `--only` scores the chose
 
 from __future__ import annotations
 
-from configs.sweeps.weights import GATE, long_runs
+from configs.sweeps.weights import GATE, LONG
 from matnet_jax.sweep import Cell, Row, Sweep
 
 _METRICS = ("video.auc", "video.tpr_at_fpr_1")
@@ -18,7 +18,7 @@ def _cells(run: str) -> tuple[Cell, ...]:
 SWEEP = Sweep(
     title="Swaps between people to judge by, and videos, against photos",
     columns=("AUC", "found at 1 % false alarms"),
-    runs=tuple(long_runs().values()),
-    rows=tuple(Row(title, _cells(run.name)) for title, run in long_runs().items()),
+    runs=tuple(LONG.values()),
+    rows=tuple(Row(title, _cells(run.name)) for title, run in LONG.items()),
     note="Whether a network may be handed out is said by `matnet gate judge`, not by these.",
 )

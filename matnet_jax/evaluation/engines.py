@@ -88,7 +88,7 @@ def chosen(engine: str) -> str:
 
 
 def converted_engine(
-    trained: TrainedNetwork, engine: str = "auto", *, batch_size: int = 32
+    trained: TrainedNetwork, engine: str = "auto", *, batch_size: int
 ) -> Engine | str:
     """What runs a trained network in place of JAX; or why JAX does, in words.
 
@@ -132,7 +132,7 @@ def export_details(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def exported_engine(folder: Path, details: Mapping[str, Any], *, batch_size: int = 32) -> Engine:
+def exported_engine(folder: Path, details: Mapping[str, Any], *, batch_size: int) -> Engine:
     """What runs the export in `folder`, in whichever format it is.
 
     Args:
@@ -146,9 +146,10 @@ def exported_engine(folder: Path, details: Mapping[str, Any], *, batch_size: int
     """
     for file, load in _LOADERS.items():
         if (folder / file).is_file():
-            engine, any_batch = load(folder / file, details)
+            engine = load(folder / file, details)
             size = images_at_once(batch_size, frames=details.get("clip_length", 1))
-            return engine._replace(run=in_parts(engine.run, size, pad=not any_batch))
+            compiled = file != ONNX_FILE  # for one number of crops
+            return engine._replace(run=in_parts(engine.run, size, pad=compiled))
     raise FileNotFoundError(
         f"no {' or '.join(FILES)} in {folder}; `matnet export --workdir=… --out=…` writes them"
     )
@@ -160,7 +161,7 @@ def heatmap_names(details: Mapping[str, Any]) -> list[str]:
     return details.get("heatmaps", [n for n in details["outputs"] if n == "attention_maps"])
 
 
-def _stablehlo(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
+def _stablehlo(path: Path, details: Mapping[str, Any]) -> Engine:
     try:
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
     except Exception as error:  # flatbuffers' own kinds
@@ -178,10 +179,10 @@ def _stablehlo(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
     def step(images: jax.Array) -> Found:
         return _found(exported.call(preprocess.normalize(images)), names)
 
-    return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops))), False
+    return Engine(f"jax {jax.__version__}", lambda crops: step(jnp.asarray(crops)))
 
 
-def _onnx(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
+def _onnx(path: Path, details: Mapping[str, Any]) -> Engine:
     try:
         onnxruntime = onnx_runtime()
     except ModuleNotFoundError as error:
@@ -203,10 +204,10 @@ def _onnx(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
         out = session.run(wanted, {"images": normalized(crops)})
         return _found(dict(zip(wanted, out, strict=True)), names)
 
-    return Engine(f"onnxruntime {onnxruntime.__version__}", run), True
+    return Engine(f"onnxruntime {onnxruntime.__version__}", run)
 
 
-def _savedmodel(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
+def _savedmodel(path: Path, details: Mapping[str, Any]) -> Engine:
     try:
         import tensorflow as tf
     except ModuleNotFoundError as error:
@@ -227,7 +228,7 @@ def _savedmodel(path: Path, details: Mapping[str, Any]) -> tuple[Engine, bool]:
 
     # The signature must live as long as what it belongs to.
     run.loaded = loaded  # type: ignore[attr-defined]
-    return Engine(f"tensorflow {tf.__version__}", run), False
+    return Engine(f"tensorflow {tf.__version__}", run)
 
 
 def _found(out: Mapping[str, Any], heatmaps: Sequence[str]) -> Found:
@@ -240,8 +241,7 @@ def _normalizer(details: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray
     return lambda crops: (crops.astype(np.float32) / np.float32(255) - mean) / std
 
 
-# Each with whether there may be another number of crops each time; else one is compiled.
-_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], tuple[Engine, bool]]] = {
+_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], Engine]] = {
     STABLEHLO_FILE: _stablehlo,
     ONNX_FILE: _onnx,
     SAVEDMODEL_FILE: _savedmodel,

@@ -38,7 +38,7 @@ class Network:
       about: what it is, as JSON values: checkpoint and step.
       crops: how the faces were cut that it was trained on; None where that is not known.
       run: uint8 [n, S, S, 3], or clips [n, T, S, S, 3] -> scores [n], or of each frame of a clip
-        [n, T]; and heat maps [..., h, w, K] by name.
+        [n, T]; and heat maps [..., h, w, K] by name; NumPy arrays.
       operating_point: what an evaluation fitted for its scores; None where none did.
       limits: what the operating point does not help against, in words.
       clip_length: frames of a person's face that it takes at once.
@@ -65,7 +65,7 @@ class Network:
           P(fake) float32 [n], and heat maps float32 [n, h, w, K]; None of a network without them.
           Where each frame of a clip is judged, [n, T] and [n, T, h, w, K].
         """
-        scores, heatmaps = jax.device_get(self.run(crops))
+        scores, heatmaps = self.run(crops)
         return scores, joined_heatmaps(heatmaps) if heatmaps else None
 
 

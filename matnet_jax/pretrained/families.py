@@ -56,8 +56,6 @@ def recognize(loaded: Mapping[str, Any] | KerasWeights, path: Path) -> Weights:
     if isinstance(loaded, KerasWeights):
         return _keras(loaded, path)
     state = {k: v for k, v in torch_mat.unwrap(loaded).items() if isinstance(v, np.ndarray)}
-    if dfdc_names.is_eighteen_xception(state):
-        state = dfdc_names.eighteen_xception(state, bgr="bgr" in path.name.lower())
     file = _File(state, loaded, path)
     for weights_of in _KINDS.values():
         if (weights := weights_of(file)) is not None:
@@ -132,6 +130,14 @@ def _mat_and_its_backbones(file: _File) -> Weights | None:
     return Weights(family, arrays, tuple(unexpected), fields, is_backbone=not is_mat)
 
 
+def _eighteen_xception(file: _File) -> Weights | None:
+    if not dfdc_names.is_eighteen_xception(file.state):
+        return None
+    is_bgr = "bgr" in file.path.name.lower()
+    state = dfdc_names.eighteen_xception(file.state, bgr=is_bgr)
+    return _mat_and_its_backbones(file._replace(state=state))
+
+
 def _timm_efficientnet(file: _File) -> Weights | None:
     state = file.state
     if "conv_stem.weight" not in state or not any(key.startswith("blocks.0.0.") for key in state):
@@ -194,6 +200,7 @@ _KINDS: dict[str, Callable[[_File], Weights | None]] = {
     "the authors' MAT, efficientnet_pytorch, efficientnet_lite_pytorch, Cadene's Xception": (
         _mat_and_its_backbones
     ),
+    "Eighteen Years Old's Xception": _eighteen_xception,
     "timm's tf_efficientnet_b* and _lite*": _timm_efficientnet,
     "Selim Seferbekov's EfficientNet": _where(
         dfdc_names.is_selim,

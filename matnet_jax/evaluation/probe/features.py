@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,7 +102,7 @@ def features_of(
 
     variables = jax.device_put(variables)
     size = images_at_once(batch_size, frames=model.clip_length)
-    features = in_parts(lambda images: step(variables, jnp.asarray(images)), size, pad=True)
+    features = in_parts(functools.partial(step, variables), size, pad=True)
     found: np.ndarray | None = None
     for batch in eval_batches(source, batch_size=batch_size, image_size=model.image_size):
         values: np.ndarray = features(batch["image"])
