@@ -29,7 +29,7 @@ def main(_: list[str]) -> None:
     import jax.numpy as jnp
 
     from matnet_jax.backbones.efficientnet import MBConv
-    from matnet_jax.nn.layers import Norm
+    from matnet_jax.nn.batch_norm import Norm
 
     block = MBConv(
         features=_CHANNELS.value,

@@ -12,7 +12,8 @@ import optax
 
 from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
 from matnet_jax.detectors.fields import COUNT, NOT_NEGATIVE
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.batch_norm import BatchNorm
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 
 

@@ -16,7 +16,8 @@ from matnet_jax.backbones import BACKBONES, VARIANTS, efficientnet, find_backbon
 from matnet_jax.backbones.efficientnet import MBConv
 from matnet_jax.backbones.xception import Block, XceptionBlock, max_pool
 from matnet_jax.model import create_classifier, create_model
-from matnet_jax.nn.layers import Norm, same_padding
+from matnet_jax.nn.batch_norm import Norm
+from matnet_jax.nn.layers import same_padding
 
 B4_CHANNELS = [48, 24, 32, 56, 112, 160, 272, 448, 1792]
 B4_SIZES = {

@@ -15,6 +15,7 @@ import tiny
 
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.model import create_classifier, create_model, init_variables
+from matnet_jax.nn.batch_norm import BatchNorm
 from matnet_jax.nn.declared import draw_variables
 from matnet_jax.nn.initializers import (
     Constant,
@@ -25,7 +26,7 @@ from matnet_jax.nn.initializers import (
     VarianceScaling,
     fans,
 )
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv
+from matnet_jax.nn.layers import Conv, Dense, DepthwiseConv
 
 INPUT = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
 # Of the initial variables at seed 3, to 3 digits: as before modules declared their initialisers.

@@ -12,7 +12,8 @@ import reference
 from jax import lax
 from random_weights import random_variables
 
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, drop_path, same_padding
+from matnet_jax.nn.batch_norm import BatchNorm
+from matnet_jax.nn.layers import Conv, Dense, DepthwiseConv, drop_path, same_padding
 from matnet_jax.nn.norms import l2_norm, l2_normalize
 
 

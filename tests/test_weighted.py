@@ -15,7 +15,7 @@ from random_weights import random_variables
 from matnet_jax.backbones.xception import Block, XceptionBlock
 from matnet_jax.detectors.mat.centers import update_centers
 from matnet_jax.model import init_variables
-from matnet_jax.nn.layers import BatchNorm, Norm
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
 
 WEIGHT = np.array([1, 0, 1, 1, 0, 1], np.float32)
 SEEN = WEIGHT > 0

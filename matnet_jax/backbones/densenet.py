@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone, scaled
 from matnet_jax.backbones.resnet import ONE, THREE
-from matnet_jax.nn.layers import BatchNorm, Conv, Norm
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
+from matnet_jax.nn.layers import Conv
 
 BOTTLENECK = 4  # times the growth: channels between a layer's two convolutions
 

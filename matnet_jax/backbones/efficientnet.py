@@ -13,8 +13,9 @@ import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
 from matnet_jax.nn.activations import swish
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
 from matnet_jax.nn.initializers import CONV
-from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, Norm, drop_path
+from matnet_jax.nn.layers import Conv, DepthwiseConv, drop_path
 from matnet_jax.nn.product import matrix_product
 
 

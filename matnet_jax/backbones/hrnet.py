@@ -16,7 +16,8 @@ from matnet_jax.backbones.resnet import (
     BasicBlock,
     Bottleneck,
 )
-from matnet_jax.nn.layers import BatchNorm, Conv, Norm
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.resize import resize_centred, resize_nearest
 
 Branches = list[jax.Array]  # [B, h, w, C] each, finest first; each half as fine as the last

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone, scaled
 from matnet_jax.backbones.resnet import ONE
-from matnet_jax.nn.layers import BatchNorm, Conv, Norm
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
+from matnet_jax.nn.layers import Conv
 
 VALID = ((0, 0), (0, 0))
 SMALLEST = 75

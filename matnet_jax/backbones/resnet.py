@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from matnet_jax.backbones.base import Backbone, scaled
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
 from matnet_jax.nn.initializers import CONV
-from matnet_jax.nn.layers import BatchNorm, Conv, Norm, same_padding
+from matnet_jax.nn.layers import Conv, same_padding
 
 ONE, THREE = ((1, 1), (1, 1)), ((3, 3), (3, 3))
 EXPANSION = 4

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import Backbone
-from matnet_jax.nn.layers import BatchNorm, Conv, DepthwiseConv, Norm, same_padding
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
+from matnet_jax.nn.layers import Conv, DepthwiseConv, same_padding
 
 
 class Block(NamedTuple):

@@ -28,9 +28,10 @@ from matnet_jax.detectors.fields import (
     Derived,
     Range,
 )
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
 from matnet_jax.nn.frequency import band, dct2, inverse_dct2, windowed_dct
-from matnet_jax.nn.initializers import ZEROS, Normal
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense, DepthwiseConv, Init, Norm
+from matnet_jax.nn.initializers import ZEROS, Init, Normal
+from matnet_jax.nn.layers import Conv, Dense, DepthwiseConv
 
 WINDOW, STRIDE, PADDING = 10, 2, 4
 LOCAL_BANDS = 6

@@ -26,7 +26,8 @@ from matnet_jax.detectors.fields import (
     PIXEL_MEAN,
     PIXEL_STD,
 )
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense
+from matnet_jax.nn.batch_norm import BatchNorm
+from matnet_jax.nn.layers import Conv, Dense
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 from matnet_jax.nn.resize import adaptive_average_pool, resize_bilinear, resize_centred
 

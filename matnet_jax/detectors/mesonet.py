@@ -17,8 +17,9 @@ import jax.numpy as jnp
 
 from matnet_jax.detectors.base import Batch, Detector, Family, Forward, Metrics
 from matnet_jax.detectors.fields import IMAGE_SIZE, NOT_NEGATIVE, PIXEL_MEAN, PIXEL_STD, RATE
+from matnet_jax.nn.batch_norm import BatchNorm
 from matnet_jax.nn.initializers import GLOROT
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense
+from matnet_jax.nn.layers import Conv, Dense
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 
 

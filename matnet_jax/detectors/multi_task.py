@@ -24,8 +24,9 @@ from matnet_jax.detectors.fields import (
     PIXEL_MEAN,
     PIXEL_STD,
 )
+from matnet_jax.nn.batch_norm import BatchNorm
 from matnet_jax.nn.initializers import ONES, Normal, Uniform
-from matnet_jax.nn.layers import BatchNorm, Conv, ConvTranspose
+from matnet_jax.nn.layers import Conv, ConvTranspose
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 
 # Features and stride of each layer.

@@ -31,9 +31,10 @@ from matnet_jax.detectors.fields import (
     Derived,
     Range,
 )
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
 from matnet_jax.nn.filters import laplacian_of_gaussian
 from matnet_jax.nn.initializers import Constant
-from matnet_jax.nn.layers import BatchNorm, Conv, Dense, Norm
+from matnet_jax.nn.layers import Conv, Dense
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 from matnet_jax.nn.norms import l2_norm
 from matnet_jax.nn.recurrent import BidirectionalLSTM

@@ -31,8 +31,9 @@ from matnet_jax.detectors.fields import (
     NumClasses,
     Range,
 )
+from matnet_jax.nn.batch_norm import BatchNorm
 from matnet_jax.nn.initializers import ZEROS
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.losses import correct, cross_entropy, weighted_mean
 from matnet_jax.nn.norms import l2_normalize
 from matnet_jax.nn.resize import Size, resize_bilinear

@@ -15,8 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from matnet_jax.nn.batch_norm import BatchNorm
 from matnet_jax.nn.initializers import Normal, Uniform
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.norms import l2_norm
 
 _KERNEL, _SCALE = Normal(0.02), Normal(0.02, 1.0)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.nn.initializers import CONV, ZEROS
-from matnet_jax.nn.layers import BatchNorm, Init, Norm, same_padding_of_axis
+from matnet_jax.nn.batch_norm import BatchNorm, Norm
+from matnet_jax.nn.initializers import CONV, ZEROS, Init
+from matnet_jax.nn.layers import same_padding_of_axis
 from matnet_jax.nn.product import matrix_product
 
 Triple = tuple[int, int, int]

@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import flax.struct
@@ -23,6 +23,7 @@ import numpy as np
 from flax.core import meta
 
 Shape = tuple[int, ...]
+Init = Callable[..., Any]  # (key, shape, dtype) -> array: one of these, or Flax's
 Fan = Literal["fan_in", "fan_out", "fan_avg"]
 Distribution = Literal["normal", "truncated_normal", "uniform"]
 

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.nn.initializers import DENSE, ZEROS, Normal
-from matnet_jax.nn.layers import Init
+from matnet_jax.nn.initializers import DENSE, ZEROS, Init, Normal
 from matnet_jax.nn.product import matrix_product
 
 RESIDUAL = ("residual_left", "residual_values", "residual_right")

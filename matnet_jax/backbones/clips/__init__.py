@@ -12,7 +12,7 @@ from matnet_jax.backbones.base import scaled
 from matnet_jax.backbones.clips.i3d import I3D, MIXED
 from matnet_jax.backbones.clips.resnet3d import Kind, ResNet3D
 from matnet_jax.backbones.clips.slowfast import SlowFast
-from matnet_jax.nn.layers import Norm
+from matnet_jax.nn.batch_norm import Norm
 
 
 def _slowfast(width: float, depth: float, dtype: jnp.dtype, remat: bool) -> nn.Module:

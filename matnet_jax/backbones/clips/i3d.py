@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from matnet_jax.backbones.base import scaled
+from matnet_jax.nn.batch_norm import Norm
 from matnet_jax.nn.clips import ConvNorm, Triple, max_pool
-from matnet_jax.nn.layers import Norm
 
 Widths = tuple[int, ...]
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from matnet_jax.nn.batch_norm import Norm
 from matnet_jax.nn.clips import ConvNorm, Triple, max_pool
-from matnet_jax.nn.layers import Norm
 
 Kind = Literal["full", "frame", "factored"]
 """Of a block's convolutions: 3×3×3; 3×3 of each frame; 3×3 of each frame and then 3 over time."""

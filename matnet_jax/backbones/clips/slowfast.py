@@ -10,8 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from matnet_jax.nn.batch_norm import Norm
 from matnet_jax.nn.clips import Conv3D, ConvNorm, max_pool
-from matnet_jax.nn.layers import Norm
 
 _EXPANSION = 4
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.batch_norm import BatchNorm
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.norms import l2_normalize
 from matnet_jax.nn.resize import Size, nearest_weights, resize_bilinear
 

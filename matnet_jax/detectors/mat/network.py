@@ -28,8 +28,8 @@ from matnet_jax.detectors.mat.losses import RILVersion
 from matnet_jax.detectors.mat.recipes import RECIPES
 from matnet_jax.detectors.mat.texture import TextureBlock, TextureVersion
 from matnet_jax.detectors.output import MATOutput
-from matnet_jax.nn.initializers import DENSE, ZEROS
-from matnet_jax.nn.layers import Dense, Init
+from matnet_jax.nn.initializers import DENSE, ZEROS, Init
+from matnet_jax.nn.layers import Dense
 
 
 class MAT(BackboneDetector):

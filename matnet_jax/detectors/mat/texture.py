@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from matnet_jax.nn.layers import BatchNorm, Conv
+from matnet_jax.nn.batch_norm import BatchNorm
+from matnet_jax.nn.layers import Conv
 from matnet_jax.nn.resize import Size, adaptive_average_pool, resize_bilinear, resize_nearest
 
 TextureVersion = Literal["paper", "v1", "v2"]
