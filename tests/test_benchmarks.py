@@ -20,6 +20,7 @@ from benchmarks import sides
 from benchmarks.compare import compare, read
 from benchmarks.faces import count
 from benchmarks.input import Work, images_per_second, share, write_records
+from benchmarks.main_memory import Traffic, traffic
 from benchmarks.peaks import find_peak
 from benchmarks.profile import Kind, kinds, profiled
 from data_pipeline.detectors import Face
@@ -163,3 +164,29 @@ def test_a_profile_tells_layers_and_directions_apart() -> None:
 
     for backward in (False, True):
         assert 0 < total[Kind("Block/layer/dot_general", backward)] < 1e9 * seconds, total
+
+
+PROGRAM = """HloModule step
+
+inner {
+  %a = bf16[4,128]{1,0:TILED} parameter(0)
+  ROOT %b = bf16[4,128]{1,0:TILED} negate(%a)
+}
+
+ENTRY %main (x: bf16[2,100,24]) -> f32[24] {
+  %x = bf16[2,100,24]{2,1,0:TILED} parameter(0)
+  %in = (bf16[2,100,24]{2,1,0:TILED}, bf16[1,100,24]{2,1,0:TILEDS(1)}, s32[]{:S(2)}) slice-start(%x)
+  %near = bf16[1,100,24]{2,1,0:TILEDS(1)} slice-done(%in)
+  %sum = f32[24]{0:T(128)} fusion(%near, %x), backend_config={"estimated_cycles":"70"}
+  ROOT %all = f32[24]{0:T(128)} negate(%sum), backend_config={"estimated_cycles":"5"}
+}
+""".replace("TILED", "T(8,128)(2,1)")
+
+
+def test_traffic_is_what_main_memory_has_as_large_as_its_tiles() -> None:
+    channels, rows = 128, 104  # of 24 and 100, in tiles of 8 by 128
+    image = rows * channels * 2
+    sums = channels * 4
+    copied = image  # one image of two is read, and written where it costs nothing
+    assert traffic(PROGRAM) == Traffic(copied + (2 * image + sums) + 2 * sums, 75)
+    assert traffic("HloModule step") == Traffic(0, 0)

@@ -179,6 +179,18 @@ def a_gpu() -> AbstractContextManager[Any]:
     return jax.sharding.use_abstract_mesh(mesh)
 
 
+@pytest.mark.parametrize(("channels", "convolutions"), [(24, 0), (144, 3)])
+def test_tpus_add_up_shifted_maps_of_few_channels(channels: int, convolutions: int) -> None:
+    def loss(x: Any, kernel: Any) -> Any:
+        return jnp.sum(depthwise.depthwise_conv(x, kernel, 1, ((1, 1), (1, 1))) ** 2)
+
+    shapes = [
+        jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((2, 9, 9, channels), (3, 3, channels))
+    ]
+    lowered = jax.jit(jax.grad(loss, (0, 1))).trace(*shapes).lower(lowering_platforms=("tpu",))
+    assert lowered.as_text().count("stablehlo.convolution") == convolutions
+
+
 def test_what_is_unmeasured_is_not_even_imported() -> None:
     """The module of Triton's kernels, and Pallas with it, which takes time to load."""
     loads_all = (

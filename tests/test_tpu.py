@@ -11,6 +11,7 @@ import pytest
 from tiny import SIZE, tiny_model
 
 from benchmarks import network
+from benchmarks.main_memory import traffic
 from benchmarks.topology import slice_mesh
 from matnet_jax.runtime.hlo import collectives, donated, host_transfers
 
@@ -58,3 +59,7 @@ def test_memory_and_operations_are_told(compiled: Any) -> None:
     _, program = compiled
     memory, cost = program.memory_analysis(), program.cost_analysis()
     assert memory.temp_size_in_bytes > 0 and cost["flops"] > 0 and cost["bytes accessed"] > 0
+    counted = traffic(program.as_text())
+    assert counted.cycles > 0
+    # What is in the chip's vector memory, tens of megabytes, is no traffic: of this network most.
+    assert 0 < counted.bytes < cost["bytes accessed"]

@@ -1,7 +1,9 @@
 """Depthwise convolution: one function, whose form is chosen by platform in this one place.
 
 XLA's own grouped convolution is the reference, and what GPUs and TPUs compute with. On CPU it is
-one to two orders of magnitude slower than plain loops, so there the form is `shifted`. `triton`,
+one to two orders of magnitude slower than plain loops, so there the form is `shifted`. So it is on
+TPUs where there are few channels: convolutions there lie with channels side by side in tiles of 128
+however few there are, and sums may lie with pixels side by side. `triton`,
 kernels for NVIDIA GPUs, is unmeasured: no default takes it and nothing imports it; only the
 environment's ``MATNET_JAX_GPU_DEPTHWISE=triton`` does, and it warns.
 """
@@ -24,6 +26,7 @@ from matnet_jax.nn.depthwise.xla import Padding
 
 UNMEASURED = ("triton",)  # written and tested without the machine that they are for
 FORMS = ("xla", "shifted", *UNMEASURED)  # modules of this package: `forward` and `backward`
+FEW = 64  # channels: half a tile of a TPU
 ON_GPU = "MATNET_JAX_GPU_DEPTHWISE"  # environment variable: another form than XLA's on GPUs
 
 
@@ -98,6 +101,11 @@ def _by_platform(
     def function(module: ModuleType) -> Callable[..., Any]:
         return functools.partial(getattr(module, direction), stride=stride, padding=padding)
 
+    few = arrays[0].shape[-1] < FEW
     return lax.platform_dependent(
-        *arrays, cpu=function(shifted), cuda=function(on_gpu), default=function(xla)
+        *arrays,
+        cpu=function(shifted),
+        cuda=function(on_gpu),
+        tpu=function(shifted if few else xla),
+        default=function(xla),
     )
