@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -108,8 +109,9 @@ def test_rematerialisation_holds_back_every_block(model: Any) -> None:
         state, step = step_of(model.clone(remat=remat))
         traced = step.trace(state, batch(4), jax.random.key(0))
         text = traced.lower(lowering_platforms=("tpu",)).as_text()
-        counts.append(text.count("optimization_barrier"))
-    assert counts[0] == 0 and counts[1] >= 8  # the network has 8 blocks
+        # Of several arrays: a padded map, which has a barrier of its own, is one.
+        counts.append(len(re.findall(r"optimization_barrier %[\w#]+, ", text)))
+    assert counts[0] == 0 and counts[1] >= 8, counts  # the network has 8 blocks
 
 
 def test_a_skipped_step_changes_nothing_but_its_number(model: Any) -> None:
