@@ -11,13 +11,14 @@ import math
 import re
 from typing import NamedTuple
 
+from matnet_jax.runtime.hlo import bits
+
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
-_ARRAY = re.compile(r"\b(pred|bf16|[fsu]\d+)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
+_ARRAY = re.compile(r"\b(pred|bf16|[fsuc]\d+\w*)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
 _OPERAND = re.compile(r"%([\w.-]+)")
 _TILE = re.compile(r"T\(([\d,]+)\)")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _FREE = ("parameter", "get-tuple-element", "tuple", "bitcast", "constant")
-_BYTES = {"pred": 1, "bf16": 2}
 
 
 class Traffic(NamedTuple):
@@ -71,4 +72,4 @@ def _size(array: re.Match[str]) -> int:
         axes = [int(axis) for axis in order.split(",")]
         for axis, size in zip(axes, reversed([int(n) for n in tile[1].split(",")]), strict=False):
             sizes[axis] = -(-sizes[axis] // size) * size
-    return math.prod(sizes) * _BYTES.get(kind, int(re.sub(r"\D", "", kind) or 8) // 8)
+    return math.prod(sizes) * bits(kind) // 8

@@ -65,11 +65,12 @@ def _bytes(shape: str) -> int:
     total = 0
     for match in _ARRAY.finditer(shape):
         dims = [int(n) for n in match["dims"].split(",") if n]
-        total += math.prod(dims) * _bits(match["type"]) // 8
+        total += math.prod(dims) * bits(match["type"]) // 8
     return total
 
 
-def _bits(kind: str) -> int:
+def bits(kind: str) -> int:
+    """Of one element of a type, by the name that a program's text gives it."""
     if kind in _BITS:
         return _BITS[kind]
     digits = re.match(r"[fsu](\d+)", kind)

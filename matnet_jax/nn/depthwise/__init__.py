@@ -101,11 +101,7 @@ def _by_platform(
     def function(module: ModuleType) -> Callable[..., Any]:
         return functools.partial(getattr(module, direction), stride=stride, padding=padding)
 
-    few = arrays[0].shape[-1] < FEW
-    return lax.platform_dependent(
-        *arrays,
-        cpu=function(shifted),
-        cuda=function(on_gpu),
-        tpu=function(shifted if few else xla),
-        default=function(xla),
-    )
+    forms = {"cpu": function(shifted), "cuda": function(on_gpu)}
+    if arrays[0].shape[-1] < FEW:
+        forms["tpu"] = forms["cpu"]
+    return lax.platform_dependent(*arrays, default=function(xla), **forms)
