@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from test_predict import SETTINGS, Brightness, Squares
+from stub_network import SETTINGS, Brightness, Squares
 from videos import jpeg, moving_square
 
 from matnet_jax.predict import Predictor

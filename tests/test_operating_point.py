@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stub_network import SETTINGS, Brightness, squares, stub
 from test_evaluate import sources
-from test_predict import SETTINGS, Brightness, squares, stub
 from videos import jpeg
 from workdirs import tiny_config, workdir
 

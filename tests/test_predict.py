@@ -1,32 +1,23 @@
-"""Scores of files: the same crops as in training, all that is done kept, errors in their rows."""
+"""Scores of files: the same crops as in training, and errors in their rows."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import av
 import jax
 import numpy as np
 import pytest
-from disk import file_size_limit
-from PIL import Image
 from random_weights import telling_variables
+from stub_network import SETTINGS, Brightness, Squares, face, squares, stub
 from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
 
-from data_pipeline.detectors import DetectorError, Face
-from data_pipeline.extract.crop import template
-from data_pipeline.extract.crops import Settings, extract_video, extraction_path
-from data_pipeline.extract.frames import VideoError
-from data_pipeline.extract.limits import Limits
-from data_pipeline.files import InUseError, locked
+from data_pipeline.detectors import DetectorError
+from data_pipeline.extract.crops import extract_video, extraction_path
 from data_pipeline.pack import pack
 from data_pipeline.training.sources import RecordSource
 from matnet_jax.checkpoints.export import export_stablehlo
@@ -35,57 +26,13 @@ from matnet_jax.config.build import build_model
 from matnet_jax.evaluation.scorer import Scorer
 from matnet_jax.predict import Predictor
 from matnet_jax.predict import predictor as predictor_module
-from matnet_jax.predict.files import overlay_name, predict_files
-from matnet_jax.predict.network import Network, exported_network, trained_network
-from matnet_jax.predict.overlay import write_overlay
+from matnet_jax.predict.network import exported_network, trained_network
 from matnet_jax.predict.results import LABELS, Prediction
 from matnet_jax.pretrained.trained import load_trained
 from matnet_jax.runtime.sharding import data_mesh
 
+__all__ = ["squares", "stub"]  # fixtures
 ROOT = Path(__file__).parents[1]
-SETTINGS = Settings(num_frames=8, crop_size=64, faces="all", alignment="box", min_face=1)
-
-
-class Squares:
-    """Finds the two bright squares of `moving_square`, the red one on the later half only."""
-
-    def detect(self, image: Any) -> Any:
-        faces = [face(8, 8, 40, 40)]
-        if image[10, 10, 0] > 150:
-            faces.append(face(60, 50, 110, 80))
-        return faces
-
-
-def face(x0: Any, y0: Any, x1: Any, y1: Any) -> Face:
-    landmarks = template(32) + np.array([x0, y0])
-    return Face(np.array([x0, y0, x1, y1], np.float32), landmarks.astype(np.float32), 0.9)
-
-
-class Brightness:
-    """A network whose score is the crop's mean brightness; keeps what it was given."""
-
-    def __init__(self, batch_size: int = 4) -> None:
-        self.sizes, self.crops = [], []
-        self.network = Network(48, batch_size, {"workdir": "brightness", "step": 1}, self.run)
-
-    def run(self, images: Any) -> Any:
-        real = images.reshape(len(images), -1).any(axis=1).sum()
-        self.sizes.append(int(real))
-        self.crops += list(images[:real])
-        maps = np.ones((len(images), 4, 4, 2), np.float32)
-        return images.mean((1, 2, 3)) / 255, {"attention_maps": maps}
-
-
-@pytest.fixture
-def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictor_module, "create_detector", lambda name, weights: Squares())
-
-
-@pytest.fixture
-def stub(squares: Any) -> Any:
-    stub = Brightness()
-    stub.predictor = Predictor(stub.network, settings=SETTINGS)
-    return stub
 
 
 def test_a_video_its_people_and_the_highest_score(stub: Any, tmp_path: Path) -> None:
@@ -205,204 +152,6 @@ def test_a_detector_that_cannot_be_set_up_is_raised(
 def test_unknown_aggregation(stub: Any) -> None:
     with pytest.raises(ValueError, match="mean, max, median"):
         dataclasses.replace(stub.predictor, aggregation="mode")
-
-
-def test_predictions_on_disk_and_a_rerun(stub: Any, tmp_path: Path) -> None:
-    paths = [str(write_clip(tmp_path / f"{i},<i>.mp4", 8 + i)) for i in range(3)]
-    paths.append(str(tmp_path / "gone.mp4"))
-    out = tmp_path / "out"
-    done = predict_files(stub.predictor, paths, out)
-    rows = list(csv.DictReader((out / "predictions.csv").open()))
-    columns = ["input", "score", "label", "threshold", "frames", "faces", "error"]
-    assert list(rows[0]) == [*columns, "skipped", "tracks", "abstained"]
-    assert [row["input"] for row in rows] == paths and rows[3]["error"] and not rows[3]["score"]
-    assert [float(row["score"]) for row in rows[:3]] == [p.score for p in done[:3]]
-    details = json.loads((out / "predictions.json").read_text())
-    assert details[0]["tracks"][0]["faces"][0].keys() == {"frame", "timestamp", "box", "score"}
-
-    stub.sizes.clear()
-    again = predict_files(stub.predictor, [*paths, paths[0]], out, resume=True)
-    assert stub.sizes == [] and [p.score for p in again[:4]] == [p.score for p in done]
-    other = dataclasses.replace(stub.predictor, threshold=0.9)
-    with pytest.raises(ValueError, match=r"threshold: 0.5 before, 0.9 now"):
-        predict_files(other, paths, out, resume=True)
-
-
-def test_a_rerun_scores_what_had_an_error_and_what_changed(stub: Any, tmp_path: Path) -> None:
-    names = ("same", "replaced", "truncated", "missing", "scored and gone")
-    same, replaced, truncated, missing, gone = (str(tmp_path / f"{name}.jpg") for name in names)
-    dark, bright = jpeg(moving_square(5)), jpeg(moving_square(60))
-    for path in (same, replaced, gone):
-        Path(path).write_bytes(dark)
-    Path(truncated).write_bytes(bright[:40])
-    paths, out = [same, replaced, truncated, missing, gone], tmp_path / "out"
-    before = {p.input: p for p in predict_files(stub.predictor, paths, out)}
-    assert before[truncated].error and before[missing].error
-    for path in (replaced, truncated, missing):
-        Path(path).write_bytes(bright)
-    Path(gone).unlink()
-    stub.sizes.clear()
-    after = {p.input: p for p in predict_files(stub.predictor, paths, out, resume=True)}
-    assert sum(stub.sizes) == sum(after[path].faces for path in (replaced, truncated, missing)) > 0
-    assert after[same] == before[same] and after[gone] == before[gone]
-    assert not any(p.error for p in after.values())
-    assert after[replaced].score == after[truncated].score == after[missing].score
-    assert after[replaced].score != before[replaced].score
-
-
-def test_a_raised_limit_is_tried_again(stub: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "a.jpg", tmp_path / "out"
-    path.write_bytes(jpeg(moving_square(5)))
-    low = dataclasses.replace(stub.predictor, limits=Limits(max_pixels=100))
-    [refused] = predict_files(low, [str(path)], out)
-    assert "--max_pixels" in refused.error
-    [scored] = predict_files(stub.predictor, [str(path)], out, resume=True)
-    assert scored.score is not None and not scored.error
-
-
-def test_a_log_without_sizes_is_resumed(stub: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "a.jpg", tmp_path / "out"
-    path.write_bytes(jpeg(moving_square(5)))
-    done = predict_files(stub.predictor, [str(path)], out)
-    log = out / "predictions.jsonl"
-    about, line = map(json.loads, log.read_text().splitlines())
-    del line["size"], line["mtime_ns"]
-    log.write_text(f"{json.dumps(about)}\n{json.dumps(line)}\n")
-    stub.sizes.clear()
-    assert predict_files(stub.predictor, [str(path)], out, resume=True) == done
-    assert stub.sizes == []
-
-
-def test_one_run_at_a_time_writes_to_a_folder(stub: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "a.jpg", tmp_path / "out"
-    path.write_bytes(jpeg(moving_square(5)))
-    predict_files(stub.predictor, [str(path)], out)
-    before = {file: file.read_bytes() for file in out.glob("predictions.*")}
-    other = dataclasses.replace(stub.predictor, threshold=0.9)
-    with locked(out), pytest.raises(InUseError, match=f"is in use by process {os.getpid()} on "):
-        predict_files(other, [str(path)], out)
-    assert {file: file.read_bytes() for file in out.glob("predictions.*")} == before
-
-
-def test_an_interrupted_run_keeps_what_is_done(
-    stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = [str(write_clip(tmp_path / f"{i}.mp4", 8)) for i in range(4)]
-    out = tmp_path / "out"
-    from matnet_jax.predict.results import Log
-
-    add = Log.add
-
-    def interrupt(self: Any, prediction: Any) -> None:
-        add(self, prediction)
-        if len(self.done) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Log, "add", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        predict_files(stub.predictor, paths, out)
-    assert len(list(csv.DictReader((out / "predictions.csv").open()))) == 2
-    with (out / "predictions.jsonl").open("a") as file:
-        file.write('{"input": "cut o')  # killed in the middle of a line
-    monkeypatch.setattr(Log, "add", add)
-    before = len(stub.crops)
-    assert len(predict_files(stub.predictor, paths, out, resume=True)) == 4
-    assert 0 < len(stub.crops) - before < before + 8
-
-
-def test_annotated_copies(stub: Any, tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "<script>.mp4", 40)
-    image = tmp_path / "still.jpg"
-    image.write_bytes(jpeg(moving_square(60)))
-    out = tmp_path / "out"
-    done = predict_files(stub.predictor, [str(clip), str(image)], out, overlay=True)
-    assert not any(p.error for p in done)
-    movie = out / "overlays" / f"{overlay_name(str(clip))}.mp4"
-    with av.open(str(movie)) as container:
-        stream = container.streams.video[0]
-        frames = list(container.decode(stream))
-        assert stream.codec_context.name == "h264" and len(frames) == 40
-        assert (frames[0].width, frames[0].height) == (640, 96 + 128)
-        assert frames[-1].time == pytest.approx(39 / 25, abs=0.01)
-    plain = frames[20].to_ndarray(format="rgb24")
-    left = (640 - 128) // 2
-    edge = plain[20, left + 8].astype(int)  # the box's left side
-    assert abs(edge - moving_square(20)[20, 8].astype(int)).max() > 40
-    assert plain[96:, :256].any() and plain[96:, 256:].any()  # maps, plot
-    assert {p.suffix for p in (out / "overlays").iterdir()} == {".mp4", ".png", ".jpg"}
-    page = (out / "predictions.html").read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg;base64,") == 2 and "://" not in page
-    assert "<script" not in page and "&lt;script&gt;.mp4" in page
-    assert f"{done[1].score:.4f}" in page and done[1].finding in page
-
-
-@pytest.mark.parametrize("size", [(96, 641), (95, 640), (97, 1001), (96, 399)])
-def test_copies_of_any_size(stub: Any, tmp_path: Path, size: tuple[int, int]) -> None:
-    (height, width), path = size, tmp_path / "a.jpg"
-    path.write_bytes(jpeg(np.full((height, width, 3), 90, np.uint8)))
-    target = write_overlay(stub.predictor(path), tmp_path / "out")
-    copy = Image.open(target)
-    assert copy.size == (max(width, 640) // 2 * 2, height // 2 * 2 + 128)
-    assert np.asarray(copy)[height // 2, copy.width // 2].mean() == pytest.approx(90, abs=3)
-
-
-def test_a_rerun_makes_the_copies_that_are_missing(stub: Any, tmp_path: Path) -> None:
-    paths = [str(write_clip(tmp_path / f"{i}.mp4", 8)) for i in range(2)]
-    out = tmp_path / "out"
-    done = predict_files(stub.predictor, paths, out)
-    again = predict_files(stub.predictor, paths, out, overlay=True, resume=True)
-    copies = out / "overlays"
-    assert len(list(copies.glob("*.mp4"))) == 2
-    assert [p.score for p in again] == [p.score for p in done]
-    assert len(list(csv.DictReader((out / "predictions.csv").open()))) == 2
-    stub.sizes.clear()
-    (copies / f"{overlay_name(paths[0])}.png").unlink()
-    predict_files(stub.predictor, paths, out, overlay=True, resume=True)
-    assert sum(stub.sizes) == again[0].faces and len(list(copies.glob("*.png"))) == 2
-
-
-def test_copies_are_made_within_the_limits_of_scoring(stub: Any, tmp_path: Path) -> None:
-    clip, image = write_clip(tmp_path / "a.mp4", 40), tmp_path / "a.jpg"
-    image.write_bytes(jpeg(moving_square(60)))
-    predictions = [stub.predictor(path) for path in (clip, image)]
-    for prediction in predictions:
-        with pytest.raises(VideoError, match="more than the 100 allowed"):
-            write_overlay(prediction, tmp_path / "out", limits=Limits(max_pixels=100))
-    with pytest.raises(ValueError, match="no frame decodes"):
-        write_overlay(predictions[0], tmp_path / "out", limits=Limits(max_seconds=0.0))
-    assert list(tmp_path.glob("out*")) == []
-
-
-def test_a_copy_that_the_disk_has_no_room_for_is_not_there(stub: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "a.jpg", tmp_path / "out"
-    path.write_bytes(jpeg(moving_square(60)))
-    prediction = Predictor(stub.network, settings=SETTINGS, keep_attention=True)(path)
-    with file_size_limit(4096), pytest.raises(OSError, match="too large"):
-        write_overlay(prediction, out)
-    assert not list(tmp_path.glob("*out*"))
-    assert write_overlay(prediction, out).stat().st_size > 4096
-
-
-def test_a_copy_that_is_cut_off_is_not_on_the_page(stub: Any, tmp_path: Path) -> None:
-    path, out = tmp_path / "a.jpg", tmp_path / "out"
-    path.write_bytes(jpeg(moving_square(60)))
-    predict_files(stub.predictor, [str(path)], out, overlay=True)
-    [copy] = (out / "overlays").iterdir()
-    copy.write_bytes(copy.read_bytes()[:4096])
-    [done] = predict_files(stub.predictor, [str(path)], out, overlay=True, resume=True)
-    page = (out / "predictions.html").read_text(encoding="utf-8")
-    assert f"{done.score:.4f}" in page and "data:image" not in page
-
-
-def test_predictions_by_other_boxes_are_not_mixed(stub: Any, tmp_path: Path) -> None:
-    paths = [str(write_clip(tmp_path / "a.mp4", 8))]
-    one, other = (
-        dataclasses.replace(stub.predictor, detector_weights=tmp_path / name)
-        for name in ("one.onnx", "other.onnx")
-    )
-    predict_files(one, paths, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"detector_weights: .*one.onnx' before, .*other.onnx'"):
-        predict_files(other, paths, tmp_path / "out", resume=True)
 
 
 def test_a_person_s_box_says_what_a_file_of_that_score_would() -> None:

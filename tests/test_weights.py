@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_predict import ROOT
 from tiny import pixels
 from videos import jpeg, moving_square, write_clip
 from workdirs import tiny_config, workdir
@@ -32,6 +31,7 @@ from matnet_jax.pretrained.trained import load_trained
 
 POINT = OperatingPoint(0.999, (0.9985, 0.9995), false_alarm_rate=0.01, temperature=1.5)
 MAX_MEGABYTES = 12
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
