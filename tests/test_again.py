@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_prepare import SETTINGS, OneFace, fake_workers, video  # noqa: F401
+from preparing import SETTINGS, OneFace, fake_workers, video  # noqa: F401
 from videos import jpeg, moving_square, write_clip
 
 from data_pipeline.extract import beam

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from test_prepare import video
+from preparing import video
 from videos import write_clip
 
 from data_pipeline.extract import beam

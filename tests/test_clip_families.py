@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from families import TINY, config_of, made, one_step
 from stub_network import SETTINGS, Squares
-from test_families import TINY, config_of, made, one_step
 from videos import write_clip
 
 from data_pipeline.extract.crops import Settings

@@ -18,7 +18,7 @@ import numpy as np
 import pattern_fill
 import pytest
 import tiny
-from test_families import RESNET
+from families import RESNET
 
 from matnet_jax.backbones.clips.i3d import I3D
 from matnet_jax.config.build import build_model

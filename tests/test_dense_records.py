@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_prepare import OneFace, video
+from preparing import OneFace, video
 from videos import write_clip
 
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from families import config_of
 from random_weights import random_variables
-from test_families import config_of
 
 import matnet_jax.evaluation.engines
 from matnet_jax.checkpoints.export import UnsupportedError, export_onnx, export_savedmodel

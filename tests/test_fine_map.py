@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 import tiny
-from test_families import config_of
+from families import config_of
 
 from data_pipeline.synthetic import synthetic_source
 from data_pipeline.training.pipeline import make_batch

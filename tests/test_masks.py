@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from preparing import OneFace, fake_workers, video  # noqa: F401
 from records import read_images
-from test_prepare import OneFace, fake_workers, video  # noqa: F401
 from videos import write_clip, write_video
 
 from data_pipeline.datasets import SPLITS, open_data_set

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from families import made
 from jax import lax
 from random_weights import random_variables
-from test_families import made
 
 from matnet_jax.backbones.convnext import CONVNEXT_VARIANTS, Variant
 from matnet_jax.checkpoints.export import UnsupportedError, export_onnx

@@ -176,7 +176,7 @@ def test_training_and_serving_see_the_same(
     image_format: str, mean: float, largest: float, tolerance: float, tmp_path: Path, squares: Any
 ) -> None:
     """Through prepare and evaluation, and through prediction: the same crops and scores."""
-    from test_prepare import video
+    from preparing import video
 
     clip = video(write_clip(tmp_path / "a.mp4", 32))
     settings = dataclasses.replace(SETTINGS, faces="largest", image_format=image_format)

@@ -14,14 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from preparing import SETTINGS, OneFace, fake_workers, video
 from records import read_images, write_extraction
 from test_detectors import retinaface_file
 from videos import jpeg, moving_square, write_clip
 
-from data_pipeline.datasets import SPLITS, DataSetError, Video, open_data_set
+from data_pipeline.datasets import SPLITS, DataSetError, open_data_set
 from data_pipeline.datasets.folder import write_test_list
-from data_pipeline.detectors import DetectorError, Face, create_detector
-from data_pipeline.extract.crop import template
+from data_pipeline.detectors import DetectorError, create_detector
 from data_pipeline.extract.crops import Settings, extract_video, extraction_path
 from data_pipeline.extract.extraction import Extraction
 from data_pipeline.files import locked
@@ -29,48 +29,7 @@ from data_pipeline.pack import pack
 from data_pipeline.prepare import COMMAND, PrepareError, prepare
 from data_pipeline.training.sources import DataError, RecordSource, find_build
 
-SETTINGS = Settings(num_frames=4, crop_size=64)
-
-
-class OneFace:
-    """Finds the same face wherever there is a picture brighter than `above`."""
-
-    def __init__(self, above: float = 0.0) -> None:
-        self._above = above
-
-    def detect(self, image: Any) -> Any:
-        if image[16:32, 16:32].mean() <= self._above:
-            return []
-        box = np.array([20, 10, 70, 80], np.float32)
-        return [Face(box, (template(64) + 20).astype(np.float32), 0.9)]
-
-
-def video(path: Any, label: int = 0, **changes: Any) -> Video:
-    fields = {
-        "dataset": "test",
-        "subset": "real",
-        "compression": "c23",
-        "split": "train",
-        "video_id": path.stem,
-        "source_id": path.stem,
-        "label": label,
-        "path": path,
-    }
-    return Video(**(fields | changes))
-
-
-@pytest.fixture
-def fake_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs the work of the processes here, with a detector that needs no weights."""
-
-    def extract_here(videos: Any, settings: Any, out: Any, *, progress: Any, **_: Any) -> None:
-        for v in videos:
-            path = extraction_path(out, v, settings)
-            if not path.exists():
-                extract_video(v, settings, OneFace()).save(path)
-                progress(1)
-
-    monkeypatch.setattr("data_pipeline.extract.beam.extract", extract_here)
+__all__ = ["fake_workers"]  # a fixture
 
 
 @pytest.fixture

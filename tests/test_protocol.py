@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparing import OneFace, video
 from records import write_extraction
-from test_prepare import OneFace, video
 from videos import write_clip
 
 from data_pipeline.extract.crop import MARGIN, template

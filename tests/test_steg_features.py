@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from families import config_of
 from test_cooccurrence import features_in_numpy, smooth_pixels
-from test_families import config_of
 
 import matnet_jax.evaluation.probe.run as run
 from matnet_jax.detectors.assembly import flatten

@@ -18,8 +18,8 @@ import numpy as np
 import pattern_fill
 import pytest
 import tiny
+from families import TINY
 from scipy.ndimage import correlate
-from test_families import TINY
 
 from matnet_jax.backbones.densenet import DenseNet
 from matnet_jax.detectors.assembly import flatten

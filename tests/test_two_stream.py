@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from families import TINY
 from test_cooccurrence import features_in_numpy
-from test_families import TINY
 
 from matnet_jax.detectors.registry import FAMILIES
 from matnet_jax.detectors.two_stream import triplets

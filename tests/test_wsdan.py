@@ -18,7 +18,7 @@ import optax
 import pattern_fill
 import pytest
 import tiny
-from test_families import TINY
+from families import TINY
 
 from matnet_jax.detectors.assembly import flatten
 from matnet_jax.detectors.base import Forward
