@@ -11,9 +11,9 @@ import numpy as np
 from data_pipeline.extract.protocol import CropProtocol
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
-from data_pipeline.training.sources import Source
+from data_pipeline.training.sources import VIDEO_COLUMNS, Source
 
-TRACK = ("dataset", "subset", "compression", "video_id", "face")
+TRACK = (*VIDEO_COLUMNS, "face")
 """Columns that tell whose face an example shows, and in which video."""
 
 

@@ -20,7 +20,7 @@ from data_pipeline.training.clips import ClipSource
 from data_pipeline.training.draws import stream
 from data_pipeline.training.example import Example
 from data_pipeline.training.ops import JPEG, Downscale
-from data_pipeline.training.sources import Source
+from data_pipeline.training.sources import VIDEO_COLUMNS, Source
 
 Images = list[np.ndarray]
 
@@ -64,7 +64,7 @@ class Disturbed:
         self.columns: Mapping[str, np.ndarray] = source.columns
         self.fields: tuple[str, ...] = source.fields
         self.crop_protocol: CropProtocol | None = source.crop_protocol
-        identity = [source.columns[k] for k in ("dataset", "subset", "compression", "video_id")]
+        identity = [source.columns[k] for k in VIDEO_COLUMNS]
         _, self._video = np.unique(np.stack(identity, axis=1), axis=0, return_inverse=True)
         self._video = self._video.reshape(-1)
         # A batch ends amid a video more often than not: keep the last few.

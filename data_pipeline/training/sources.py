@@ -20,6 +20,8 @@ from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import FIELDS, Example
 
 TEXT_COLUMNS = ("dataset", "subset", "compression", "split", "video_id", "source_id")
+VIDEO_COLUMNS = ("dataset", "subset", "compression", "video_id")
+"""Columns that tell one video from another: names repeat across subsets and compressions."""
 INT_COLUMNS = ("frame", "face", "label")
 COLUMNS = (*TEXT_COLUMNS, *INT_COLUMNS, "timestamp")
 BUILDING = ".building-"  # how the folder begins in which `pack` makes records

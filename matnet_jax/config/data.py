@@ -17,7 +17,13 @@ from data_pipeline.training.narrow import Narrowed
 from data_pipeline.training.ops import PRESETS
 from data_pipeline.training.pipeline import train_batches
 from data_pipeline.training.sampler import Sampler
-from data_pipeline.training.sources import DataError, RecordSource, Source, find_build
+from data_pipeline.training.sources import (
+    VIDEO_COLUMNS,
+    DataError,
+    RecordSource,
+    Source,
+    find_build,
+)
 from matnet_jax.config.build import fields_read
 from matnet_jax.detectors.durations import duration_in_steps
 
@@ -211,7 +217,7 @@ def group_weights(config: ConfigDict) -> dict[str, float]:
 
 def _videos(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """One text a video: its identity."""
-    return _joined(columns, "dataset", "subset", "compression", "video_id")
+    return _joined(columns, *VIDEO_COLUMNS)
 
 
 def _sources(columns: Mapping[str, np.ndarray]) -> np.ndarray:
