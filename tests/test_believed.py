@@ -214,6 +214,10 @@ def test_the_uncertain_band_by_hand() -> None:
     # Over 0.5 one of four is real; over 0.65 none. Under 0.5 one of four is fake; under 0.25 none.
     assert fit_uncertain(labels, scores, 0.5, 0.2) == pytest.approx((0.25, 0.65))
     assert fit_uncertain(labels, scores, 0.5, 0.25) is None
+    # Ten times the reals are as many of them over it, by share.
+    more = np.repeat(labels == 0, 9)
+    many = (np.append(labels, np.zeros(more.sum(), int)), np.append(scores, scores.repeat(9)[more]))
+    assert len(many[0]) == 44 and fit_uncertain(*many, 0.5, 0.25) is None
     # Swapped classes: no call is safe at all.
     assert fit_uncertain(1 - labels, scores, 0.5, 0.2) == (0.0, 1.0)
 

@@ -143,9 +143,10 @@ def fit_uncertain(
     """The narrowest band around a threshold outside which each call is wrong rarely enough.
 
     The share of reals among scores over it, and of fakes among those under it, are at most
-    `max_risk` each, classes weighing as they do here. An edge lies half-way between two scores, or
-    at the threshold. A side on which no call is safe is uncertain as a whole, and so are scores at
-    the threshold, which are called real, where the band is that point alone.
+    `max_risk` each, both classes weighing alike, however many there are of each. An edge lies
+    half-way between two scores, or at the threshold. A side on which no call is safe is uncertain
+    as a whole, and so are scores at the threshold, which are called real, where the band is that
+    point alone.
 
     Returns:
       low and high, or None if both calls are safe at the threshold.
@@ -158,10 +159,11 @@ def fit_uncertain(
     values = np.unique(np.append(scores, threshold))
     edges = np.append((values[1:] + values[:-1]) / 2, threshold)
     over, under = edges[edges >= threshold], edges[edges <= threshold]
-    safe_high = [edge for edge in over if _share(labels[scores > edge] == 0) <= max_risk]
-    safe_low = [edge for edge in under if _share(labels[scores < edge] == 1) <= max_risk]
+    reals, fakes = scores[labels == 0], scores[labels == 1]
+    safe_high = [edge for edge in over if _share(reals > edge, fakes > edge) <= max_risk]
+    safe_low = [edge for edge in under if _share(fakes < edge, reals < edge) <= max_risk]
     low, high = max(safe_low, default=0.0), min(safe_high, default=1.0)
-    if low == high and _share(labels[scores <= threshold] == 1) <= max_risk:
+    if low == high and _share(fakes <= threshold, reals <= threshold) <= max_risk:
         return None
     return float(low), float(high)
 
@@ -171,8 +173,10 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}, wanted a share in (0, 1)")
 
 
-def _share(wrong: np.ndarray) -> float:
-    return float(np.mean(wrong)) if len(wrong) else math.inf  # nothing is known of such scores
+def _share(wrong: np.ndarray, right: np.ndarray) -> float:
+    """Of calls, those that are wrong; each array is of one class, and says who is called so."""
+    rates = [float(np.mean(called)) if len(called) else 0.0 for called in (wrong, right)]
+    return rates[0] / sum(rates) if sum(rates) else math.inf  # nothing is known of such scores
 
 
 def fit_operating_point(
