@@ -15,7 +15,7 @@ from data_pipeline.training.blend import Degrade, SelfBlend
 from data_pipeline.training.blend.degrade import H264, ShotNoise, WhiteBalance
 from data_pipeline.training.errors import DataError
 from data_pipeline.training.example import Example
-from data_pipeline.training.ops import apply_ops
+from data_pipeline.training.ops import Downscale, apply_ops
 from matnet_jax.config import default_config
 from matnet_jax.config.check import validate
 from matnet_jax.config.data import pair_op
@@ -44,7 +44,7 @@ def test_both_of_a_pair_go_through_each_step_alike(step: str) -> None:
 
 
 def test_what_is_off_is_not_there_and_changes_no_others_draws() -> None:
-    assert len(STEPS) == 10 and Degrade().ops == ()
+    assert len(STEPS) == 11 and Degrade().ops == ()
     example = Example(picture(1), 0)
     alone = apply_ops(example, Degrade(noise=1.0).ops, 3)
     beside = apply_ops(example, Degrade(noise=1.0, blur=1e-12, h264=1e-12).ops, 3)
@@ -82,6 +82,21 @@ def test_h264_compresses_by_its_rate_factor() -> None:
     assert error(18) < error(30) < error(40)
 
 
+def test_a_small_file_is_compressed_before_it_grows() -> None:
+    """Its blocks of 8 pixels are 16 wide then, which JPEG at full size never has."""
+    noise = np.random.default_rng(0).integers(0, 255, (128, 128, 1), np.uint8).repeat(3, axis=2)
+
+    def steps(quality: tuple[int, int] | None) -> np.ndarray:
+        done = Downscale(scale=(0.5, 0.5), quality=quality).change(noise, np.random.default_rng(0))
+        return np.asarray(cv2.dct(cv2.resize(done, (64, 64))[:8, :8, 0].astype(np.float64)))
+
+    assert np.count_nonzero(np.abs(steps(None)) > 4) > 40
+    assert np.count_nonzero(np.abs(steps((2, 2))) > 4) < 10  # most of a block is quantised to 0
+    small, _ = pair(Degrade(small=1.0, small_to=(1.0, 1.0), small_quality=(2, 2)))
+    jpeg, _ = pair(Degrade(jpeg_again=1.0, jpeg_quality=(2, 2)))
+    np.testing.assert_array_equal(small.image, jpeg.image)
+
+
 def test_without_pyav_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(
@@ -98,6 +113,8 @@ def test_without_pyav_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch
         ({"h264": -0.1}, "h264 -0.1"),
         ({"jpeg_quality": (90, 40)}, r"jpeg_quality \(90, 40\): least and greatest, in order"),
         ({"rescale_to": (0.5, 1.5)}, "rescale_to .* to 1"),
+        ({"small_to": (0.0, 0.5)}, "small_to .* from 0.01 to 1"),
+        ({"small_quality": (60, 101)}, "small_quality .* to 100"),
         ({"h264_crf": (18, 60)}, "h264_crf .* from 0 to 51"),
         ({"blur_sigma": (0.0, 1.0)}, "blur_sigma"),
         ({"white_balance_limit": -1.0}, "white_balance_limit"),

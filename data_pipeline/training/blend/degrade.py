@@ -112,6 +112,9 @@ class Degrade:
       h264: probability of a video's compression, which needs PyAV.
       h264_crf: least and greatest constant rate factor.
       jpeg_again: probability of JPEG after all that.
+      small: probability that the file was small: the whole image is shrunk, a JPEG, and grown back.
+      small_to: least and greatest share of its size.
+      small_quality: least and greatest, of that JPEG.
 
     Raises:
       ValueError: no probability, or a range out of order.
@@ -135,6 +138,9 @@ class Degrade:
     h264: float = 0.0
     h264_crf: tuple[int, int] = (18, 40)
     jpeg_again: float = 0.0
+    small: float = 0.0
+    small_to: Range = (0.25, 0.8)
+    small_quality: tuple[int, int] = (60, 98)
 
     def __post_init__(self) -> None:
         check_probabilities(self, _STEPS)
@@ -145,6 +151,8 @@ class Degrade:
         check_range("jpeg_quality", self.jpeg_quality, 1, 100)
         check_range("rescale_to", self.rescale_to, 0.01, 1)
         check_range("h264_crf", self.h264_crf, 0, 51)
+        check_range("small_to", self.small_to, 0.01, 1)
+        check_range("small_quality", self.small_quality, 1, 100)
         if self.white_balance_limit < 0:
             raise ValueError(f"white_balance_limit {self.white_balance_limit}: not negative")
 
@@ -167,10 +175,11 @@ class Degrade:
             Downscale(self.rescale, self.rescale_to),
             H264(self.h264, self.h264_crf),
             JPEG(self.jpeg_again, self.jpeg_quality),
+            Downscale(self.small, self.small_to, self.small_quality),
         )
 
 
 _STEPS = (
     *("white_balance", "blur", "motion", "noise", "shot", "grey", "jpeg", "rescale", "h264"),
-    "jpeg_again",
+    *("jpeg_again", "small"),
 )

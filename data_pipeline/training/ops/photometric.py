@@ -154,10 +154,15 @@ class JPEG(Photometric):
 
 @dataclasses.dataclass(frozen=True)
 class Downscale(Photometric):
-    """Shrinks to a fraction of the size drawn from `scale`, and back."""
+    """Shrinks to a fraction of the size drawn from `scale`, and back.
+
+    With a range of `quality`, what was shrunk is a JPEG before it grows: its blocks grow along, as
+    those of a small file do when a face is cut out of it.
+    """
 
     p: float = 0.5
     scale: Range = (0.4, 0.9)
+    quality: tuple[int, int] | None = None
 
     def change(self, image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         """See the class."""
@@ -165,6 +170,8 @@ class Downscale(Photometric):
         scale = draw.uniform(*self.scale)
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        if self.quality is not None:
+            shrunk = JPEG(quality=self.quality).change(shrunk, draw)
         return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
