@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import csv
+import functools
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,14 @@ from videos import jpeg
 
 from data_pipeline.benchmark.__main__ import COMMAND
 from data_pipeline.benchmark.attributes import group_edges, skin_tones, write_attributes
-from data_pipeline.benchmark.lists import Row, image_rows, video_rows, write_list
+from data_pipeline.benchmark.lists import (
+    PHOTOS,
+    Row,
+    image_rows,
+    photo_rows,
+    video_rows,
+    write_list,
+)
 from data_pipeline.benchmark.make import BenchmarkError, Plan, Weights, make_benchmark
 from data_pipeline.benchmark.people import CHOOSE, GATE, PARTS, People
 from data_pipeline.benchmark.skin import cheek_mask, quartile, quartile_edges, typology_angle
@@ -223,35 +233,62 @@ def test_from_portraits_to_records(
     weights = Weights(
         shared_models / "face_detection_yunet_2023mar.onnx", shared_models / "face_landmark.tflite"
     )
-    plan, out = Plan(num=3, crfs=(40,), crop_size=128), tmp_path / "out"
+    plan, out = Plan(num=3, crfs=(40,), jpegs=(0.5,), crop_size=128), tmp_path / "out"
     with pytest.raises(BenchmarkError, match="make the part 'choose' before 'gate'"):
         make_benchmark(root, out, plan, weights=weights, parts=(GATE,), workers=1)
-    made = make_benchmark(root, out, plan, weights=weights, workers=1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, path in enumerate(sorted(root.glob("congress/*"))[:2]):
+        shutil.copy(path, photos / f"{i}{path.suffix}")
+    make = functools.partial(make_benchmark, weights=weights, photos=photos, workers=1)
+    made = make(root, out, plan)
     assert list(made) == ["portraits", CHOOSE, GATE]
     people: dict[str, set[str]] = {}
     for part in PARTS:
         source = RecordSource(out / part, "test")
-        labels = source.columns["label"]
-        assert (labels == 1).sum() == 9 and (labels == 0).sum() == 8
-        assert set(source.columns["compression"]) == {"png_crf40"}
+        labels, stored = (source.columns[name] for name in ("label", "compression"))
+        counts = {"png_crf40": 8, "jpeg75_50": 8} | ({"as_is": 2} if part == CHOOSE else {})
+        assert collections.Counter(stored[labels == 0].tolist()) == counts
+        assert stored[labels == 1].tolist() == ["png_crf40"] * 9
+        sides = {
+            folder: [cv2.imread(str(path)).shape[0] for path in sorted(folder.glob("real/*"))]
+            for folder in sorted((out / "images" / part).glob("london_*"))
+        }
+        small, large = sides.values()
+        np.testing.assert_allclose(small, np.array(large) * 0.5 / 0.9, atol=2)
         subsets = set(source.columns["subset"][labels == 1])
         assert {"poisson", "paste_96px", "splice_64px"} <= subsets
         with (out / part / "attributes.csv").open(encoding="utf-8", newline="") as file:
             about = list(csv.DictReader(file))
-        assert {one["group"] for one in about} == {"london", "westminster"}
-        assert {one["skin_tone"] for one in about} <= set("1234")
+        groups = {"london", "westminster"} | ({PHOTOS} if part == CHOOSE else set())
+        assert {one["group"] for one in about} == groups
+        tones = {one["skin_tone"] for one in about if one["group"] != PHOTOS}
+        assert tones <= set("1234")
         people[part] = {one["person"] for one in about}
         with (out / part / "list.csv").open(encoding="utf-8", newline="") as file:
             both = {name for one in csv.DictReader(file) for name in one["people"].split()}
         assert both == people[part]
     assert not people[CHOOSE] & people[GATE]
     edges = [json.loads((out / part / "skin-tones.json").read_text())["edges"] for part in PARTS]
-    assert edges[0] == edges[1]
+    assert edges[0] == edges[1] and PHOTOS not in edges[0]  # two people have no quartiles
     training = {split: RecordSource(out / "portraits", split) for split in ("train", "val")}
     assert len(training["train"]) == 6 and "landmarks_dense" in training["train"].fields
-    assert set(training["val"].columns["source_id"]) == people[CHOOSE]
-    assert make_benchmark(root, out, plan, weights=weights, workers=1) == {}
+    chosen = {person for person in people[CHOOSE] if not person.startswith(PHOTOS)}
+    assert set(training["val"].columns["source_id"]) == chosen
+    assert make(root, out, plan) == {}
     with pytest.raises(BenchmarkError, match="was made of something else"):
-        make_benchmark(root, out, Plan(num=4), weights=weights, workers=1)
+        make(root, out, Plan(num=4))
     assert COMMAND([f"--portraits={root}", f"--out={out}", "--train_groups=nobody"]) == 1
     assert "made of something else" in capsys.readouterr().err
+
+
+def test_a_folder_of_photos_is_of_people_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"no photos in .*; known endings: .*\.jpg"):
+        photo_rows(tmp_path)
+    for name in ("a/1.jpg", "b/1.jpg", "b/1.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    rows = photo_rows(tmp_path)
+    assert [row.name for row in rows] == ["photos/a/1.jpg", "photos/b/1.jpg"]
+    assert len({row.person for row in rows}) == 2
+    assert {(row.label, row.group, row.compression) for row in rows} == {(0, PHOTOS, "as_is")}

@@ -1,6 +1,7 @@
 """Makes records to train on, to choose by and to judge by, of portraits and a few videos.
 
     python -m data_pipeline.benchmark --portraits=DIR --out=DIR [--ffpp=DIR] [--dfdc=DIR]
+        [--photos=DIR]
 
 DIR of portraits has manifest.csv (path, group, person, licence, source). OUT/portraits is to train
 on, OUT/choose to choose and calibrate by, OUT/gate to judge by, once: nobody is in two of them.
@@ -18,6 +19,7 @@ from data_pipeline.benchmark.make import PORTRAITS, Plan, Weights, make_benchmar
 from data_pipeline.benchmark.people import PARTS, People
 from data_pipeline.benchmark.source_flags import (
     define_source_flags,
+    given_photos,
     given_portraits,
     given_videos,
     given_weights,
@@ -38,6 +40,7 @@ def _run(values: flags.FlagValues, _: list[str]) -> None:
         out,
         Plan(people, num=values.num),
         videos=given_videos(values),
+        photos=given_photos(values),
         weights=Weights(*given_weights(values)),
         parts=tuple(values.part or (PORTRAITS, *PARTS)),
         workers=values.workers,

@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_pipeline.datasets import SPLITS, open_data_set
+from data_pipeline.datasets import SPLITS, DataSetError, open_data_set
+from data_pipeline.datasets.files import IMAGE_SUFFIXES, entries_below
 from data_pipeline.datasets.folder import write_test_list
 from data_pipeline.swaps.lists import Item
+
+PHOTOS = "photos"
+"""The group of photos that are of no manifest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +85,33 @@ def video_rows(roots: Mapping[str, Path]) -> list[Row]:
         )
         for name, root in roots.items()
         for video in open_data_set(name).list(root, compression="c23", splits=SPLITS).present
+    ]
+
+
+def photo_rows(folder: Path) -> list[Row]:
+    """Rows of all images in a folder and below: photos as they are, each of somebody else.
+
+    Raises:
+      DataSetError: there are none.
+    """
+    paths = [p for p in sorted(entries_below(folder)) if p.suffix.lower() in IMAGE_SUFFIXES]
+    if not paths:
+        raise DataSetError(
+            f"no photos in {folder}; known endings: {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return [
+        Row(
+            path=path.absolute(),
+            label=0,
+            name=f"{PHOTOS}/{name}",
+            subset="real",
+            compression="as_is",
+            original=f"{PHOTOS}/{name}",
+            group=PHOTOS,
+            people=(f"{PHOTOS}:{name}",),
+        )
+        for path, name in zip(paths, names, strict=True)
     ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data_pipeline.benchmark.attributes import group_edges, skin_tones, write_attributes
-from data_pipeline.benchmark.lists import Row, image_rows, video_rows, write_list
+from data_pipeline.benchmark.lists import Row, image_rows, photo_rows, video_rows, write_list
 from data_pipeline.benchmark.people import CHOOSE, GATE, People
 from data_pipeline.extract.crops import Settings
 from data_pipeline.files import write_json
@@ -34,6 +35,8 @@ class Plan:
       people: who is for what.
       widths: of donors' faces in pixels, None as they are; each is of a third of a kind's swaps.
       crfs: of x264, which every photo and swap goes through.
+      jpegs: shares of its size at which every photo is a JPEG too, as small faces come.
+      quality: of these.
       num: swaps a kind, rate factor and part.
       seed: of the swaps.
       crop_size: pixels of the records.
@@ -44,6 +47,8 @@ class Plan:
     people: People = dataclasses.field(default_factory=People)
     widths: tuple[int | None, ...] = (None, 96, 64)
     crfs: tuple[int, ...] = (23, 40)
+    jpegs: tuple[float, ...] = (0.9, 0.5)
+    quality: int = 75
     num: int = 99
     seed: int = 0
     crop_size: int = 512
@@ -76,6 +81,7 @@ def make_benchmark(
     plan: Plan,
     *,
     videos: Mapping[str, Path] | None = None,
+    photos: Path | None = None,
     weights: Weights | None = None,
     parts: tuple[str, ...] = (PORTRAITS, CHOOSE, GATE),
     workers: int | None = None,
@@ -91,6 +97,7 @@ def make_benchmark(
       out: is made.
       plan: of the benchmark.
       videos: name of a data set -> folder; their videos join the gate.
+      photos: folder of photos of other people, as they are; they join those to choose by.
       weights: of what finds faces.
       parts: to be made now; the gate needs choose, whose skin tones its quartiles are of.
       workers: processes; None for one a core.
@@ -106,10 +113,13 @@ def make_benchmark(
     made: dict[str, Report] = {}
     for part in parts:
         folder = out / part
+        joining = videos if part == GATE else {}
+        own = photos if part == CHOOSE else None
         inputs = {
             "plan": dataclasses.asdict(plan),
             "portraits": str(portraits),
-            "videos": {name: str(root) for name, root in videos.items()} if part == GATE else {},
+            "videos": {name: str(root) for name, root in joining.items()},
+            "photos": str(own) if own else None,
         }
         if _is_made(folder, inputs):
             continue
@@ -128,8 +138,9 @@ def make_benchmark(
         else:
             edges = None if part == CHOOSE else _edges(out / CHOOSE)
             rows = _images(portraits, out / "images" / part, part, plan, weights)
+            rows += video_rows(joining) + (photo_rows(own) if own else [])
             made[part] = _records(
-                [*rows, *video_rows(videos if part == GATE else {})],
+                rows,
                 folder,
                 plan,
                 weights,
@@ -143,20 +154,26 @@ def make_benchmark(
 def _images(portraits: Path, out: Path, part: str, plan: Plan, weights: Weights) -> list[Row]:
     find = landmark_finder("face_mesh", weights.detector, weights.landmarks)
     rows: list[Row] = []
-    for crf in plan.crfs:
-        storage = Storage("png", crf=crf)
-        for group in (*plan.people.swapped, *plan.people.real):
-            folder = out / f"{group}_crf{crf}"
-            settings = swaps.Settings(
-                widths=plan.widths,
-                num=plan.num if group in plan.people.swapped else 0,
-                seed=plan.seed,
-                storage=storage,
-            )
-            sources = plan.people.sources(portraits, part, group)
-            items = swaps.make(sources, find, folder, settings).items
-            rows += image_rows(items, folder, group, storage.compression)
+    for folder, group, settings in _folders(out, plan):
+        sources = plan.people.sources(portraits, part, group)
+        items = swaps.make(sources, find, folder, settings).items
+        rows += image_rows(items, folder, group, folder.name.removeprefix(f"{group}_"))
     return rows
+
+
+def _folders(out: Path, plan: Plan) -> Iterator[tuple[Path, str, swaps.Settings]]:
+    """Where images go, whose, and how they are made; the compression is in the folder's name."""
+    groups = (*plan.people.swapped, *plan.people.real)
+    plain = swaps.Settings(widths=plan.widths, num=0, seed=plan.seed)
+    for crf, group in itertools.product(plan.crfs, groups):
+        storage = Storage("png", crf=crf)
+        num = plan.num if group in plan.people.swapped else 0
+        settings = dataclasses.replace(plain, num=num, storage=storage)
+        yield out / f"{group}_{storage.compression}", group, settings
+    for scale, group in itertools.product(plan.jpegs, groups):
+        storage = Storage("jpeg", quality=plan.quality)
+        settings = dataclasses.replace(plain, scale=scale, storage=storage)
+        yield out / f"{group}_{storage.compression}_{round(100 * scale)}", group, settings
 
 
 def _records(

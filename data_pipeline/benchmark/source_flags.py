@@ -18,6 +18,9 @@ def define_source_flags(values: flags.FlagValues) -> None:
             name, None, f"Folder of {name}, for the gate's videos.", flag_values=values
         )
     flags.DEFINE_string(
+        "photos", None, "Folder of other photos of real people, to choose by.", flag_values=values
+    )
+    flags.DEFINE_string(
         "detector_weights", None, "YuNet's file; the package's own by default.", flag_values=values
     )
     flags.DEFINE_string(
@@ -34,6 +37,11 @@ def given_videos(values: flags.FlagValues) -> dict[str, Path]:
     """Folders of videos, by data set."""
     folders = {name: values[name].value for name in VIDEOS}
     return {name: Path(str(f)).expanduser().absolute() for name, f in folders.items() if f}
+
+
+def given_photos(values: flags.FlagValues) -> Path | None:
+    """The folder of other photos, if there is one."""
+    return Path(values.photos).expanduser().absolute() if values.photos else None
 
 
 def given_weights(values: flags.FlagValues) -> tuple[Path | None, Path | None]:

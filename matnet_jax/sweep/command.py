@@ -20,6 +20,7 @@ from ml_collections import config_flags
 
 from data_pipeline.benchmark.source_flags import (
     define_source_flags,
+    given_photos,
     given_portraits,
     given_videos,
     given_weights,
@@ -135,6 +136,7 @@ def _made_records(values: flags.FlagValues, workdir: Path) -> Path:
             records,
             Plan(),
             videos=given_videos(values),
+            photos=given_photos(values),
             weights=Weights(*given_weights(values)),
         )
     return records
