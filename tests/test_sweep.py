@@ -99,7 +99,7 @@ def test_what_is_judged_by_is_scored_by_a_sweep_of_its_own() -> None:
     assert choosing.data == ("portraits", "choose") and judging.data == ("portraits", "gate")
     by_name = {run.name: run for run in choosing.runs}
     assert all(by_name[run.name] == run for run in judging.runs)  # so nothing is trained again
-    assert len(judging.runs) == 8  # two finalists of three seeds, what ships, and one longer
+    assert len(judging.runs) == 12  # three finalists of three seeds, and three others
     short = [run for run in choosing.runs if run not in judging.runs]
     assert all(run.changes["train.duration"] == "300 steps" for run in short)
     assert all("seed" not in run.changes for run in short)
