@@ -285,10 +285,10 @@ def test_from_portraits_to_records(
 def test_a_folder_of_photos_is_of_people_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"no photos in .*; known endings: .*\.jpg"):
         photo_rows(tmp_path)
-    for name in ("a/1.jpg", "b/1.jpg", "b/1.txt"):
+    for name in ("a/1 b.jpg", "b/1 b.jpg", "b/1.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     rows = photo_rows(tmp_path)
-    assert [row.name for row in rows] == ["photos/a/1.jpg", "photos/b/1.jpg"]
-    assert len({row.person for row in rows}) == 2
+    assert [row.name for row in rows] == ["photos/a/1 b.jpg", "photos/b/1 b.jpg"]
+    assert [row.person for row in rows] == ["photos:a/1_b.jpg", "photos:b/1_b.jpg"]
     assert {(row.label, row.group, row.compression) for row in rows} == {(0, PHOTOS, "as_is")}

@@ -109,7 +109,7 @@ def photo_rows(folder: Path) -> list[Row]:
             compression="as_is",
             original=f"{PHOTOS}/{name}",
             group=PHOTOS,
-            people=(f"{PHOTOS}:{name}",),
+            people=(f"{PHOTOS}:{'_'.join(name.split())}",),  # a list has spaces between people
         )
         for path, name in zip(paths, names, strict=True)
     ]
