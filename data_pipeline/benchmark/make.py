@@ -137,10 +137,9 @@ def make_benchmark(
             )
         else:
             edges = None if part == CHOOSE else _edges(out / CHOOSE)
-            rows = _images(portraits, out / "images" / part, part, plan, weights)
-            rows += video_rows(joining) + (photo_rows(own) if own else [])
+            others = video_rows(joining) + (photo_rows(own) if own else [])  # refused before work
             made[part] = _records(
-                rows,
+                [*_images(portraits, out / "images" / part, part, plan, weights), *others],
                 folder,
                 plan,
                 weights,
@@ -154,26 +153,27 @@ def make_benchmark(
 def _images(portraits: Path, out: Path, part: str, plan: Plan, weights: Weights) -> list[Row]:
     find = landmark_finder("face_mesh", weights.detector, weights.landmarks)
     rows: list[Row] = []
-    for folder, group, settings in _folders(out, plan):
+    for group, compression, settings in _stored(plan):
+        folder = out / f"{group}_{compression}"
         sources = plan.people.sources(portraits, part, group)
         items = swaps.make(sources, find, folder, settings).items
-        rows += image_rows(items, folder, group, folder.name.removeprefix(f"{group}_"))
+        rows += image_rows(items, folder, group, compression)
     return rows
 
 
-def _folders(out: Path, plan: Plan) -> Iterator[tuple[Path, str, swaps.Settings]]:
-    """Where images go, whose, and how they are made; the compression is in the folder's name."""
+def _stored(plan: Plan) -> Iterator[tuple[str, str, swaps.Settings]]:
+    """Whose images, what their compression is called, and how they are made."""
     groups = (*plan.people.swapped, *plan.people.real)
     plain = swaps.Settings(widths=plan.widths, num=0, seed=plan.seed)
     for crf, group in itertools.product(plan.crfs, groups):
         storage = Storage("png", crf=crf)
         num = plan.num if group in plan.people.swapped else 0
         settings = dataclasses.replace(plain, num=num, storage=storage)
-        yield out / f"{group}_{storage.compression}", group, settings
+        yield group, storage.compression, settings
     for scale, group in itertools.product(plan.jpegs, groups):
         storage = Storage("jpeg", quality=plan.quality)
         settings = dataclasses.replace(plain, scale=scale, storage=storage)
-        yield out / f"{group}_{storage.compression}_{round(100 * scale)}", group, settings
+        yield group, f"{storage.compression}_{round(100 * scale)}", settings
 
 
 def _records(

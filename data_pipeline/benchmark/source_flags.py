@@ -30,24 +30,25 @@ def define_source_flags(values: flags.FlagValues) -> None:
 
 def given_portraits(values: flags.FlagValues) -> Path:
     """The folder of portraits."""
-    return Path(values.portraits).expanduser().absolute()
+    return _path(values.portraits)
 
 
 def given_videos(values: flags.FlagValues) -> dict[str, Path]:
     """Folders of videos, by data set."""
     folders = {name: values[name].value for name in VIDEOS}
-    return {name: Path(str(f)).expanduser().absolute() for name, f in folders.items() if f}
+    return {name: _path(folder) for name, folder in folders.items() if folder}
 
 
 def given_photos(values: flags.FlagValues) -> Path | None:
     """The folder of other photos, if there is one."""
-    return Path(values.photos).expanduser().absolute() if values.photos else None
+    return _path(values.photos) if values.photos else None
 
 
 def given_weights(values: flags.FlagValues) -> tuple[Path | None, Path | None]:
     """Files of YuNet (None: the package's own) and of the face mesh (None: fetched once)."""
+    detector, landmarks = values.detector_weights, values.landmark_weights
+    return _path(detector) if detector else None, _path(landmarks) if landmarks else None
 
-    def file(value: str | None) -> Path | None:
-        return Path(value).expanduser().absolute() if value else None
 
-    return file(values.detector_weights), file(values.landmark_weights)
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
