@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-KEYS = ("dataset", "subset", "compression", "video_id", "source_id")
+from matnet_jax.metrics.videos import VIDEO_IDENTITY
+
+KEYS = (*VIDEO_IDENTITY, "source_id")
 
 
 def read_attributes(path: str | Path, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
